@@ -1,0 +1,257 @@
+/* vqrank: ranks candidates against a user's whole behaviour history, on ordinary CPUs.
+ *
+ * A model file (.vqr) is opened once and shared. Each thread has a session: the kernels chosen for this CPU and all
+ * scratch memory. Each user has a state: the exact sums of the clusters that the history falls into, and the
+ * interests computed from them. Encoding depends on the history only; scoring reads the state and the candidates.
+ *
+ *     vqr_model_open("model.vqr", &model, &error);
+ *     vqr_session_create(model, NULL, &session, &error);
+ *     vqr_state_create(model, NULL, 0, &state, &error);
+ *     vqr_encode(session, state, &events, NULL, &error);                    once per history
+ *     vqr_score(session, state, &request, outputs, NULL, &error);           per request
+ *
+ * The library never prints, aborts, reads the environment, starts threads or keeps global state. Encoding and scoring
+ * take no lock, make no allocation and no system call. The same model and request give the same bits on every
+ * processor, whatever the order and number of candidates in a call. */
+#ifndef VQRANK_H
+#define VQRANK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define VQR_VERSION_MAJOR 0
+#define VQR_VERSION_MINOR 1
+#define VQR_VERSION_PATCH 0
+
+#if defined(__GNUC__) || defined(__clang__)
+#define VQR_API __attribute__((visibility("default")))
+#else
+#define VQR_API
+#endif
+
+/* ---- errors ---- */
+
+enum vqr_status {
+    VQR_OK = 0,
+    VQR_ERROR_ARGUMENT = 1,    /* a call that cannot be right: NULL, a wrong column count, a state of another model */
+    VQR_ERROR_IO = 2,          /* the operating system refused to open, read or map the file */
+    VQR_ERROR_MEMORY = 3,      /* out of memory, or the caller's buffer is too small */
+    VQR_ERROR_FORMAT = 4,      /* not a model file, damaged, or inconsistent */
+    VQR_ERROR_VERSION = 5,     /* a model file newer than this library */
+    VQR_ERROR_UNSUPPORTED = 6, /* this processor, or this ISA name on it, cannot run the kernels */
+    VQR_ERROR_TYPE = 7,        /* a feature's values have a type that the feature does not take */
+    VQR_ERROR_RANGE = 8,       /* a value is not finite, or larger than the model's exact sums can hold */
+    VQR_ERROR_LIMIT = 9,       /* more events than a state can count (2^24) */
+    VQR_ERROR_STALE = 10,      /* the state has events whose interests were not refreshed yet */
+    VQR_ERROR_OVERFLOW = 11,   /* finite weights led to a non-finite result */
+    VQR_ERROR_TABLE = 12       /* an embedding row that the request needs is not finite or out of bounds */
+};
+
+enum { VQR_ERROR_MESSAGE_SIZE = 256 };
+
+/* What went wrong, for people. Filled when a call returns anything but VQR_OK; every function takes NULL instead. */
+struct vqr_error {
+    enum vqr_status status;
+    char message[VQR_ERROR_MESSAGE_SIZE]; /* one line: the thing, what was expected, what was found; NUL-terminated */
+};
+
+/* The status in one lower-case word ("range", "overflow", ...), as the command line's error codes. Static storage. */
+VQR_API const char *vqr_status_name(enum vqr_status status);
+
+/* "0.1.0". Static storage. */
+VQR_API const char *vqr_version(void);
+
+/* ---- models ---- */
+
+/* Immutable once open; any number of threads may use it at once. */
+typedef struct vqr_model vqr_model;
+
+/* Opens a model file by memory-mapping it. The header and every tensor except the embedding tables are verified; the
+ * tables are only mapped, so opening costs the same for any table size. Replace files by rename, never in place.
+ * On success the caller owns *model and gives it back with vqr_model_close; on failure *model is NULL.
+ * Errors: IO, MEMORY, FORMAT, VERSION. */
+VQR_API enum vqr_status vqr_model_open(const char *path, vqr_model **model, struct vqr_error *error);
+
+/* The same from `length` bytes at `offset` of an open descriptor, such as an uncompressed file inside an application
+ * package; length 0 means up to the end. The descriptor may be closed afterwards. */
+VQR_API enum vqr_status vqr_model_open_fd(int fd, uint64_t offset, uint64_t length, vqr_model **model,
+                                          struct vqr_error *error);
+
+/* The same from memory, which must stay unchanged until the model is closed. Used in place when `data` is aligned to
+ * 64 bytes, else copied. */
+VQR_API enum vqr_status vqr_model_open_memory(const void *data, size_t size, vqr_model **model,
+                                              struct vqr_error *error);
+
+/* Reads all of the file, embedding tables included, and checks every value. For converters and tools; a model that
+ * opens but does not verify is still safe to use: a bad row refuses the request that touches it.
+ * Errors: FORMAT, TABLE. */
+VQR_API enum vqr_status vqr_model_verify(const vqr_model *model, struct vqr_error *error);
+
+/* Closes the model; sessions and states made from it must be gone. NULL is allowed. */
+VQR_API void vqr_model_close(vqr_model *model);
+
+/* The name in the file. Valid until the model is closed. */
+VQR_API const char *vqr_model_name(const vqr_model *model);
+
+/* The number of outputs, and the name of output i (NULL past the end). Valid until the model is closed. */
+VQR_API size_t vqr_model_outputs(const vqr_model *model);
+VQR_API const char *vqr_model_output_name(const vqr_model *model, size_t i);
+
+/* A view of the file's bytes, for tools that print what is in it. Valid until the model is closed. */
+VQR_API const void *vqr_model_data(const vqr_model *model, size_t *size);
+
+/* ---- features ---- */
+
+enum vqr_group { VQR_USER = 0, VQR_CONTEXT = 1, VQR_EVENT = 2, VQR_CANDIDATE = 3 };
+enum { VQR_GROUPS = 4 };
+
+enum vqr_feature_kind { VQR_FEATURE_ID = 0, VQR_FEATURE_FLOAT = 1, VQR_FEATURE_TIME = 2 };
+
+struct vqr_feature {
+    const char *name; /* valid until the model is closed */
+    enum vqr_feature_kind kind;
+};
+
+/* The number of features in a group, in the order in which columns are passed. */
+VQR_API size_t vqr_feature_count(const vqr_model *model, enum vqr_group group);
+
+/* Describes feature `index` of a group. Errors: ARGUMENT past the end. */
+VQR_API enum vqr_status vqr_feature_info(const vqr_model *model, enum vqr_group group, size_t index,
+                                         struct vqr_feature *info);
+
+/* The index of a feature by name, or -1. Resolve names once, not per request. */
+VQR_API ptrdiff_t vqr_feature_index(const vqr_model *model, enum vqr_group group, const char *name);
+
+/* ---- values ---- */
+
+/* An id that may be an integer or a string: `string` NULL means the integer `value`, else the string of `value` bytes,
+ * UTF-8, not NUL-terminated. An integer and a string never compare equal. */
+struct vqr_id {
+    const char *string;
+    int64_t value;
+};
+
+enum vqr_column_type {
+    VQR_COLUMN_ABSENT = 0, /* no row has a value; `values` is not read */
+    VQR_COLUMN_INT64 = 1,  /* const int64_t *: ids that are integers, or unix seconds of a time feature */
+    VQR_COLUMN_ID = 2,     /* const struct vqr_id *: ids that are integers or strings */
+    VQR_COLUMN_FLOAT64 = 3 /* const double *: values of a float feature, before normalisation */
+};
+
+/* One feature's values for `rows` rows of a group; owned by the caller, read during the call only. */
+struct vqr_column {
+    enum vqr_column_type type;
+    const void *values;
+    const uint8_t *present; /* one byte per row, 0 where the value is absent; NULL means that all are present */
+};
+
+/* A table of values: one column per feature of the group, in the model's order. */
+struct vqr_rows {
+    const struct vqr_column *columns; /* [column_count] */
+    size_t column_count;              /* vqr_feature_count of the group, or 0: every value of every row is absent */
+    size_t rows;
+};
+
+/* What a call noticed without refusing it. Added to, never reset, so one struct can count over many calls. */
+struct vqr_stats {
+    uint64_t ids;         /* ids looked up */
+    uint64_t unknown_ids; /* of them, not in their table: they used row 0 */
+};
+
+/* ---- sessions ---- */
+
+/* Kernels for this CPU and all scratch memory: one per thread at a time. */
+typedef struct vqr_session vqr_session;
+
+struct vqr_session_options {
+    const char *isa;  /* the strongest instruction set to use ("ref", "avx2", "avx512", "neon"); NULL: the best here */
+    void *buffer;     /* memory for the session, kept until vqr_session_free, any alignment; NULL: allocated */
+    size_t buffer_size; /* bytes at `buffer`, at least vqr_session_size */
+};
+
+/* Bytes that a session of this model takes: fixed, for any history length and any number of candidates. */
+VQR_API size_t vqr_session_size(const vqr_model *model);
+
+/* Makes a session; options NULL means all defaults. The model must outlive it.
+ * Errors: UNSUPPORTED (names the ISA, or says which instructions the processor lacks), MEMORY. */
+VQR_API enum vqr_status vqr_session_create(const vqr_model *model, const struct vqr_session_options *options,
+                                           vqr_session **session, struct vqr_error *error);
+
+/* Frees the session (not a caller's buffer). NULL is allowed. */
+VQR_API void vqr_session_free(vqr_session *session);
+
+/* The name of the strongest instruction set in use. Static storage. */
+VQR_API const char *vqr_session_isa(const vqr_session *session);
+
+/* Instruction sets of this build, weakest first: the name of number i, or NULL past the end; *usable says whether
+ * this processor can run it. */
+VQR_API const char *vqr_isa_name(size_t i, int *usable);
+
+/* ---- user states ---- */
+
+/* One user's exact sums and interests. One thread may change it at a time; any number may score with it between
+ * changes. */
+typedef struct vqr_state vqr_state;
+
+/* Bytes that a state of this model takes: fixed, for any history length. */
+VQR_API size_t vqr_state_size(const vqr_model *model);
+
+/* Makes the state of a user with no events, in the caller's `buffer` (any alignment, kept until vqr_state_free) or,
+ * with buffer NULL, in memory of its own. The model must outlive it. Errors: MEMORY. */
+VQR_API enum vqr_status vqr_state_create(const vqr_model *model, void *buffer, size_t buffer_size, vqr_state **state,
+                                         struct vqr_error *error);
+
+/* Frees the state (not a caller's buffer). NULL is allowed. */
+VQR_API void vqr_state_free(vqr_state *state);
+
+/* Back to a user with no events. */
+VQR_API void vqr_state_reset(vqr_state *state);
+
+/* Events in the state. */
+VQR_API uint64_t vqr_state_events(const vqr_state *state);
+
+/* Adds events to the sums (DMQN eq 4-9). Sums are exact integers: any order, any split into calls, gives the same
+ * state bit for bit. The interests are left as they were: call vqr_refresh before scoring. A call that fails leaves
+ * the state as it was. `stats` may be NULL.
+ * Errors: ARGUMENT, TYPE, RANGE, LIMIT, TABLE. */
+VQR_API enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
+                                   struct vqr_stats *stats, struct vqr_error *error);
+
+/* Computes the interests from the sums: cluster means, HSTU, keys and values (DMQN eq 9-13). Nothing when they are
+ * up to date. Errors: OVERFLOW. */
+VQR_API enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_error *error);
+
+/* reset, append and refresh in one call. On failure the state is left empty. */
+VQR_API enum vqr_status vqr_encode(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
+                                   struct vqr_stats *stats, struct vqr_error *error);
+
+/* Which codeword each event falls to, without changing any state: for inspection and tests.
+ * clusters [codebooks][events->rows] of sequence `sequence`, 0 <= value < codewords.
+ * vqr_sequence_codebooks gives the number of codebooks, 0 past the last sequence.
+ * Errors: ARGUMENT, TYPE, RANGE, TABLE. */
+VQR_API size_t vqr_sequence_codebooks(const vqr_model *model, size_t sequence);
+VQR_API enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct vqr_rows *events,
+                                   uint32_t *clusters, struct vqr_error *error);
+
+/* ---- scoring ---- */
+
+struct vqr_request {
+    struct vqr_rows user;       /* 1 row, or 0 rows: everything absent */
+    struct vqr_rows context;    /* 1 row, or 0 rows: everything absent */
+    struct vqr_rows candidates; /* any number of rows */
+};
+
+/* Scores candidates against the state's interests. outputs [candidates.rows][vqr_model_outputs], each in 0 ... 1.
+ * A candidate's score does not depend on the other candidates. On failure the outputs are unspecified.
+ * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
+VQR_API enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const struct vqr_request *request,
+                                  float *outputs, struct vqr_stats *stats, struct vqr_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

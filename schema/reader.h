@@ -1,0 +1,148 @@
+/* The header of a model file as plain C values: a C face on FlatBuffers' generated reader and verifier.
+ *
+ * vqr_header_open proves that every access below stays inside the header, that every segment lies inside the file,
+ * aligned and apart from the others, and that its length is what type, layout and shape ask for. What the values mean
+ * together (that shapes fit the configuration, that numbers are finite) is checked in runtime/.
+ *
+ * Strings are NUL-terminated and live as long as the bytes. No function allocates. */
+#ifndef VQR_SCHEMA_READER_H
+#define VQR_SCHEMA_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    VQR_FORMAT_VERSION = 1,  /* the newest that this reader knows */
+    VQR_SEGMENT_ALIGN = 64,
+    VQR_TENSOR_RANK_MAX = 4,
+    VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
+    VQR_PANEL = 16,          /* outputs in a panel, and what a padded row's length is a multiple of */
+};
+
+/* Values of the schema's enums, by the same numbers. */
+enum vqr_tensor_type { VQR_TENSOR_F32 = 0, VQR_TENSOR_U8 = 1, VQR_TENSOR_U32 = 2 };
+enum vqr_layout { VQR_ROWS = 0, VQR_PADDED_ROWS = 1, VQR_PANELS = 2 };
+enum vqr_id_mapping { VQR_IDS_DIRECT = 0, VQR_IDS_VOCABULARY = 1, VQR_IDS_HASH = 2 };
+enum vqr_kind { VQR_KIND_ID = 0, VQR_KIND_FLOAT = 1, VQR_KIND_TIME = 2, VQR_KIND_IDS = 3, VQR_KIND_VECTOR = 4,
+                VQR_KIND_SEMANTIC_ID = 5 };
+enum vqr_activate { VQR_ACTIVATE_ALL = 0, VQR_ACTIVATE_U = 1 };
+enum vqr_alpha { VQR_ALPHA_ONE = 0, VQR_ALPHA_RSQRT = 1 };
+enum vqr_attention_bias { VQR_BIAS_NONE = 0, VQR_BIAS_SHARED = 1, VQR_BIAS_PER_HEAD = 2 };
+enum vqr_normalize { VQR_NORMALIZE_ONE = 0, VQR_NORMALIZE_TOKENS = 1, VQR_NORMALIZE_ATTENDED = 2,
+                     VQR_NORMALIZE_CONSTANT = 3 };
+enum vqr_norm { VQR_NORM_LAYER = 0, VQR_NORM_GROUP = 1 };
+enum vqr_output { VQR_OUTPUT_GATED = 0, VQR_OUTPUT_CONCAT = 1, VQR_OUTPUT_CONCAT_RAW = 2 };
+enum vqr_empty { VQR_EMPTY_MASKED = 0, VQR_EMPTY_ZERO = 1 };
+enum vqr_activation { VQR_RELU = 0, VQR_SILU = 1, VQR_LEAKY_RELU = 2, VQR_PRELU = 3, VQR_GELU = 4, VQR_TANH = 5,
+                      VQR_DICE = 6 };
+enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1 };
+
+struct vqr_header {
+    const uint8_t *data; /* the file's first byte, aligned to VQR_SEGMENT_ALIGN */
+    size_t size;         /* bytes of the file */
+    const void *root;    /* the generated reader's root */
+};
+
+enum vqr_header_status { VQR_HEADER_OK = 0, VQR_HEADER_DAMAGED = 1, VQR_HEADER_NEWER = 2 };
+
+/* Checks `size` bytes at `data` (aligned to VQR_SEGMENT_ALIGN) and fills *header. On failure one line that says what
+ * is wrong and where is written to message[message_size]. */
+enum vqr_header_status vqr_header_open(struct vqr_header *header, const void *data, size_t size, char *message,
+                                       size_t message_size);
+
+struct vqr_header_info {
+    const char *name;
+    const char *producer; /* "" when absent, as the other optional strings */
+    const char *config;
+    uint32_t format_version;
+    uint64_t header_bytes;
+    size_t tables, sequences, tensors, goldens;
+    size_t features[4]; /* user, context, event, candidate */
+};
+void vqr_header_info(const struct vqr_header *header, struct vqr_header_info *info);
+
+struct vqr_header_tensor {
+    const char *name;
+    enum vqr_tensor_type type;
+    enum vqr_layout layout;
+    size_t rank;
+    uint64_t shape[VQR_TENSOR_RANK_MAX]; /* past the rank: 1 */
+    uint64_t offset, length;             /* bytes; verified to lie inside the file */
+};
+void vqr_header_tensor(const struct vqr_header *header, size_t i, struct vqr_header_tensor *tensor);
+
+struct vqr_header_table {
+    const char *name;
+    uint64_t rows;
+    uint32_t dim;
+    int ids; /* enum vqr_id_mapping if known to this reader; other values must be refused */
+    uint64_t keys;
+    uint32_t max_probe;
+};
+void vqr_header_table(const struct vqr_header *header, size_t i, struct vqr_header_table *table);
+
+struct vqr_header_feature {
+    const char *name;
+    int kind; /* enum vqr_kind */
+    uint32_t width;
+    int32_t table; /* index into the tables, -1 for none; not yet checked */
+    double mean, std;
+    int32_t exponent;
+};
+void vqr_header_feature(const struct vqr_header *header, size_t group, size_t i, struct vqr_header_feature *feature);
+
+struct vqr_header_hstu {
+    uint32_t layers, heads, qk_dim, v_dim;
+    bool pre_norm, affine, residual, share;
+    int activate, alpha, bias, normalize, norm, output; /* the enums above */
+    uint32_t normalize_constant;
+    float eps;
+};
+
+struct vqr_header_dot_attention {
+    uint32_t heads, dim, out;
+    bool share, count_bias;
+};
+
+struct vqr_header_sequence {
+    const char *name;
+    int kind; /* enum vqr_sequence_kind; the rest is filled for VQR_SEQUENCE_DMQN */
+    uint32_t codebooks, codewords;
+    int empty;
+    struct vqr_header_hstu hstu;
+    struct vqr_header_dot_attention attention;
+};
+void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_header_sequence *sequence);
+
+struct vqr_header_head {
+    size_t hidden_count, output_count;
+    int activation;
+};
+void vqr_header_head(const struct vqr_header *header, struct vqr_header_head *head);
+uint32_t vqr_header_hidden(const struct vqr_header *header, size_t i);
+const char *vqr_header_output(const struct vqr_header *header, size_t i);
+
+struct vqr_header_golden {
+    const char *request;
+    const uint32_t *bits; /* [count] fp32 outputs, [candidates][outputs] */
+    const double *float64; /* [count] */
+    size_t count;
+};
+void vqr_header_golden(const struct vqr_header *header, size_t i, struct vqr_header_golden *golden);
+
+/* Floats (or other elements) that a tensor of this layout and shape occupies, or 0 on overflow. */
+uint64_t vqr_layout_elements(enum vqr_layout layout, size_t rank, const uint64_t *shape);
+
+/* The schema's names of enum values, for people; "unknown" outside. */
+const char *vqr_tensor_type_name(int type);
+const char *vqr_layout_name(int layout);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
