@@ -1,0 +1,84 @@
+"""Checkpoints: .safetensors whose metadata key `vqrank` is the JSON config, or a weights-only .pt."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vqrank_train.config import Config
+from vqrank_train.model import Ranker
+
+
+class CheckpointError(ValueError):
+    """Tensors that do not fit their config; the message names the tensor, the expected and the found."""
+
+
+def save_checkpoint(
+    path: str | Path, module: Ranker, config: dict[str, Any] | None = None, dtype: torch.dtype | None = None
+) -> None:
+    """Write `module` as .safetensors, replaced by rename. `config` defaults to the one the module was made from.
+
+    `dtype` stores every tensor in another type (float16 halves the file).
+    """
+    config = module.config.source if config is None else config
+    Config.read(config)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    if dtype is not None:
+        tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name}: not finite")
+    part = f"{path}.part"
+    save_file(tensors, part, metadata={"vqrank": json.dumps(config, ensure_ascii=False, separators=(",", ":"))})
+    os.replace(part, path)
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The config (parsed JSON) and the tensors of a .safetensors or .pt file."""
+    path = Path(path)
+    if path.suffix in (".pt", ".pth"):
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or set(content) != {"config", "state_dict"}:
+            raise CheckpointError(f"{path}: expected a dictionary of config and state_dict")
+        return content["config"], content["state_dict"]
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        if "vqrank" not in metadata:
+            raise CheckpointError(f"{path}: no metadata key 'vqrank'")
+        return json.loads(metadata["vqrank"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def build(config: dict[str, Any], state: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Ranker:
+    """A module in evaluation mode with `state`'s values in `dtype`; linear biases that `state` lacks are zero."""
+    module = Ranker(Config.read(config), shapes={name: tuple(tensor.shape) for name, tensor in state.items()})
+    module = module.to(dtype)
+    own = module.state_dict()
+    for name in state:
+        if name not in own:
+            raise CheckpointError(f"{name}: nothing reads this tensor")
+    for name, tensor in own.items():
+        found = state.get(name)
+        if found is None:
+            linear = name.endswith(".bias") and name.removesuffix("bias") + "weight" in own
+            if not linear or name.endswith("norm.bias"):
+                raise CheckpointError(f"{name}: missing, expected shape {list(tensor.shape)}")
+            tensor.zero_()
+            continue
+        if found.shape != tensor.shape:
+            raise CheckpointError(f"{name}: expected shape {list(tensor.shape)}, found {list(found.shape)}")
+        if not found.is_floating_point() or not torch.isfinite(found).all():
+            raise CheckpointError(f"{name}: expected finite floating-point values")
+        tensor.copy_(found)
+    return module.eval()
+
+
+def load_checkpoint(path: str | Path, dtype: torch.dtype = torch.float32) -> Ranker:
+    """The module of a checkpoint file, in evaluation mode."""
+    return build(*read_checkpoint(path), dtype=dtype)

@@ -1,0 +1,99 @@
+"""One HSTU block over the W cluster tokens of every codebook."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vqrank_train.config import Hstu
+from vqrank_train.model.layers import Stacked, StackedNorm, normalized
+
+
+class HstuBlock(nn.Module):
+    """X [B, N, W, D] -> Y [B, N, W, D].
+
+    Parameters (S = N, or 1 when shared): f1, f2, norm, pre_norm, and `bias`: dense [S, 1 or H, W, W],
+    toeplitz [S, 1 or H, 2W-1].
+    """
+
+    def __init__(self, hstu: Hstu, codebooks: int, codewords: int, width: int, bias_heads: int = 1) -> None:
+        super().__init__()
+        self.hstu, self.codewords = hstu, codewords
+        stack = 1 if hstu.share else codebooks
+        self.v, self.qk = hstu.heads * hstu.v_dim, hstu.heads * hstu.qk_dim  # H dv, H dqk
+        self.f1 = Stacked(stack, width, 2 * self.v + 2 * self.qk)
+        self.f2 = Stacked(stack, self.v * (1 if hstu.output == "gated" else 3), width)
+        if hstu.affine:
+            self.norm = StackedNorm(stack, self.v)
+            if hstu.pre_norm:
+                self.pre_norm = StackedNorm(stack, width)
+        if hstu.bias == "dense":
+            self.bias = nn.Parameter(torch.zeros(stack, bias_heads, codewords, codewords))
+        elif hstu.bias == "toeplitz":
+            self.bias = nn.Parameter(torch.zeros(stack, bias_heads, 2 * codewords - 1))
+
+    def scores_bias(self) -> Tensor | None:
+        """B [S, 1 or H, W, W]; B[i][j] = w[W-1+j-i] when toeplitz."""
+        if self.hstu.bias == "none":
+            return None
+        if self.hstu.bias == "dense":
+            return self.bias
+        position = torch.arange(self.codewords, device=self.bias.device)
+        return self.bias[..., self.codewords - 1 + position[None, :] - position[:, None]]
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """x [B, N, W, D], present [B, N, W] bool: tokens that exist. Rows of absent tokens come out as zeros."""
+        hstu = self.hstu
+        batch, codebooks, tokens, _ = x.shape
+        absent = ~present
+
+        inner = x
+        if hstu.pre_norm:
+            inner = normalized(x, hstu.eps)
+            if hstu.affine:
+                inner = self.pre_norm(inner)
+
+        projected = self.f1(inner)
+        if hstu.activate == "all":
+            projected = nn.functional.silu(projected)
+        u, v, q, k = projected.split([self.v, self.v, self.qk, self.qk], dim=-1)
+        if hstu.activate == "u":
+            u = nn.functional.silu(u)
+
+        def per_head(y: Tensor, width: int) -> Tensor:
+            return y.reshape(batch, codebooks, tokens, hstu.heads, width).transpose(2, 3)  # [B, N, H, W, width]
+
+        q, k, v = per_head(q, hstu.qk_dim), per_head(k, hstu.qk_dim), per_head(v, hstu.v_dim)
+        alpha = 1.0 if hstu.alpha == "one" else 1 / math.sqrt(hstu.qk_dim)
+        scores = alpha * (q @ k.mT)  # [B, N, H, W, W]
+        bias = self.scores_bias()
+        if bias is not None:
+            scores = scores + bias
+        weights = nn.functional.silu(scores).masked_fill(absent[:, :, None, None, :], 0)
+        if hstu.normalize == "tokens":
+            weights = weights / tokens
+        elif hstu.normalize == "attended":
+            weights = weights / present.sum(-1).clamp(min=1)[:, :, None, None, None]
+        elif hstu.normalize != "one":
+            weights = weights / hstu.normalize
+        attended = weights @ v.masked_fill(absent[:, :, None, :, None], 0)  # [B, N, H, W, dv]
+
+        def joined(y: Tensor) -> Tensor:
+            return y.transpose(2, 3).reshape(batch, codebooks, tokens, self.v)
+
+        out = joined(attended)
+        gated = joined(normalized(attended, hstu.eps)) if hstu.norm == "group" else normalized(out, hstu.eps)
+        if hstu.affine:
+            gated = self.norm(gated)
+        if hstu.output == "gated":
+            z = u * gated
+        elif hstu.output == "concat":
+            z = torch.cat([u, gated, u * gated], -1)
+        else:
+            z = torch.cat([u, out, u * gated], -1)
+        y = self.f2(z)
+        if hstu.residual:
+            y = y + x
+        return y.masked_fill(absent[..., None], 0)

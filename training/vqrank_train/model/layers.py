@@ -1,0 +1,62 @@
+"""Small parts that every module here uses: named containers, linear layers stacked over codebooks, activations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+# Activations without parameters; prelu and dice will make modules of their own beside a layer's weight.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "silu": nn.functional.silu}
+
+
+class Named(nn.Module):
+    """Modules by name. Unlike nn.ModuleDict any name goes, `keys` and `type` too: tables are named by users."""
+
+    def __init__(self, modules: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self._modules.update(modules)
+
+    def __getitem__(self, name: str) -> nn.Module:
+        module = self._modules[name]
+        assert module is not None
+        return module
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._modules
+
+
+class Stacked(nn.Module):
+    """One linear layer per codebook, or one for all: weight [S, out, in], bias [S, out], S = codebooks or 1."""
+
+    def __init__(self, stack: int, width_in: int, width_out: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(width_in)
+        self.weight = nn.Parameter(torch.empty(stack, width_out, width_in).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(stack, width_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, N, T, in] -> [B, N, T, out]; x [B, 1, T, in] too where every codebook sees the same input."""
+        if self.weight.shape[0] == 1:
+            return nn.functional.linear(x, self.weight[0], self.bias[0])
+        return torch.matmul(x, self.weight.mT) + self.bias[:, None, :]
+
+
+class StackedNorm(nn.Module):
+    """LayerNorm's weight and bias per codebook: [S, width]; the normalisation itself is `normalized`."""
+
+    def __init__(self, stack: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(stack, width))
+        self.bias = nn.Parameter(torch.zeros(stack, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [B, N, T, width], already normalised."""
+        return x * self.weight[:, None, :] + self.bias[:, None, :]
+
+
+def normalized(x: Tensor, eps: float) -> Tensor:
+    """(x - mean) / sqrt(population variance + eps) along the last axis."""
+    return nn.functional.layer_norm(x, x.shape[-1:], eps=eps)

@@ -1,0 +1,90 @@
+"""The whole model: tables, sequences and the head on top."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from vqrank_train.config import Config
+from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.layers import ACTIVATIONS, Named
+
+Columns = Mapping[str, Tensor]  # a group's inputs by feature name: rows (int64) for id, normalised numbers for float
+
+
+class Table(nn.Module):
+    """weight [rows, dim]; row 0 is the unknown row."""
+
+    def __init__(self, rows: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(rows, dim) / dim**0.5)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """rows [...] int64 -> [..., dim]"""
+        return nn.functional.embedding(rows, self.weight)
+
+
+class Ranker(nn.Module):
+    """A model as section 7 of the specification describes it: `state_dict()` has exactly a checkpoint's names.
+
+    Two widths are the checkpoint's and not the config's: HSTU bias heads (1 or H) and the attention's output Do.
+    They come from `shapes`, tensor shapes by name, when a checkpoint is loaded; else `bias_per_head` and A d.
+    """
+
+    def __init__(
+        self, config: Config, *, shapes: Mapping[str, tuple[int, ...]] | None = None, bias_per_head: bool = False
+    ) -> None:
+        super().__init__()
+        self.config = config
+        shapes = shapes or {}
+        self.tables = Named({name: Table(table.rows, table.dim) for name, table in config.tables.items()})
+        sequences: dict[str, nn.Module] = {}
+        for sequence in config.sequences:
+            prefix = f"sequences.{sequence.name}"
+            default = (0, sequence.hstu.heads if bias_per_head else 1)
+            bias_heads = [
+                (shapes.get(f"{prefix}.hstu.{layer}.bias") or default)[1] for layer in range(sequence.hstu.layers)
+            ]
+            out_shape = shapes.get(f"{prefix}.attention.out.weight")
+            sequences[sequence.name] = Dmqn(
+                sequence,
+                config.width("event"),
+                config.width("candidate"),
+                bias_heads,
+                out_shape[1] if out_shape else None,
+            )
+        self.sequences = Named(sequences)
+        widths = [sum(config.width(group) for group in ("user", "context", "candidate"))]
+        widths[0] += sum(module.width for module in sequences.values())
+        widths += [*config.head.hidden, len(config.head.outputs)]
+        self.head = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """dtype of every parameter."""
+        return self.head[0].weight.dtype
+
+    def embed(self, group: str, columns: Columns, shape: tuple[int, ...]) -> Tensor:
+        """Inputs of `shape` [...] each -> the group's embedding [..., width], features in the config's order."""
+        parts = []
+        for feature in self.config.groups[group]:
+            if feature.kind == "id":
+                parts.append(self.tables[feature.table](columns[feature.name]))
+            elif feature.kind == "float":
+                parts.append(columns[feature.name].to(self.dtype)[..., None])
+        if not parts:
+            return torch.zeros(*shape, 0, dtype=self.dtype, device=self.head[0].weight.device)
+        return torch.cat(parts, -1)
+
+    def logits(self, u: Tensor, x: Tensor, t: Tensor, interests: list[Tensor]) -> Tensor:
+        """u, x [B, width], t [B, C, Dc], interests [B, C, width] each -> logits [B, C, outputs] before the sigmoid."""
+        candidates = t.shape[1]
+        parts = [u[:, None].expand(-1, candidates, -1), x[:, None].expand(-1, candidates, -1), t, *interests]
+        y = torch.cat(parts, -1)
+        activation = ACTIVATIONS[self.config.head.activation]
+        for layer in self.head[:-1]:
+            y = activation(layer(y))
+        return self.head[-1](y)
