@@ -1,0 +1,63 @@
+#include <math.h>
+
+#include "simd/ref/ref.h"
+
+/* alpha * q.k_j + bias: the chain over the head's width, then one fused multiply-add. */
+static float attention_score(const float *q, const float *k, size_t j, size_t qk_dim, float alpha, float bias)
+{
+    float dot = 0.0f;
+    for (size_t i = 0; i < qk_dim; i++)
+        dot = fmaf(q[i], k[(j / VQR_LANES * qk_dim + i) * VQR_LANES + j % VQR_LANES], dot);
+    return fmaf(alpha, dot, bias);
+}
+
+/* o[0 .. v_dim padded) = sum over tokens of a[j] * v[j], tokens ascending, from 0. */
+static void weighted_sum(float *o, const float *a, const float *v, size_t tokens, size_t v_dim)
+{
+    FN(gemm_f32)(o, 0, a, 0, 1, v, tokens * VQR_LANES, tokens, vqr_panels(v_dim), NULL);
+}
+
+void FN(hstu_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, const float *k, const float *v,
+                            size_t tokens, size_t qk_dim, size_t v_dim, const float *bias, size_t bias_stride,
+                            float alpha, float norm, float *scratch)
+{
+    for (size_t i = 0; i < tokens; i++) {
+        for (size_t j = 0; j < tokens; j++) {
+            const float b = bias ? bias[i * bias_stride + j] : 0.0f;
+            const float s = attention_score(q + i * q_stride, k, j, qk_dim, alpha, b);
+            scratch[j] = s / (1.0f + vqr_ref_exp(-s)) * norm;
+        }
+        weighted_sum(o + i * o_stride, scratch, v, tokens, v_dim);
+    }
+}
+
+/* The largest of x[0 .. n) by lanes and tree, each step a > b ? a : b with the newcomer as a. */
+static float row_max(const float *x, size_t n)
+{
+    float lane[VQR_LANES];
+    for (size_t j = 0; j < VQR_LANES; j++)
+        lane[j] = -INFINITY;
+    for (size_t i = 0; i < n; i++)
+        lane[i % VQR_LANES] = x[i] > lane[i % VQR_LANES] ? x[i] : lane[i % VQR_LANES];
+    for (size_t half = VQR_LANES / 2; half >= 1; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
+    return lane[0];
+}
+
+void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
+                               const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
+                               float alpha, float *scratch)
+{
+    for (size_t i = 0; i < rows; i++) {
+        for (size_t j = 0; j < tokens; j++)
+            scratch[j] = attention_score(q + i * q_stride, k, j, qk_dim, alpha, bias ? bias[j] : 0.0f);
+        const float max = row_max(scratch, tokens);
+        for (size_t j = 0; j < tokens; j++)
+            scratch[j] = vqr_ref_exp(scratch[j] - max);
+        const float sum = vqr_ref_row_sum(scratch, tokens);
+        weighted_sum(o + i * o_stride, scratch, v, tokens, v_dim);
+        for (size_t d = 0; d < vqr_padded(v_dim); d++)
+            o[i * o_stride + d] /= sum;
+    }
+}

@@ -1,0 +1,65 @@
+#include <math.h>
+
+#include "simd/ref/ref.h"
+
+/* The score of one event against one codeword (a column of the fold): DMQN eq 5 with P and C folded. */
+static float score(const float *e, const float *b, const uint32_t *widths, size_t features)
+{
+    float sum = 0.0f;
+    for (size_t f = 0; f < features; f++) {
+        float chain = 0.0f;
+        for (uint32_t i = 0; i < widths[f]; i++, e++, b += VQR_LANES)
+            chain = fmaf(*e, *b, chain);
+        sum = f == 0 ? chain : sum + chain;
+    }
+    return sum;
+}
+
+void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
+                      const uint32_t *widths, size_t features, size_t codewords)
+{
+    size_t width = 0;
+    for (size_t f = 0; f < features; f++)
+        width += widths[f];
+    for (size_t r = 0; r < rows; r++) {
+        float best = -INFINITY;
+        z[r] = 0;
+        for (size_t w = 0; w < codewords; w++) {
+            const float *column = b + w / VQR_LANES * width * VQR_LANES + w % VQR_LANES;
+            const float s = score(e + r * e_stride, column, widths, features);
+            if (s > best) {
+                best = s;
+                z[r] = (uint32_t)w;
+            }
+        }
+    }
+}
+
+void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
+                 const float *scale)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < width; i++)
+            q[r * q_stride + i] = (int32_t)rintf(e[r * e_stride + i] * scale[i]);
+}
+
+void FN(accumulate_i32)(int64_t *sums, uint32_t *counts, const int32_t *q, size_t q_stride, size_t rows, size_t width,
+                        const uint32_t *z, int32_t sign)
+{
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t i = 0; i < width; i++)
+            sums[z[r] * width + i] += (int64_t)sign * q[r * q_stride + i];
+        counts[z[r]] += (uint32_t)sign;
+    }
+}
+
+void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const uint32_t *counts,
+                          const uint32_t *tokens, size_t token_count, size_t width, const double *unit)
+{
+    for (size_t t = 0; t < token_count; t++) {
+        const size_t c = tokens[t];
+        for (size_t i = 0; i < width; i++)
+            r[t * r_stride + i] =
+                counts[c] == 0 ? 0.0f : (float)((double)sums[c * width + i] * unit[i] / (double)counts[c]);
+    }
+}

@@ -1,0 +1,60 @@
+/* Kernels: the tables of function pointers, the instruction sets of this build, and the choice among them.
+ * Thread rule: everything here is immutable; a table filled by vqr_simd_select belongs to the caller. */
+#ifndef VQR_SIMD_H
+#define VQR_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    VQR_LANES = 16,         /* of the virtual vector: outputs in a panel, lanes of a row sum */
+    VQR_ATTENTION_ROWS = 12 /* rows of scores that the attention kernels keep in their scratch */
+};
+
+/* n rounded up to a whole number of panels. */
+static inline size_t vqr_padded(size_t n)
+{
+    return (n + (VQR_LANES - 1)) / VQR_LANES * VQR_LANES;
+}
+
+static inline size_t vqr_panels(size_t n)
+{
+    return (n + (VQR_LANES - 1)) / VQR_LANES;
+}
+
+#define VQR_KERNEL(name, ret, params) typedef ret vqr_##name##_fn params;
+#include "simd/kernels.def"
+#undef VQR_KERNEL
+
+/* One entry per kernel. In an ISA's own table NULL means "not written here"; in a table filled by vqr_simd_select no
+ * entry is NULL. */
+struct vqr_kernels {
+#define VQR_KERNEL(name, ret, params) vqr_##name##_fn *name;
+#include "simd/kernels.def"
+#undef VQR_KERNEL
+};
+
+/* An instruction set that the library was built for. */
+struct vqr_isa {
+    const char *name;  /* "ref", "avx2", "neon", ... */
+    uint32_t needs;    /* VQR_CPU_* bits that must all be present */
+    const char *wants; /* the same in words, for messages */
+    struct vqr_kernels k;
+};
+
+/* Every ISA in this build, weakest first; [0] is the scalar reference. */
+extern const struct vqr_isa *const vqr_isas[];
+extern const size_t vqr_isa_count;
+
+/* Whether a processor with these VQR_CPU_* features runs the ISA. */
+static inline int vqr_isa_usable(const struct vqr_isa *isa, uint32_t features)
+{
+    return (isa->needs & features) == isa->needs;
+}
+
+/* Fills *k with the best kernel for a processor with `features`, entry by entry. `limit` names the strongest ISA to
+ * use, NULL for no limit. Returns the strongest ISA used, or NULL (and *k untouched) when `limit` names none that is
+ * usable or the processor runs none at all. */
+const struct vqr_isa *vqr_simd_select(struct vqr_kernels *k, uint32_t features, const char *limit);
+
+#endif
