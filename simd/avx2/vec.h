@@ -1,0 +1,181 @@
+/* The 16-lane vector on AVX2: two registers, lanes 0-7 and 8-15. */
+#ifndef VQR_AVX2_VEC_H
+#define VQR_AVX2_VEC_H
+
+#include <immintrin.h>
+#include <sleef.h>
+#include <string.h>
+
+#include "simd/generic/tail.h"
+#include "simd/simd.h"
+
+#define FN(name) vqr_##name##_avx2
+#include "simd/declare.h"
+
+/* Tiles of the matrix product, rows x panels, for 16 registers: 12 accumulators, 2 for b, 1 for a. */
+enum { TILE_ROWS = 6, TILE_PANELS = 1, SMALL_ROWS = 2, SMALL_PANELS = 2, ROW_PANELS = 4 };
+
+typedef struct {
+    __m256 lo, hi;
+} v16;
+
+typedef struct {
+    __m256i lo, hi;
+} v16i;
+
+static inline v16 v16_pair(__m256 lo, __m256 hi)
+{
+    const v16 v = {lo, hi};
+    return v;
+}
+
+static inline v16 v16_set1(float x)
+{
+    return v16_pair(_mm256_set1_ps(x), _mm256_set1_ps(x));
+}
+
+static inline v16 v16_load(const float *p)
+{
+    return v16_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
+}
+
+static inline void v16_store(float *p, v16 v)
+{
+    _mm256_storeu_ps(p, v.lo);
+    _mm256_storeu_ps(p + 8, v.hi);
+}
+
+/* n < 16: lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_n(const float *p, size_t n)
+{
+    float t[16] = {0};
+    copy_tail(t, p, n);
+    return v16_load(t);
+}
+
+static inline void v16_store_n(float *p, v16 v, size_t n)
+{
+    float t[16];
+    v16_store(t, v);
+    copy_tail(p, t, n);
+}
+
+/* n <= 16: lanes from n on are replaced by `fill`. */
+static inline v16 v16_keep(v16 v, size_t n, float fill)
+{
+    const __m256i limit = _mm256_set1_epi32((int)n), other = _mm256_castps_si256(_mm256_set1_ps(fill));
+    const __m256i lo = _mm256_cmpgt_epi32(limit, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    const __m256i hi = _mm256_cmpgt_epi32(limit, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15));
+    return v16_pair(_mm256_blendv_ps(_mm256_castsi256_ps(other), v.lo, _mm256_castsi256_ps(lo)),
+                    _mm256_blendv_ps(_mm256_castsi256_ps(other), v.hi, _mm256_castsi256_ps(hi)));
+}
+
+static inline v16 v16_add(v16 a, v16 b)
+{
+    return v16_pair(_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi));
+}
+
+static inline v16 v16_sub(v16 a, v16 b)
+{
+    return v16_pair(_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi));
+}
+
+static inline v16 v16_mul(v16 a, v16 b)
+{
+    return v16_pair(_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi));
+}
+
+static inline v16 v16_div(v16 a, v16 b)
+{
+    return v16_pair(_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi));
+}
+
+/* a * b + c, rounded once */
+static inline v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return v16_pair(_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi));
+}
+
+/* a > b ? a : b, so b where either is NaN */
+static inline v16 v16_max(v16 a, v16 b)
+{
+    return v16_pair(_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi));
+}
+
+static inline v16 v16_neg(v16 v)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return v16_pair(_mm256_xor_ps(v.lo, sign), _mm256_xor_ps(v.hi, sign));
+}
+
+/* Where s > *best: *best = s, *tag = t. */
+static inline void v16_take_greater(v16 *best, v16 *tag, v16 s, v16 t)
+{
+    const __m256 lo = _mm256_cmp_ps(s.lo, best->lo, _CMP_GT_OQ), hi = _mm256_cmp_ps(s.hi, best->hi, _CMP_GT_OQ);
+    *best = v16_pair(_mm256_blendv_ps(best->lo, s.lo, lo), _mm256_blendv_ps(best->hi, s.hi, hi));
+    *tag = v16_pair(_mm256_blendv_ps(tag->lo, t.lo, lo), _mm256_blendv_ps(tag->hi, t.hi, hi));
+}
+
+/* Whether |v| <= limit in every lane; false for NaN. */
+static inline int v16_within(v16 v, v16 limit)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    const __m256 lo = _mm256_cmp_ps(_mm256_andnot_ps(sign, v.lo), limit.lo, _CMP_LE_OQ);
+    const __m256 hi = _mm256_cmp_ps(_mm256_andnot_ps(sign, v.hi), limit.hi, _CMP_LE_OQ);
+    return _mm256_movemask_ps(_mm256_and_ps(lo, hi)) == 0xff;
+}
+
+/* Lanes summed by the tree 8, 4, 2, 1: lane j takes lane j + 8, then j + 4, ... */
+static inline float v16_sum(v16 v)
+{
+    const __m256 v8 = _mm256_add_ps(v.lo, v.hi);
+    const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+    const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+    return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+
+/* The largest lane by the same tree, each step upper > lower ? upper : lower. */
+static inline float v16_max_lane(v16 v)
+{
+    const __m256 v8 = _mm256_max_ps(v.hi, v.lo);
+    const __m128 v4 = _mm_max_ps(_mm256_extractf128_ps(v8, 1), _mm256_castps256_ps128(v8));
+    const __m128 v2 = _mm_max_ps(_mm_movehl_ps(v4, v4), v4);
+    return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(v2), v2));
+}
+
+/* Rounded to nearest even; |v| < 2^31. */
+static inline v16i v16_round(v16 v)
+{
+    const v16i r = {_mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi)};
+    return r;
+}
+
+static inline void v16i_store(int32_t *p, v16i v)
+{
+    memcpy(p, &v.lo, sizeof v.lo);
+    memcpy(p + 8, &v.hi, sizeof v.hi);
+}
+
+static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
+{
+    int32_t t[16];
+    v16i_store(t, v);
+    copy_tail(p, t, n);
+}
+
+static inline v16 v16_exp(v16 v)
+{
+    return v16_pair(Sleef_finz_expf8_u10avx2(v.lo), Sleef_finz_expf8_u10avx2(v.hi));
+}
+
+static inline v16 v16_log(v16 v)
+{
+    return v16_pair(Sleef_finz_logf8_u10avx2(v.lo), Sleef_finz_logf8_u10avx2(v.hi));
+}
+
+static inline v16 v16_tanh(v16 v)
+{
+    return v16_pair(Sleef_finz_tanhf8_u10avx2(v.lo), Sleef_finz_tanhf8_u10avx2(v.hi));
+}
+
+#endif

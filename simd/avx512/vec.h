@@ -1,0 +1,156 @@
+/* The 16-lane vector on AVX-512: one register. */
+#ifndef VQR_AVX512_VEC_H
+#define VQR_AVX512_VEC_H
+
+#include <immintrin.h>
+#include <sleef.h>
+
+#include "simd/simd.h"
+
+#define FN(name) vqr_##name##_avx512
+#include "simd/declare.h"
+
+/* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, and few rows or one at a time. */
+enum { TILE_ROWS = 12, TILE_PANELS = 2, SMALL_ROWS = 4, SMALL_PANELS = 4, ROW_PANELS = 8 };
+
+typedef __m512 v16;
+typedef __m512i v16i;
+
+static inline __mmask16 v16_first(size_t n)
+{
+    return (__mmask16)((1u << n) - 1);
+}
+
+static inline v16 v16_set1(float x)
+{
+    return _mm512_set1_ps(x);
+}
+
+static inline v16 v16_load(const float *p)
+{
+    return _mm512_loadu_ps(p);
+}
+
+static inline void v16_store(float *p, v16 v)
+{
+    _mm512_storeu_ps(p, v);
+}
+
+/* n < 16: lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_n(const float *p, size_t n)
+{
+    return _mm512_maskz_loadu_ps(v16_first(n), p);
+}
+
+static inline void v16_store_n(float *p, v16 v, size_t n)
+{
+    _mm512_mask_storeu_ps(p, v16_first(n), v);
+}
+
+/* n <= 16: lanes from n on are replaced by `fill`. */
+static inline v16 v16_keep(v16 v, size_t n, float fill)
+{
+    return _mm512_mask_mov_ps(_mm512_set1_ps(fill), v16_first(n), v);
+}
+
+static inline v16 v16_add(v16 a, v16 b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline v16 v16_sub(v16 a, v16 b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+static inline v16 v16_mul(v16 a, v16 b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
+static inline v16 v16_div(v16 a, v16 b)
+{
+    return _mm512_div_ps(a, b);
+}
+
+/* a * b + c, rounded once */
+static inline v16 v16_fma(v16 a, v16 b, v16 c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+/* a > b ? a : b, so b where either is NaN */
+static inline v16 v16_max(v16 a, v16 b)
+{
+    return _mm512_max_ps(a, b);
+}
+
+static inline v16 v16_neg(v16 v)
+{
+    return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
+}
+
+/* Where s > *best: *best = s, *tag = t. */
+static inline void v16_take_greater(v16 *best, v16 *tag, v16 s, v16 t)
+{
+    const __mmask16 greater = _mm512_cmp_ps_mask(s, *best, _CMP_GT_OQ);
+    *best = _mm512_mask_mov_ps(*best, greater, s);
+    *tag = _mm512_mask_mov_ps(*tag, greater, t);
+}
+
+/* Whether |v| <= limit in every lane; false for NaN. */
+static inline int v16_within(v16 v, v16 limit)
+{
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LE_OQ) == 0xffff;
+}
+
+/* Lanes summed by the tree 8, 4, 2, 1: lane j takes lane j + 8, then j + 4, ... */
+static inline float v16_sum(v16 v)
+{
+    const __m256 v8 = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    const __m128 v4 = _mm_add_ps(_mm256_castps256_ps128(v8), _mm256_extractf128_ps(v8, 1));
+    const __m128 v2 = _mm_add_ps(v4, _mm_movehl_ps(v4, v4));
+    return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
+}
+
+/* The largest lane by the same tree, each step upper > lower ? upper : lower. */
+static inline float v16_max_lane(v16 v)
+{
+    const __m256 v8 = _mm256_max_ps(_mm512_extractf32x8_ps(v, 1), _mm512_castps512_ps256(v));
+    const __m128 v4 = _mm_max_ps(_mm256_extractf128_ps(v8, 1), _mm256_castps256_ps128(v8));
+    const __m128 v2 = _mm_max_ps(_mm_movehl_ps(v4, v4), v4);
+    return _mm_cvtss_f32(_mm_max_ss(_mm_movehdup_ps(v2), v2));
+}
+
+/* Rounded to nearest even; |v| < 2^31. */
+static inline v16i v16_round(v16 v)
+{
+    return _mm512_cvtps_epi32(v);
+}
+
+static inline void v16i_store(int32_t *p, v16i v)
+{
+    _mm512_storeu_si512(p, v);
+}
+
+static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
+{
+    _mm512_mask_storeu_epi32(p, v16_first(n), v);
+}
+
+static inline v16 v16_exp(v16 v)
+{
+    return Sleef_finz_expf16_u10avx512f(v);
+}
+
+static inline v16 v16_log(v16 v)
+{
+    return Sleef_finz_logf16_u10avx512f(v);
+}
+
+static inline v16 v16_tanh(v16 v)
+{
+    return Sleef_finz_tanhf16_u10avx512f(v);
+}
+
+#endif

@@ -1,0 +1,82 @@
+/* Attention over blocks of rows: scores of one block stay in the caller's scratch, which fits the first-level cache. */
+#include <math.h>
+
+/* scores[r][j] = q[r].k[j] for a block of rows and all tokens, rows of `stride`. */
+static void dot_products(float *scores, size_t stride, const float *q, size_t q_stride, size_t rows, const float *k,
+                         size_t tokens, size_t qk_dim)
+{
+    FN(gemm_f32)(scores, stride, q, q_stride, rows, k, qk_dim * VQR_LANES, qk_dim, vqr_panels(tokens), NULL);
+}
+
+/* o[r] = sum over tokens of weights[r][j] * v[j]. */
+static void weighted_sums(float *o, size_t o_stride, const float *weights, size_t stride, size_t rows, const float *v,
+                          size_t tokens, size_t v_dim)
+{
+    FN(gemm_f32)(o, o_stride, weights, stride, rows, v, tokens * VQR_LANES, tokens, vqr_panels(v_dim), NULL);
+}
+
+void FN(hstu_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, const float *k, const float *v,
+                            size_t tokens, size_t qk_dim, size_t v_dim, const float *bias, size_t bias_stride,
+                            float alpha, float norm, float *scratch)
+{
+    const size_t stride = vqr_padded(tokens);
+    const v16 a = v16_set1(alpha), c = v16_set1(norm), one = v16_set1(1.0f), zero = v16_set1(0.0f);
+    for (size_t i = 0; i < tokens; i += VQR_ATTENTION_ROWS) {
+        const size_t rows = tokens - i < VQR_ATTENTION_ROWS ? tokens - i : VQR_ATTENTION_ROWS;
+        dot_products(scratch, stride, q + i * q_stride, q_stride, rows, k, tokens, qk_dim);
+        for (size_t r = 0; r < rows; r++) {
+            const float *b = bias ? bias + (i + r) * bias_stride : NULL;
+            for (size_t j = 0; j < stride; j += VQR_LANES) {
+                float *x = scratch + r * stride + j;
+                const v16 s = v16_fma(a, v16_load(x), b ? v16_load(b + j) : zero);
+                const v16 silu = v16_div(s, v16_add(one, v16_exp(v16_neg(s))));
+                v16_store(x, v16_mul(silu, c));
+            }
+        }
+        weighted_sums(o + i * o_stride, o_stride, scratch, stride, rows, v, tokens, v_dim);
+    }
+}
+
+/* exp(s - max s) in place over one row of `stride` floats, its first `tokens` being scores; returns their sum. */
+static float softmax_row(float *s, size_t stride, size_t tokens, const float *bias, float alpha)
+{
+    const v16 a = v16_set1(alpha);
+    v16 top = v16_set1(-INFINITY);
+    for (size_t j = 0; j < stride; j += VQR_LANES) {
+        v16 x = v16_fma(a, v16_load(s + j), bias ? v16_load(bias + j) : v16_set1(0.0f));
+        if (tokens - j < VQR_LANES)
+            x = v16_keep(x, tokens - j, -INFINITY);
+        v16_store(s + j, x);
+        top = v16_max(x, top);
+    }
+    const v16 max = v16_set1(v16_max_lane(top));
+    v16 sum = v16_set1(0.0f);
+    for (size_t j = 0; j < stride; j += VQR_LANES) {
+        v16 e = v16_exp(v16_sub(v16_load(s + j), max));
+        if (tokens - j < VQR_LANES)
+            e = v16_keep(e, tokens - j, 0.0f);
+        v16_store(s + j, e);
+        sum = v16_add(sum, e);
+    }
+    return v16_sum(sum);
+}
+
+void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
+                               const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
+                               float alpha, float *scratch)
+{
+    const size_t stride = vqr_padded(tokens);
+    for (size_t i = 0; i < rows; i += VQR_ATTENTION_ROWS) {
+        const size_t here = rows - i < VQR_ATTENTION_ROWS ? rows - i : VQR_ATTENTION_ROWS;
+        float sum[VQR_ATTENTION_ROWS];
+        dot_products(scratch, stride, q + i * q_stride, q_stride, here, k, tokens, qk_dim);
+        for (size_t r = 0; r < here; r++)
+            sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha);
+        weighted_sums(o + i * o_stride, o_stride, scratch, stride, here, v, tokens, v_dim);
+        for (size_t r = 0; r < here; r++)
+            for (size_t d = 0; d < vqr_padded(v_dim); d += VQR_LANES) {
+                float *x = o + (i + r) * o_stride + d;
+                v16_store(x, v16_div(v16_load(x), v16_set1(sum[r])));
+            }
+    }
+}

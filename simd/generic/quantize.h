@@ -1,0 +1,147 @@
+/* Codeword scores with their argmax, and the exact sums of the clusters. Scores never leave the registers. */
+#include <math.h>
+
+#include "simd/generic/tile.h"
+
+/* Of 16 lanes, each the best of codewords lane, lane + 16, ... with its panel in tag: the codeword of the largest,
+ * lowest index among equals. Lanes that nothing entered hold -infinity. */
+static uint32_t best_codeword(v16 best, v16 tag)
+{
+    float score[VQR_LANES], panel[VQR_LANES];
+    v16_store(score, best);
+    v16_store(panel, tag);
+    float top = -INFINITY;
+    uint32_t z = 0;
+    for (uint32_t l = 0; l < VQR_LANES; l++) {
+        const uint32_t w = (uint32_t)panel[l] * VQR_LANES + l;
+        if (score[l] > top || (score[l] == top && w < z)) {
+            top = score[l];
+            z = w;
+        }
+    }
+    return z;
+}
+
+/* Sums of one panel's chains over all features, in feature order. */
+VQR_INLINE void panel_scores(v16 *sum, const size_t R, const size_t P, const float *e, size_t e_stride, const float *b,
+                             size_t b_stride, const uint32_t *widths, size_t features)
+{
+    VQR_UNROLL
+    for (size_t i = 0; i < R * P; i++)
+        sum[i] = v16_set1(0.0f);
+    for (size_t f = 0; f < features; f++) {
+        v16 chain[TILE_ACCUMULATORS];
+        VQR_UNROLL
+        for (size_t i = 0; i < R * P; i++)
+            chain[i] = v16_set1(0.0f);
+        tile_multiply(chain, R, P, e, e_stride, b, b_stride, widths[f]);
+        VQR_UNROLL
+        for (size_t i = 0; i < R * P; i++)
+            sum[i] = f == 0 ? chain[i] : v16_add(sum[i], chain[i]);
+        e += widths[f];
+        b += widths[f] * (size_t)VQR_LANES;
+    }
+}
+
+/* P panels from `panel` on, of which the last holds `lanes` codewords. */
+VQR_INLINE void take_panels(v16 *best, v16 *tag, const size_t R, const size_t P, const float *e, size_t e_stride,
+                            const float *b, size_t b_stride, const uint32_t *widths, size_t features, size_t panel,
+                            size_t lanes)
+{
+    v16 sum[TILE_ACCUMULATORS];
+    panel_scores(sum, R, P, e, e_stride, b + panel * b_stride, b_stride, widths, features);
+    VQR_UNROLL
+    for (size_t p = 0; p < P; p++) {
+        const v16 number = v16_set1((float)(panel + p)); /* exact: fewer than 2^24 panels */
+        VQR_UNROLL
+        for (size_t r = 0; r < R; r++) {
+            const v16 s = p + 1 < P || lanes == VQR_LANES ? sum[r * P + p] : v16_keep(sum[r * P + p], lanes, -INFINITY);
+            v16_take_greater(&best[r], &tag[r], s, number);
+        }
+    }
+}
+
+VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const float *e, size_t e_stride,
+                              const float *b, size_t b_stride, const uint32_t *widths, size_t features,
+                              size_t codewords)
+{
+    v16 best[TILE_ROWS], tag[TILE_ROWS];
+    VQR_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        best[r] = v16_set1(-INFINITY);
+        tag[r] = v16_set1(0.0f);
+    }
+    const size_t panels = vqr_panels(codewords), last = codewords - (panels - 1) * VQR_LANES;
+    size_t p = 0;
+    for (; p + P <= panels; p += P)
+        take_panels(best, tag, R, P, e, e_stride, b, b_stride, widths, features, p,
+                    p + P == panels ? last : VQR_LANES);
+    if (P > 1)
+        for (; p < panels; p++)
+            take_panels(best, tag, R, 1, e, e_stride, b, b_stride, widths, features, p,
+                        p + 1 == panels ? last : VQR_LANES);
+    VQR_UNROLL
+    for (size_t r = 0; r < R; r++)
+        z[r] = best_codeword(best[r], tag[r]);
+}
+
+void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
+                      const uint32_t *widths, size_t features, size_t codewords)
+{
+    size_t width = 0;
+    for (size_t f = 0; f < features; f++)
+        width += widths[f];
+    const size_t b_stride = width * VQR_LANES;
+    size_t r = 0;
+    for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
+        quantize_rows(TILE_ROWS, 1, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features, codewords);
+    for (; r < rows; r++)
+        quantize_rows(1, ROW_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features, codewords);
+}
+
+void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
+                 const float *scale)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float *x = e + r * e_stride;
+        int32_t *y = q + r * q_stride;
+        size_t i = 0;
+        for (; i + VQR_LANES <= width; i += VQR_LANES)
+            v16i_store(y + i, v16_round(v16_mul(v16_load(x + i), v16_load(scale + i))));
+        if (i < width)
+            v16i_store_n(y + i, v16_round(v16_mul(v16_load_n(x + i, width - i), v16_load_n(scale + i, width - i))),
+                         width - i);
+    }
+}
+
+/* Integer sums are exact in any order, and integers convert to double with one rounding on every machine, so the two
+ * kernels below are plain C that the compiler vectorizes for this ISA. */
+
+void FN(accumulate_i32)(int64_t *sums, uint32_t *counts, const int32_t *q, size_t q_stride, size_t rows, size_t width,
+                        const uint32_t *z, int32_t sign)
+{
+    for (size_t r = 0; r < rows; r++) {
+        int64_t *restrict sum = sums + z[r] * width;
+        const int32_t *restrict x = q + r * q_stride;
+        if (sign > 0)
+            for (size_t i = 0; i < width; i++)
+                sum[i] += x[i];
+        else
+            for (size_t i = 0; i < width; i++)
+                sum[i] -= x[i];
+        counts[z[r]] += (uint32_t)sign;
+    }
+}
+
+void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const uint32_t *counts,
+                          const uint32_t *tokens, size_t token_count, size_t width, const double *unit)
+{
+    for (size_t t = 0; t < token_count; t++) {
+        const size_t c = tokens[t];
+        const int64_t *restrict sum = sums + c * width;
+        float *restrict mean = r + t * r_stride;
+        const double n = counts[c] == 0 ? 1.0 : (double)counts[c]; /* an empty cluster's sums are 0 */
+        for (size_t i = 0; i < width; i++)
+            mean[i] = (float)((double)sum[i] * unit[i] / n);
+    }
+}

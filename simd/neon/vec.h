@@ -1,0 +1,205 @@
+/* The 16-lane vector on AArch64 Advanced SIMD: four registers, lanes 0-3, 4-7, 8-11, 12-15. */
+#ifndef VQR_NEON_VEC_H
+#define VQR_NEON_VEC_H
+
+#include <arm_neon.h>
+#include <sleef.h>
+
+#include "simd/generic/tail.h"
+#include "simd/simd.h"
+
+#define FN(name) vqr_##name##_neon
+#include "simd/declare.h"
+
+/* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, 4 for b, 1 for a. */
+enum { TILE_ROWS = 6, TILE_PANELS = 1, SMALL_ROWS = 2, SMALL_PANELS = 2, ROW_PANELS = 4 };
+
+typedef struct {
+    float32x4_t a, b, c, d;
+} v16;
+
+typedef struct {
+    int32x4_t a, b, c, d;
+} v16i;
+
+static inline v16 v16_four(float32x4_t a, float32x4_t b, float32x4_t c, float32x4_t d)
+{
+    const v16 v = {a, b, c, d};
+    return v;
+}
+
+static inline v16 v16_set1(float x)
+{
+    const float32x4_t v = vdupq_n_f32(x);
+    return v16_four(v, v, v, v);
+}
+
+static inline v16 v16_load(const float *p)
+{
+    return v16_four(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
+}
+
+static inline void v16_store(float *p, v16 v)
+{
+    vst1q_f32(p, v.a);
+    vst1q_f32(p + 4, v.b);
+    vst1q_f32(p + 8, v.c);
+    vst1q_f32(p + 12, v.d);
+}
+
+/* n < 16: lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_n(const float *p, size_t n)
+{
+    float t[16] = {0};
+    copy_tail(t, p, n);
+    return v16_load(t);
+}
+
+static inline void v16_store_n(float *p, v16 v, size_t n)
+{
+    float t[16];
+    v16_store(t, v);
+    copy_tail(p, t, n);
+}
+
+/* n <= 16: lanes from n on are replaced by `fill`. */
+static inline v16 v16_keep(v16 v, size_t n, float fill)
+{
+    static const uint32_t lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const uint32x4_t limit = vdupq_n_u32((uint32_t)n);
+    const float32x4_t other = vdupq_n_f32(fill);
+    return v16_four(vbslq_f32(vcltq_u32(vld1q_u32(lane), limit), v.a, other),
+                    vbslq_f32(vcltq_u32(vld1q_u32(lane + 4), limit), v.b, other),
+                    vbslq_f32(vcltq_u32(vld1q_u32(lane + 8), limit), v.c, other),
+                    vbslq_f32(vcltq_u32(vld1q_u32(lane + 12), limit), v.d, other));
+}
+
+static inline v16 v16_add(v16 x, v16 y)
+{
+    return v16_four(vaddq_f32(x.a, y.a), vaddq_f32(x.b, y.b), vaddq_f32(x.c, y.c), vaddq_f32(x.d, y.d));
+}
+
+static inline v16 v16_sub(v16 x, v16 y)
+{
+    return v16_four(vsubq_f32(x.a, y.a), vsubq_f32(x.b, y.b), vsubq_f32(x.c, y.c), vsubq_f32(x.d, y.d));
+}
+
+static inline v16 v16_mul(v16 x, v16 y)
+{
+    return v16_four(vmulq_f32(x.a, y.a), vmulq_f32(x.b, y.b), vmulq_f32(x.c, y.c), vmulq_f32(x.d, y.d));
+}
+
+static inline v16 v16_div(v16 x, v16 y)
+{
+    return v16_four(vdivq_f32(x.a, y.a), vdivq_f32(x.b, y.b), vdivq_f32(x.c, y.c), vdivq_f32(x.d, y.d));
+}
+
+/* x * y + z, rounded once */
+static inline v16 v16_fma(v16 x, v16 y, v16 z)
+{
+    return v16_four(vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b), vfmaq_f32(z.c, x.c, y.c),
+                    vfmaq_f32(z.d, x.d, y.d));
+}
+
+/* x > y ? x : y, so y where either is NaN; FMAX differs on -0 and NaN */
+static inline float32x4_t greater_or_second(float32x4_t x, float32x4_t y)
+{
+    return vbslq_f32(vcgtq_f32(x, y), x, y);
+}
+
+static inline v16 v16_max(v16 x, v16 y)
+{
+    return v16_four(greater_or_second(x.a, y.a), greater_or_second(x.b, y.b), greater_or_second(x.c, y.c),
+                    greater_or_second(x.d, y.d));
+}
+
+static inline v16 v16_neg(v16 v)
+{
+    return v16_four(vnegq_f32(v.a), vnegq_f32(v.b), vnegq_f32(v.c), vnegq_f32(v.d));
+}
+
+static inline void take_greater(float32x4_t *best, float32x4_t *tag, float32x4_t s, float32x4_t t)
+{
+    const uint32x4_t greater = vcgtq_f32(s, *best);
+    *best = vbslq_f32(greater, s, *best);
+    *tag = vbslq_f32(greater, t, *tag);
+}
+
+/* Where s > *best: *best = s, *tag = t. */
+static inline void v16_take_greater(v16 *best, v16 *tag, v16 s, v16 t)
+{
+    take_greater(&best->a, &tag->a, s.a, t.a);
+    take_greater(&best->b, &tag->b, s.b, t.b);
+    take_greater(&best->c, &tag->c, s.c, t.c);
+    take_greater(&best->d, &tag->d, s.d, t.d);
+}
+
+/* Whether |v| <= limit in every lane; false for NaN. */
+static inline int v16_within(v16 v, v16 limit)
+{
+    const uint32x4_t ab = vandq_u32(vcaleq_f32(v.a, limit.a), vcaleq_f32(v.b, limit.b));
+    const uint32x4_t cd = vandq_u32(vcaleq_f32(v.c, limit.c), vcaleq_f32(v.d, limit.d));
+    return vminvq_u32(vandq_u32(ab, cd)) != 0;
+}
+
+/* Lanes summed by the tree 8, 4, 2, 1: lane j takes lane j + 8, then j + 4, ... */
+static inline float v16_sum(v16 v)
+{
+    const float32x4_t v4 = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
+    const float32x2_t v2 = vadd_f32(vget_low_f32(v4), vget_high_f32(v4));
+    return vget_lane_f32(v2, 0) + vget_lane_f32(v2, 1);
+}
+
+/* The largest lane by the same tree, each step upper > lower ? upper : lower. */
+static inline float v16_max_lane(v16 v)
+{
+    const float32x4_t v4 = greater_or_second(greater_or_second(v.d, v.b), greater_or_second(v.c, v.a));
+    float lane[4];
+    vst1q_f32(lane, v4);
+    for (int half = 2; half >= 1; half /= 2)
+        for (int j = 0; j < half; j++)
+            lane[j] = lane[j + half] > lane[j] ? lane[j + half] : lane[j];
+    return lane[0];
+}
+
+/* Rounded to nearest even; |v| < 2^31. */
+static inline v16i v16_round(v16 v)
+{
+    const v16i r = {vcvtnq_s32_f32(v.a), vcvtnq_s32_f32(v.b), vcvtnq_s32_f32(v.c), vcvtnq_s32_f32(v.d)};
+    return r;
+}
+
+static inline void v16i_store(int32_t *p, v16i v)
+{
+    vst1q_s32(p, v.a);
+    vst1q_s32(p + 4, v.b);
+    vst1q_s32(p + 8, v.c);
+    vst1q_s32(p + 12, v.d);
+}
+
+static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
+{
+    int32_t t[16];
+    v16i_store(t, v);
+    copy_tail(p, t, n);
+}
+
+static inline v16 v16_exp(v16 v)
+{
+    return v16_four(Sleef_finz_expf4_u10advsimd(v.a), Sleef_finz_expf4_u10advsimd(v.b),
+                    Sleef_finz_expf4_u10advsimd(v.c), Sleef_finz_expf4_u10advsimd(v.d));
+}
+
+static inline v16 v16_log(v16 v)
+{
+    return v16_four(Sleef_finz_logf4_u10advsimd(v.a), Sleef_finz_logf4_u10advsimd(v.b),
+                    Sleef_finz_logf4_u10advsimd(v.c), Sleef_finz_logf4_u10advsimd(v.d));
+}
+
+static inline v16 v16_tanh(v16 v)
+{
+    return v16_four(Sleef_finz_tanhf4_u10advsimd(v.a), Sleef_finz_tanhf4_u10advsimd(v.b),
+                    Sleef_finz_tanhf4_u10advsimd(v.c), Sleef_finz_tanhf4_u10advsimd(v.d));
+}
+
+#endif
