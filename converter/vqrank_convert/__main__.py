@@ -1,0 +1,7 @@
+"""`python -m vqrank_convert`."""
+
+import sys
+
+from vqrank_convert.cli import main
+
+sys.exit(main())

@@ -1,0 +1,53 @@
+"""What conversion computes: the folded codebook, the expanded relative bias, the exponents of the exact sums."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from vqrank_convert.errors import refuse
+
+F64 = npt.NDArray[np.float64]
+
+# What an embedded value may reach in an exact sum: |rne(e * 2^s)| <= 2^30 (2^24 events then fit an int64).
+SUM_LIMIT_LOG2 = 30
+EXPONENT_MIN, EXPONENT_MAX = -98, 120
+FLOAT_EXPONENT = 18
+# An expanded bias beyond this is a mistake in the config, not a model.
+BIAS_ELEMENTS_MAX = 2**30
+
+
+def fold(projection: F64, codebook: F64) -> F64:
+    """G_j = P_j C_j^T in float64: [N, D, D], [N, W, D] -> [N, D, W].
+
+    Accumulated over k ascending with separate multiplications and additions, so that the bits depend on nothing but
+    the inputs (a BLAS would choose an order of its own).
+    """
+    codebooks, d, _ = projection.shape
+    result = np.zeros((codebooks, d, codebook.shape[1]))
+    for k in range(d):
+        result += projection[:, :, k, None] * codebook[:, None, :, k]
+    return result
+
+
+def expand_toeplitz(weights: F64, name: str) -> F64:
+    """B[i][j] = w[T - 1 + j - i]: [..., 2T - 1] -> [..., T, T]."""
+    tokens = (weights.shape[-1] + 1) // 2
+    elements = math.prod(weights.shape[:-1]) * tokens * tokens
+    if elements > BIAS_ELEMENTS_MAX:
+        refuse(f"tensor {name}", f"a bias of at most {BIAS_ELEMENTS_MAX} elements expanded", str(elements))
+    i = np.arange(tokens)
+    return weights[..., tokens - 1 + i[None, :] - i[:, None]]
+
+
+def exponent_for(largest: float) -> int:
+    """The largest s with rne(largest * 2^s) <= 2^30, within [-98, 120]; 0 for a table of zeros.
+
+    `largest` is the greatest magnitude in the table, a float32 value: it has 24 significant bits, so that nothing
+    between 2^30 and 2^30 + 1/2 (which would round down to 2^30) can come up.
+    """
+    if largest == 0.0:
+        return 0
+    fraction, exponent = math.frexp(largest)  # largest = fraction * 2^exponent, 0.5 <= fraction < 1
+    s = SUM_LIMIT_LOG2 - exponent + (1 if fraction == 0.5 else 0)
+    return max(EXPONENT_MIN, min(EXPONENT_MAX, s))

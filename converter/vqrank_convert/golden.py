@@ -1,0 +1,213 @@
+"""The golden request: a request, its outputs in float64 computed here, and their bits as the library computes them.
+
+The request is synthetic and depends on the checkpoint alone. Its events keep clear of near ties between codewords: an
+event stays only if its float64 margin exceeds twice what float32 arithmetic may move a score by, in every codebook.
+"""
+
+import json
+import math
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqrank_convert import reference
+from vqrank_convert.config import Config, FeatureConfig, TableConfig
+from vqrank_convert.errors import ConversionError, one_line, quote
+
+EVENTS = 40
+CANDIDATES = 4
+# Draws before the request makes do with the events it has.
+DRAWS = 400
+TOLERANCE = 1e-5
+TIMEOUT_SECONDS = 600
+BASE_TIME = 1_700_000_000
+SEED = 20_251_122
+
+
+@dataclass(frozen=True)
+class Golden:
+    """`request` as a line of JSON; `float64` row-major [candidates, outputs]; `bound`: what the library's float32
+    result may differ by; `events`: how many the request has."""
+
+    request: str
+    float64: tuple[float, ...]
+    bound: float
+    events: int
+
+
+def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
+    """Draws the request and computes its float64 outputs."""
+    draw = _Draw(config)
+    events: list[dict[str, Any]] = []
+    for _ in range(DRAWS // EVENTS):
+        drawn = [draw.event() for _ in range(EVENTS)]
+        found = reference.quantize(config, tensors, drawn)
+        clear = np.all(found.margins >= 2 * found.bounds, axis=1).tolist()
+        events += [event for event, keep in zip(drawn, clear, strict=True) if keep]
+        if len(events) >= EVENTS:
+            break
+    request = {
+        "id": "golden",
+        "time": draw.now(),
+        "user": draw.values("user"),
+        "context": draw.values("context"),
+        "events": events[:EVENTS],
+        "candidates": draw.candidates(),
+    }
+    outputs = _flat(config, reference.score(config, tensors, request).outputs)
+    if not all(math.isfinite(y) for y in outputs):
+        raise ConversionError("golden request: expected finite outputs, found the model overflows on synthetic input")
+    # Computed once more in float32, the outputs show how far rounding moves them; four times that is the bound, as for
+    # any comparison of this project between float32 and float64.
+    rounded = _flat(config, reference.score(config, tensors, request, np.float32).outputs)
+    moved = max((abs(a - b) for a, b in zip(outputs, rounded, strict=True)), default=0.0)
+    bound = max(TOLERANCE, 4 * moved) if math.isfinite(moved) else TOLERANCE
+    text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
+    return Golden(text, tuple(outputs), bound, min(len(events), EVENTS))
+
+
+def _flat(config: Config, outputs: dict[str, list[float]]) -> list[float]:
+    """Outputs by name -> row-major [candidates, outputs]."""
+    columns = [outputs[name] for name in config.head.outputs]
+    return [value for row in zip(*columns, strict=True) for value in row]
+
+
+class _Draw:
+    """Synthetic values. Only `random()` is used, the one method whose numbers Python promises to keep."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._random = random.Random(SEED).random
+        self._time = BASE_TIME
+
+    def _below(self, n: int) -> int:
+        return min(n - 1, int(self._random() * n))
+
+    def now(self) -> int:
+        """A time after every event so far."""
+        return self._time + 1
+
+    def event(self) -> dict[str, Any]:
+        if self._below(3):  # every third event shares its time with the one before
+            self._time += 1 + self._below(100_000)
+        return self.values("event", absent=0.1, unknown=0.1)
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """Two of known ids, one where about half of the ids are unknown, one with every feature absent."""
+        known = [self.values("candidate") for _ in range(CANDIDATES - 2)]
+        return [*known, self.values("candidate", unknown=0.5), {}]
+
+    def values(self, group: str, absent: float = 0.0, unknown: float = 0.0) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for feature in self._config.groups[group]:
+            if self._random() < absent:
+                if self._below(2):
+                    result[feature.name] = None
+                continue
+            result[feature.name] = self._value(feature, self._random() < unknown)
+        return result
+
+    def _value(self, feature: FeatureConfig, unknown: bool) -> Any:
+        if feature.kind == "time":
+            return self._time
+        if feature.kind == "float":
+            value = feature.mean + feature.std * (4 * self._random() - 2)
+            return value if math.isfinite(value) else feature.mean
+        table = self._config.tables[str(feature.table)]
+        return self._unknown(table) if unknown else self._known(table)
+
+    def _known(self, table: TableConfig) -> int | str:
+        if table.ids == "direct":
+            return self._below(table.rows)
+        key = table.keys[self._below(len(table.keys))] if table.keys else ""
+        # Not every JSON library takes U+0000 in a string; the golden request need not depend on that.
+        return "" if isinstance(key, str) and "\0" in key else key
+
+    def _unknown(self, table: TableConfig) -> int | str:
+        if table.ids == "vocabulary":
+            key = "unknown"
+            while key in table.keys:
+                key += "?"
+            return key
+        return table.rows + self._below(1000) if self._below(2) else -1 - self._below(1000)
+
+
+# ---- the library's bits ----
+
+
+def find_vqrank(given: str | None) -> Path:
+    """The command vqrank: as given, else beside this Python, else on PATH."""
+    name = "vqrank.exe" if os.name == "nt" else "vqrank"
+    if given is not None:
+        if shutil.which(given) is None:
+            raise ConversionError(f"--vqrank: expected an executable, found {quote(given)} is none")
+        return Path(str(shutil.which(given))).absolute()
+    beside = Path(sys.executable).parent / name
+    if os.access(beside, os.X_OK):
+        return beside
+    on_path = shutil.which(name)
+    if on_path is not None:
+        return Path(on_path)
+    raise ConversionError(
+        "vqrank: expected this command beside Python or on PATH, as it computes the golden request's bits, found none; "
+        "build it (./demo.sh), give its place with --vqrank PATH, or leave the golden request out with --no-golden"
+    )
+
+
+def compute_bits(vqrank: Path, model: Path, config: Config, golden: Golden) -> tuple[int, ...]:
+    """Runs `vqrank score --isa ref MODEL` on the request and checks the outputs against the float64 ones.
+
+    Returns the bits of the float32 outputs, row-major [candidates, outputs]; they are printed as %.9g, which gives a
+    float32 back exactly.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        request = Path(folder) / "request.jsonl"
+        request.write_text(golden.request + "\n", encoding="utf-8")
+        command = [str(vqrank), "score", "--isa", "ref", str(model), str(request)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+            raise ConversionError(f"{vqrank}: expected scores of the golden request, found {one_line(error)}") from None
+    values = _parse_response(done.stdout, config, golden)
+    if isinstance(values, str):
+        said = one_line(done.stderr)[:400]
+        raise ConversionError(
+            f"{vqrank} score: expected scores of the golden request, found exit status {done.returncode}, {values}"
+            + (f": {said}" if said else "")
+        )
+    result = np.array(values, np.float32)
+    differences = np.abs(result.astype(np.float64) - np.array(golden.float64))
+    worst = int(differences.argmax())
+    if not differences[worst] <= golden.bound:
+        candidate, output = divmod(worst, len(config.head.outputs))
+        raise ConversionError(
+            f"golden request: expected output {quote(config.head.outputs[output])} of candidate {candidate} within "
+            f"{golden.bound:.3g} of {golden.float64[worst]:.9g} (float64), found {float(result[worst]):.9g} "
+            f"by {vqrank}; nothing was written"
+        )
+    return tuple(int(bits) for bits in result.view(np.uint32))
+
+
+def _parse_response(text: str, config: Config, golden: Golden) -> list[float] | str:
+    """Row-major values of a response line, or what is wrong with it."""
+    try:
+        response = json.loads(text)
+        if "error" in response:
+            return f"error {quote(response['error'])}"
+        values = _flat(config, response["outputs"])
+        if len(values) != len(golden.float64) or set(response["outputs"]) != set(config.head.outputs):
+            return f"{len(values)} numbers where {len(golden.float64)} are due"
+        if not all(isinstance(y, int | float) and math.isfinite(y) for y in values):
+            return "numbers that are not finite"
+        return values
+    except (ValueError, KeyError, TypeError):
+        return f"output {quote(text[:60])}"

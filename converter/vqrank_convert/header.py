@@ -1,0 +1,183 @@
+"""The FlatBuffers header of a .vqr file (schema/model.fbs).
+
+Every field is written even where it has its default value. The header's size then depends on the names and shapes
+alone: it is known before the offsets, exponents and golden bits that go into it.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+from vqrank_schema.Activate import Activate
+from vqrank_schema.Activation import Activation
+from vqrank_schema.Alpha import Alpha
+from vqrank_schema.AttentionBias import AttentionBias
+from vqrank_schema.Dmqn import DmqnT
+from vqrank_schema.DotAttention import DotAttentionT
+from vqrank_schema.EmbeddingTable import EmbeddingTableT
+from vqrank_schema.Empty import Empty
+from vqrank_schema.Feature import FeatureT
+from vqrank_schema.FeatureKind import FeatureKind
+from vqrank_schema.Golden import GoldenT
+from vqrank_schema.Head import HeadT
+from vqrank_schema.Hstu import HstuT
+from vqrank_schema.IdMapping import IdMapping
+from vqrank_schema.Model import ModelT
+from vqrank_schema.Norm import Norm
+from vqrank_schema.Normalize import Normalize
+from vqrank_schema.Output import Output
+from vqrank_schema.Sequence import SequenceT
+from vqrank_schema.SequenceKind import SequenceKind
+from vqrank_schema.Tensor import TensorT
+
+from vqrank_convert.config import GROUPS, Config, DmqnConfig, FeatureConfig, HstuConfig
+from vqrank_convert.errors import refuse
+from vqrank_convert.fold import FLOAT_EXPONENT
+from vqrank_convert.plan import Plan, bias_is_per_head
+from vqrank_convert.version import __version__
+
+FORMAT_VERSION = 1
+IDENTIFIER = b"VQRM"
+HEADER_LIMIT = 64 << 20
+# The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.
+CONFIG_TEXT_LIMIT = 1 << 20
+
+
+@dataclass(frozen=True)
+class GoldenEntry:
+    """A golden request as the file holds it; `bits` and `float64` are row-major [candidates, outputs]."""
+
+    request: str
+    bits: Sequence[int]
+    float64: Sequence[float]
+
+
+def config_text(config: Config) -> str:
+    """The config in one canonical form: keys sorted, no spaces."""
+
+    def dump(raw: dict[str, Any]) -> str:
+        return json.dumps(raw, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    text = dump(config.raw)
+    if len(text.encode("utf-8")) > CONFIG_TEXT_LIMIT:
+        tables = {
+            name: {key: value for key, value in table.items() if key != "keys"}
+            for name, table in config.raw["tables"].items()
+        }
+        text = dump({**config.raw, "tables": tables})
+    return text
+
+
+def build_header(
+    plan: Plan,
+    offsets: Sequence[int],
+    file_length: int,
+    exponents: Mapping[str, int],
+    golden: GoldenEntry | None,
+) -> bytes:
+    """The header's bytes, size prefix included. `offsets` are in the order of plan.tensors, `exponents` by table."""
+    config = plan.config
+    model = ModelT()
+    model.formatVersion = FORMAT_VERSION
+    model.name = config.name
+    model.producer = f"vqrank-convert {__version__}"
+    model.tables = _tables(plan)
+    positions = {name: i for i, name in enumerate(config.tables)}
+    for group in GROUPS:
+        features = [_feature(feature, group, positions, exponents) for feature in config.groups[group]]
+        setattr(model, group, features)
+    model.sequences = [_sequence(plan, sequence) for sequence in config.sequences]
+    model.head = _head(config)
+    model.tensors = []
+    for planned, offset in zip(plan.tensors, offsets, strict=True):
+        tensor = TensorT()
+        tensor.name, tensor.type, tensor.layout = planned.name, int(planned.type), int(planned.layout)
+        tensor.shape, tensor.offset, tensor.length = list(planned.shape), offset, planned.length
+        model.tensors.append(tensor)
+    model.fileLength = file_length
+    model.config = config_text(config)
+    model.golden = [] if golden is None else [_golden(golden)]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.ForceDefaults(True)
+    builder.FinishSizePrefixed(model.Pack(builder), IDENTIFIER)
+    header = bytes(builder.Output())
+    if len(header) > HEADER_LIMIT:
+        refuse("model header", f"at most {HEADER_LIMIT} bytes", str(len(header)))
+    return header
+
+
+def _tables(plan: Plan) -> list[Any]:
+    result = []
+    for table in plan.config.tables.values():
+        entry = EmbeddingTableT()
+        entry.name, entry.rows, entry.dim = table.name, table.rows, table.dim
+        entry.ids = {"direct": IdMapping.Direct, "vocabulary": IdMapping.Vocabulary}[table.ids]
+        entry.keys = len(table.keys)
+        entry.maxProbe = plan.max_probe.get(table.name, 0)
+        result.append(entry)
+    return result
+
+
+def _feature(feature: FeatureConfig, group: str, positions: Mapping[str, int], exponents: Mapping[str, int]) -> Any:
+    entry = FeatureT()
+    entry.name, entry.width = feature.name, feature.width
+    entry.kind = {"id": FeatureKind.Id, "float": FeatureKind.Float, "time": FeatureKind.Time}[feature.kind]
+    entry.table = -1 if feature.table is None else positions[feature.table]
+    entry.mean, entry.std = feature.mean, feature.std
+    entry.exponent = 0
+    if group == "event" and feature.kind != "time":
+        entry.exponent = FLOAT_EXPONENT if feature.table is None else exponents[feature.table]
+    return entry
+
+
+def _sequence(plan: Plan, sequence: DmqnConfig) -> Any:
+    attention = DotAttentionT()
+    attention.heads, attention.dim = sequence.attention.heads, sequence.attention.dim
+    attention.share, attention.out = sequence.attention.share, sequence.attention.out
+    attention.countBias = sequence.attention.count_bias
+    dmqn = DmqnT()
+    dmqn.codebooks, dmqn.codewords = sequence.codebooks, sequence.codewords
+    dmqn.empty = {"masked": Empty.Masked, "zero": Empty.Zero}[sequence.empty]
+    dmqn.hstu = _hstu(sequence.hstu, bias_is_per_head(plan, sequence))
+    dmqn.attention = attention
+    entry = SequenceT()
+    entry.name, entry.kindType, entry.kind = sequence.name, SequenceKind.Dmqn, dmqn
+    return entry
+
+
+def _hstu(hstu: HstuConfig, per_head: bool) -> Any:
+    entry = HstuT()
+    entry.layers, entry.heads, entry.qkDim, entry.vDim = hstu.layers, hstu.heads, hstu.qk_dim, hstu.v_dim
+    entry.preNorm, entry.affine, entry.residual, entry.share = hstu.pre_norm, hstu.affine, hstu.residual, hstu.share
+    entry.activate = {"all": Activate.All, "u": Activate.U}[hstu.activate]
+    entry.alpha = {"one": Alpha.One, "rsqrt": Alpha.Rsqrt}[hstu.alpha]
+    entry.bias = AttentionBias.PerHead if per_head else AttentionBias.Shared
+    if hstu.bias == "none":
+        entry.bias = AttentionBias.None_
+    entry.normalize = {
+        "one": Normalize.One,
+        "tokens": Normalize.Tokens,
+        "attended": Normalize.Attended,
+        "constant": Normalize.Constant,
+    }[hstu.normalize]
+    entry.normalizeConstant = hstu.normalize_constant
+    entry.norm = {"layer": Norm.Layer, "group": Norm.Group}[hstu.norm]
+    entry.output = {"gated": Output.Gated, "concat": Output.Concat, "concat_raw": Output.ConcatRaw}[hstu.output]
+    entry.eps = hstu.eps
+    return entry
+
+
+def _head(config: Config) -> Any:
+    entry = HeadT()
+    entry.hidden = list(config.head.hidden)
+    entry.activation = {"relu": Activation.Relu, "silu": Activation.Silu}[config.head.activation]
+    entry.outputs = list(config.head.outputs)
+    return entry
+
+
+def _golden(golden: GoldenEntry) -> Any:
+    entry = GoldenT()
+    entry.request, entry.bits, entry.float64 = golden.request, list(golden.bits), list(golden.float64)
+    return entry

@@ -1,0 +1,294 @@
+"""What a model computes, in NumPy, written from the model specification alone and independently of the C library.
+
+Used for the float64 outputs of a file's golden request, and by tests. Slow on purpose: every product is accumulated
+term by term, so that equal codewords score exactly equal and ties fall to the lowest index, as they do in the library.
+Computing the same in float32 (`dtype`) shows how much rounding a model amplifies.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vqrank_convert.config import Config, DmqnConfig, FeatureConfig, HstuConfig, TableConfig, parse_config, resolve
+
+Array = npt.NDArray[Any]
+Real = type[np.float64] | type[np.float32]
+VALUE_LIMIT = 4096.0
+FLOAT_GRID = 2.0**18
+UNIT32 = 2.0**-24
+
+
+class RequestError(ValueError):
+    """A request that the specification refuses."""
+
+
+class Scored(NamedTuple):
+    """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N].  margins: how far the
+    winning score lies above that of the next different codeword, [L, N] (inf if there is none)."""
+
+    outputs: dict[str, list[float]]
+    assignments: npt.NDArray[np.int64]
+    margins: npt.NDArray[np.float64]
+
+
+class Quantized(NamedTuple):
+    """assignments, margins as in `Scored`; bounds: what float32 arithmetic may move a score by, [L, N]."""
+
+    assignments: npt.NDArray[np.int64]
+    margins: npt.NDArray[np.float64]
+    bounds: npt.NDArray[np.float64]
+
+
+def score(
+    config: Config | dict[str, Any], tensors: Mapping[str, Any], request: dict[str, Any], dtype: Real = np.float64
+) -> Scored:
+    """Scores a request (section 8, as parsed JSON) by a checkpoint's config and tensors.
+
+    A table may be anything that gives a row by `[row]`; the other tensors are arrays.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        return _Reference(config, tensors, dtype).score(request)
+
+
+def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events: list[dict[str, Any]]) -> Quantized:
+    """Assigns events to codewords in float64."""
+    reference = _Reference(config, tensors, np.float64)
+    return reference.quantize(reference.config.sequences[0], reference.embed_all("event", events))
+
+
+def chain(x: Array, w: Array, start: Array | None = None) -> Array:
+    """x [..., K] times w [K, N], the terms added one by one, k ascending, onto `start` [N]."""
+    result = np.zeros((*x.shape[:-1], w.shape[1]), x.dtype)
+    if start is not None:
+        result += start
+    for k in range(w.shape[0]):
+        result += x[..., k, None] * w[k]
+    return result
+
+
+def silu(x: Array) -> Array:
+    return np.asarray(x / (1 + np.exp(-x)))
+
+
+def sigmoid(x: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+class _Reference:
+    def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real) -> None:
+        parsed = config if isinstance(config, Config) else parse_config(config)
+        shapes = {name: np.shape(tensors[name]) for name in tensors if name.endswith(".attention.out.weight")}
+        self.config = resolve(parsed, shapes)
+        self.tensors = tensors
+        self.dtype = dtype
+        self.rows = {
+            name: {key: i + 1 for i, key in enumerate(table.keys)} for name, table in self.config.tables.items()
+        }
+
+    def tensor(self, name: str, j: int = 0) -> Array:
+        """Codebook j's part of a tensor with a leading N, or of one that all codebooks share."""
+        values = np.asarray(self.tensors[name], self.dtype)
+        return np.asarray(values[j if values.shape[0] > 1 else 0])
+
+    def linear(self, x: Array, name: str, j: int) -> Array:
+        """x W^T + b with W stored [out, in]; a bias that is not there is zero."""
+        bias = self.tensor(f"{name}.bias", j) if f"{name}.bias" in self.tensors else None
+        return chain(x, self.tensor(f"{name}.weight", j).T, bias)
+
+    # ---- inputs ----
+
+    def row(self, table: TableConfig, value: Any) -> int:
+        if value is None:
+            return 0
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise RequestError(f"table {table.name}: an id is an integer or a string")
+        if table.ids == "vocabulary":
+            return self.rows[table.name].get(value, 0)
+        if isinstance(value, str):
+            raise RequestError(f"table {table.name}: its ids are integers")
+        return value if 0 <= value < table.rows else 0
+
+    def embed(self, group: str, values: Mapping[str, Any]) -> Array:
+        """One event, candidate, user or context: [width of the group]."""
+        features = self.config.groups[group]
+        unknown = set(values) - {feature.name for feature in features}
+        if unknown:
+            raise RequestError(f"{group}: unknown keys {sorted(unknown)}")
+        parts = [self.embed_feature(feature, values.get(feature.name), group) for feature in features]
+        return np.concatenate([np.zeros(0, self.dtype), *parts])
+
+    def embed_feature(self, feature: FeatureConfig, value: Any, group: str) -> Array:
+        if feature.kind == "id":
+            table = self.config.tables[str(feature.table)]
+            return np.asarray(self.tensors[table.tensor][self.row(table, value)], self.dtype)
+        if feature.kind == "time":
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise RequestError(f"{group}.{feature.name}: a time is an integer")
+            return np.zeros(0, self.dtype)
+        if value is None:
+            return np.zeros(1, self.dtype)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise RequestError(f"{group}.{feature.name}: expected a number")
+        normalised = np.float32((float(value) - feature.mean) / feature.std)
+        if not np.isfinite(normalised) or (group == "event" and abs(normalised) > VALUE_LIMIT):
+            raise RequestError(f"{group}.{feature.name}: out of range")
+        return np.array([normalised], self.dtype)
+
+    def embed_all(self, group: str, values: Sequence[Mapping[str, Any]]) -> Array:
+        """[len(values), width of the group]"""
+        rows = [self.embed(group, value) for value in values]
+        return np.array(rows, self.dtype).reshape(len(rows), self.config.width(group))
+
+    # ---- DMQN ----
+
+    def quantize(self, sequence: DmqnConfig, e: Array) -> Quantized:
+        """z_i = argmax_k (e_i P_j) . c_k for every event and codebook; e is [L, D]."""
+        length, d = e.shape
+        terms = d + len(self.config.groups["event"]) + 4
+        assignments = np.zeros((length, sequence.codebooks), np.int64)
+        margins = np.full((length, sequence.codebooks), math.inf)
+        bounds = np.zeros((length, sequence.codebooks))
+        for j in range(sequence.codebooks):
+            projection, codebook = (
+                np.asarray(self.tensors[f"{sequence.prefix}.{part}"], np.float64)[j]
+                for part in ("projection", "codebook")
+            )
+            e64 = e.astype(np.float64)
+            scores = chain(chain(e64, projection), codebook.T)
+            # Each of the D products and F sums rounds once; so do e, the fold and the result.
+            magnitude = chain(np.abs(e64), np.abs(chain(projection, codebook.T)))
+            slack = chain(chain(np.abs(e64), np.abs(projection)), np.abs(codebook.T)) * 2.0**-48
+            bounds[:, j] = (terms * UNIT32 * magnitude + slack).max(axis=1, initial=0.0)
+            assignments[:, j] = scores.argmax(axis=1)
+            _, group = np.unique(codebook, axis=0, return_inverse=True)
+            group = group.reshape(-1)
+            for i, winner in enumerate(assignments[:, j]):
+                others = scores[i, group != group[winner]]
+                if others.size:
+                    margins[i, j] = scores[i, winner] - others.max()
+        return Quantized(assignments, margins, bounds)
+
+    def clusters(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+        """r_k = mean of the e_i with z_i = k, [W, D] (0 where there are none), and the counts n_k, [W]."""
+        exact = e.astype(np.float64)
+        if self.dtype is np.float32:  # the exact sums take `float` features on a grid of 2^-18
+            at = 0
+            for feature in self.config.groups["event"]:
+                if feature.kind == "float":
+                    exact[:, at] = np.rint(exact[:, at] * FLOAT_GRID) / FLOAT_GRID
+                at += feature.width
+        sums = np.zeros((sequence.codewords, e.shape[1]))
+        counts = np.bincount(z, minlength=sequence.codewords)
+        np.add.at(sums, z, exact)
+        return (sums / np.maximum(counts, 1)[:, None]).astype(self.dtype), counts
+
+    def interest(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64], t: Array) -> Array:
+        """[o_1 .. o_N] for every candidate: t [C, Dc] -> [C, width]."""
+        if len(e) == 0:
+            return np.zeros((len(t), sequence.width), self.dtype)
+        parts = []
+        for j in range(sequence.codebooks):
+            r, counts = self.clusters(sequence, e, z[:, j])
+            kept = np.flatnonzero(counts) if sequence.empty == "masked" else np.arange(sequence.codewords)
+            y = r[kept]
+            for layer in range(sequence.hstu.layers):
+                y = self.hstu(sequence, layer, j, y, kept)
+            parts.append(self.attend(sequence, j, y, counts[kept], t))
+        return np.concatenate(parts, axis=1)
+
+    def layer_norm(self, x: Array, hstu: HstuConfig, name: str, j: int, groups: int = 1) -> Array:
+        """LayerNorm over each of `groups` equal parts of x's columns."""
+        split = x.reshape(len(x), groups, -1)
+        centred = split - split.mean(axis=2, keepdims=True)
+        variance = (centred * centred).mean(axis=2, keepdims=True)
+        result = (centred / np.sqrt(variance + self.dtype(hstu.eps))).reshape(x.shape)
+        if hstu.affine:
+            result = result * self.tensor(f"{name}.weight", j) + self.tensor(f"{name}.bias", j)
+        return np.asarray(result)
+
+    def hstu(self, sequence: DmqnConfig, layer: int, j: int, x: Array, kept: Array) -> Array:
+        """One HSTU block (section 4) over the tokens `kept` of codebook j: [T, D] -> [T, D]."""
+        hstu, name = sequence.hstu, f"{sequence.prefix}.hstu.{layer}"
+        heads, dv, dqk, tokens = hstu.heads, hstu.v_dim, hstu.qk_dim, len(x)
+        inner = self.layer_norm(x, hstu, f"{name}.pre_norm", j) if hstu.pre_norm else x
+        mixed = self.linear(inner, f"{name}.f1", j)
+        u, v, q, k = np.split(mixed, np.cumsum([heads * dv, heads * dv, heads * dqk]), axis=1)
+        u = silu(u)
+        if hstu.activate == "all":
+            v, q, k = silu(v), silu(q), silu(k)
+        constants = {
+            "one": 1.0,
+            "tokens": 1.0 / sequence.codewords,
+            "attended": 1.0 / tokens,
+            "constant": 1.0 / max(hstu.normalize_constant, 1),
+        }
+        c = self.dtype(constants[hstu.normalize])
+        alpha = self.dtype(1.0 if hstu.alpha == "one" else 1.0 / math.sqrt(dqk))
+        values = []
+        for h in range(heads):
+            s = alpha * chain(q[:, h * dqk : (h + 1) * dqk], k[:, h * dqk : (h + 1) * dqk].T)
+            if hstu.bias != "none":
+                s = s + self.position_bias(sequence, layer, j, h)[np.ix_(kept, kept)]
+            values.append(chain(silu(s) * c, v[:, h * dv : (h + 1) * dv]))
+        o = np.concatenate(values, axis=1)
+        g = self.layer_norm(o, hstu, f"{name}.norm", j, heads if hstu.norm == "group" else 1)
+        z = {"gated": [u * g], "concat": [u, g, u * g], "concat_raw": [u, o, u * g]}[hstu.output]
+        y = self.linear(np.concatenate(z, axis=1), f"{name}.f2", j)
+        return y + x if hstu.residual else y
+
+    def position_bias(self, sequence: DmqnConfig, layer: int, j: int, h: int) -> Array:
+        """B of one head, [W, W]."""
+        bias = self.tensor(f"{sequence.prefix}.hstu.{layer}.bias", j)
+        bias = bias[h if bias.shape[0] > 1 else 0]
+        if sequence.hstu.bias == "dense":
+            return np.asarray(bias)
+        w = sequence.codewords
+        return np.array([[bias[w - 1 + column - row] for column in range(w)] for row in range(w)], self.dtype)
+
+    def attend(self, sequence: DmqnConfig, j: int, y: Array, counts: Array, t: Array) -> Array:
+        """Target attention of kind "dot" over codebook j's tokens: o_j for every candidate, [C, width]."""
+        attention, name = sequence.attention, f"{sequence.prefix}.attention"
+        d = attention.dim
+        q, k, v = (self.linear(x, f"{name}.{part}", j) for part, x in (("q", t), ("k", y), ("v", y)))
+        heads = []
+        for h in range(attention.heads):
+            columns = slice(h * d, (h + 1) * d)
+            logits = chain(q[:, columns], k[:, columns].T) / self.dtype(math.sqrt(d))
+            if attention.count_bias:
+                logits = logits + np.log(np.maximum(counts, 1)).astype(self.dtype)
+            weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+            weights = weights / weights.sum(axis=1, keepdims=True)
+            heads.append(chain(weights, v[:, columns]))
+        o = np.concatenate(heads, axis=1)
+        return self.linear(o, f"{name}.out", j) if attention.out else o
+
+    # ---- the whole ----
+
+    def score(self, request: dict[str, Any]) -> Scored:
+        unknown = set(request) - {"id", "time", "user", "context", "events", "candidates"}
+        if unknown:
+            raise RequestError(f"request: unknown keys {sorted(unknown)}")
+        candidates = request["candidates"]
+        e = self.embed_all("event", request.get("events", []))
+        t = self.embed_all("candidate", candidates)
+        once = np.concatenate([self.embed(group, request.get(group, {})) for group in ("user", "context")])
+        x = [np.broadcast_to(once, (len(t), once.size)), t]
+        quantized = [self.quantize(sequence, e) for sequence in self.config.sequences]
+        for sequence, found in zip(self.config.sequences, quantized, strict=True):
+            x.append(self.interest(sequence, e, found.assignments, t))
+        hidden = np.concatenate(x, axis=1)
+        layers = len(self.config.head.hidden)
+        act = silu if self.config.head.activation == "silu" else lambda a: np.where(a > 0, a, np.zeros_like(a))
+        for layer in range(layers + 1):
+            weight = np.asarray(self.tensors[f"head.{layer}.weight"], self.dtype)
+            bias = self.tensors.get(f"head.{layer}.bias")
+            hidden = chain(hidden, weight.T, None if bias is None else np.asarray(bias, self.dtype))
+            if layer < layers:
+                hidden = act(hidden)
+        result = sigmoid(hidden)
+        outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
+        first = quantized[0]
+        return Scored(outputs, first.assignments, first.margins)

@@ -1,0 +1,40 @@
+"""The table printed at the end: what was computed, what was written, how large it is."""
+
+from pathlib import Path
+
+from vqrank_convert.golden import Golden
+from vqrank_convert.plan import Plan
+from vqrank_convert.writer import Written
+
+PARTS = ("tables", "vocabularies", "fold", "hstu", "attention", "head")
+
+
+def render(plan: Plan, written: Written, target: Path, golden: Golden | None, seconds: float) -> str:
+    """The summary as aligned lines."""
+    config = plan.config
+    lines = [f"{target}: model {config.name!r}, {written.file_bytes:,} bytes, written in {seconds:.1f} s", ""]
+    rows = [("part", "tensors", "bytes")]
+    for part in PARTS:
+        tensors = [tensor for tensor in plan.tensors if tensor.part == part]
+        if tensors:
+            rows.append((part, str(len(tensors)), f"{sum(tensor.length for tensor in tensors):,}"))
+    rows.append(("header", "", f"{written.header_bytes:,}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines += [f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+    lines.append("")
+    exponents = {f.table: written.exponents[f.table] for f in config.groups["event"] if f.table is not None}
+    facts = [("computed", note) for note in plan.notes]
+    if exponents:
+        facts.append(("exponents", ", ".join(f"{name} {s}" for name, s in exponents.items())))
+    used = {feature.table for features in config.groups.values() for feature in features}
+    unused = [name for name in config.tables if name not in used]
+    if unused:
+        facts.append(("not used", f"no feature uses the tables {', '.join(unused)}"))
+    if golden is None:
+        facts.append(("golden", "none (--no-golden): `vqrank selftest` will have nothing to replay"))
+    else:
+        facts.append(
+            ("golden", f"{golden.events} events, {len(golden.float64)} outputs, within {golden.bound:.3g} of float64")
+        )
+    lines += [f"  {name:<10}{text}" for name, text in facts]
+    return "\n".join(lines)

@@ -1,0 +1,100 @@
+"""Which tensors a configuration asks for, and whether a checkpoint has exactly those (specification, section 7)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+from vqrank_convert.checkpoint import _STORAGE, TensorInfo
+from vqrank_convert.config import Config, DmqnConfig
+from vqrank_convert.errors import ConversionError, quote
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A tensor that the checkpoint must hold (or may, if `optional`) in one of `shapes`."""
+
+    name: str
+    shapes: tuple[Shape, ...]
+    optional: bool = False
+    why: str = ""
+
+
+def expected_tensors(config: Config) -> list[Expected]:
+    """Every tensor that the converter reads for this configuration."""
+    result = [Expected(table.tensor, ((table.rows, table.dim),)) for table in config.tables.values()]
+    for sequence in config.sequences:
+        result += _dmqn(config, sequence)
+    widths = config.head_widths
+    for layer, (inputs, outputs) in enumerate(pairwise(widths)):
+        result.append(Expected(f"head.{layer}.weight", ((outputs, inputs),)))
+        result.append(Expected(f"head.{layer}.bias", ((outputs,),), optional=True))
+    return result
+
+
+def _dmqn(config: Config, sequence: DmqnConfig) -> Iterator[Expected]:
+    n, w, d = sequence.codebooks, sequence.codewords, config.width("event")
+    yield Expected(f"{sequence.prefix}.projection", ((n, d, d),))
+    yield Expected(f"{sequence.prefix}.codebook", ((n, w, d),))
+    hstu, attention = sequence.hstu, sequence.attention
+    j = 1 if hstu.share else n
+    why = f"hstu.share is {str(hstu.share).lower()}"
+    for layer in range(hstu.layers):
+        p = f"{sequence.prefix}.hstu.{layer}"
+        values = hstu.heads * hstu.v_dim
+        yield Expected(f"{p}.f1.weight", ((j, hstu.f1_width, d),), why=why)
+        yield Expected(f"{p}.f1.bias", ((j, hstu.f1_width),), optional=True, why=why)
+        if hstu.bias != "none":
+            last: Shape = (w, w) if hstu.bias == "dense" else (2 * w - 1,)
+            heads = (1,) if hstu.heads == 1 else (1, hstu.heads)
+            yield Expected(f"{p}.bias", tuple((j, h, *last) for h in heads), why=why)
+        if hstu.affine:
+            yield Expected(f"{p}.norm.weight", ((j, values),), why=why)
+            yield Expected(f"{p}.norm.bias", ((j, values),), why=why)
+            if hstu.pre_norm:
+                yield Expected(f"{p}.pre_norm.weight", ((j, d),), why=why)
+                yield Expected(f"{p}.pre_norm.bias", ((j, d),), why=why)
+        yield Expected(f"{p}.f2.weight", ((j, d, hstu.z_width),), why=why)
+        yield Expected(f"{p}.f2.bias", ((j, d),), optional=True, why=why)
+    j = 1 if attention.share else n
+    why = f"attention.share is {str(attention.share).lower()}"
+    width = attention.heads * attention.dim
+    for part, outputs, inputs in (
+        ("q", width, config.width("candidate")),
+        ("k", width, d),
+        ("v", width, d),
+        ("out", attention.out, width),
+    ):
+        if outputs:
+            yield Expected(f"{sequence.prefix}.attention.{part}.weight", ((j, outputs, inputs),), why=why)
+            yield Expected(f"{sequence.prefix}.attention.{part}.bias", ((j, outputs),), optional=True, why=why)
+
+
+def check_tensors(config: Config, found: dict[str, TensorInfo]) -> None:
+    """Refuses missing tensors, wrong shapes and dtypes, and tensors that nothing reads. One line for the first."""
+    expected = expected_tensors(config)
+    problems = [problem for entry in expected if (problem := _problem(entry, found.get(entry.name)))]
+    unread = sorted(set(found) - {entry.name for entry in expected})
+    for name in unread:
+        info = found[name]
+        problems.append(
+            f"tensor {quote(name)[1:-1]}: expected no such tensor, as nothing in the config reads it, "
+            f"found {info.dtype} {list(info.shape)}"
+        )
+    if problems:
+        more = f" (and {len(problems) - 1} more problems with tensors)" if len(problems) > 1 else ""
+        raise ConversionError(problems[0] + more)
+
+
+def _problem(expected: Expected, found: TensorInfo | None) -> str | None:
+    shapes = " or ".join(str(list(shape)) for shape in expected.shapes)
+    if found is None:
+        return None if expected.optional else f"tensor {expected.name}: expected shape {shapes}, found none"
+    if found.dtype not in _STORAGE:
+        return f"tensor {expected.name}: expected dtype {', '.join(_STORAGE)}, found {found.dtype}"
+    if found.shape in expected.shapes:
+        return None
+    problem = f"tensor {expected.name}: expected shape {shapes}, found {list(found.shape)}"
+    leading = {(found.shape[0], *shape[1:]) for shape in expected.shapes} if found.shape else set()
+    return f"{problem} ({expected.why})" if expected.why and found.shape in leading else problem

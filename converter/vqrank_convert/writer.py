@@ -1,0 +1,126 @@
+"""Writes a .vqr file: room for the header, the segments, then the header, and a rename into place.
+
+The file is complete and openable without its golden request before the library is asked for the request's bits; only
+the header is then written again, in the room kept for it.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from vqrank_convert.checkpoint import Checkpoint
+from vqrank_convert.errors import ConversionError, one_line
+from vqrank_convert.fold import exponent_for
+from vqrank_convert.header import GoldenEntry, build_header
+from vqrank_convert.layout import ALIGN, round_up
+from vqrank_convert.plan import LARGE_TABLE_BYTES, Plan, PlannedTensor, table_chunks
+
+
+@dataclass(frozen=True)
+class Written:
+    """`exponents` by table; sizes in bytes."""
+
+    exponents: dict[str, int]
+    header_bytes: int
+    file_bytes: int
+
+
+def place(plan: Plan, header_room: int) -> tuple[list[int], int]:
+    """Offsets of the tensors, strictly ascending multiples of 64, and the length of the file."""
+    offsets = []
+    end = header_room
+    at = round_up(header_room, ALIGN)
+    for tensor in plan.tensors:
+        offsets.append(at)
+        end = at + tensor.length
+        at += max(ALIGN, round_up(tensor.length, ALIGN))
+    return offsets, end
+
+
+def write_model(
+    plan: Plan,
+    checkpoint: Checkpoint,
+    target: Path,
+    golden: GoldenEntry | None,
+    compute_bits: Callable[[Path], tuple[int, ...]] | None,
+    progress: bool,
+) -> Written:
+    """Writes `target`. With `golden` given, `compute_bits` is called with the file as it stands without it, and its
+    result takes the place of golden.bits; whatever it raises leaves the target untouched."""
+    placeholder = dict.fromkeys(plan.config.tables, 0)
+    room = len(build_header(plan, [ALIGN] * len(plan.tensors), 0, placeholder, golden))
+    offsets, length = place(plan, room)
+    with _replacing(target) as (temporary, file):
+        exponents = {}
+        for tensor, offset in zip(plan.tensors, offsets, strict=True):
+            file.seek(offset)
+            if tensor.table is None:
+                assert tensor.data is not None
+                file.write(np.ascontiguousarray(tensor.data).tobytes())
+            else:
+                largest = _write_table(file, tensor, checkpoint, progress)
+                exponents[tensor.table.name] = exponent_for(largest)
+        file.truncate(length)
+        header = build_header(plan, offsets, length, exponents, None)
+        _write_header(file, header, room)
+        if golden is not None:
+            assert compute_bits is not None
+            entry = GoldenEntry(golden.request, compute_bits(temporary), golden.float64)
+            header = build_header(plan, offsets, length, exponents, entry)
+            _write_header(file, header, room)
+        os.fsync(file.fileno())
+    return Written(exponents, len(header), length)
+
+
+def _write_header(file: IO[bytes], header: bytes, room: int) -> None:
+    """Writes the header and zeros up to the end of its room."""
+    assert len(header) <= room
+    file.seek(0)
+    file.write(header.ljust(room, b"\0"))
+    file.flush()
+
+
+def _write_table(file: IO[bytes], tensor: PlannedTensor, checkpoint: Checkpoint, progress: bool) -> float:
+    """Streams one embedding table; returns its greatest magnitude."""
+    assert tensor.table is not None
+    largest = 0.0
+    shown = progress or tensor.length >= LARGE_TABLE_BYTES
+    with tqdm(total=tensor.length, desc=tensor.name, unit="B", unit_scale=True, disable=not shown, leave=False) as bar:
+        for chunk in table_chunks(checkpoint, tensor.table):
+            largest = max(largest, float(np.abs(chunk).max()))
+            file.write(_little_endian(chunk))
+            bar.update(chunk.nbytes)
+    return largest
+
+
+def _little_endian(chunk: npt.NDArray[np.float32]) -> bytes:
+    return chunk.astype("<f4", copy=False).tobytes()
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """A new file in the target's directory that takes the target's place if the block ends well, and goes if not."""
+    target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_file():
+        raise ConversionError(f"{target}: expected a file or nothing to write over, found something else")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        file = temporary.open("x+b")
+    except OSError as error:
+        raise ConversionError(f"{target}: expected a place to write to, found {one_line(error.strerror)}") from None
+    try:
+        with file:
+            yield temporary, file
+        os.replace(temporary, target)
+    except OSError as error:
+        raise ConversionError(f"{target}: expected to write it, found {one_line(error.strerror)}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
