@@ -1,0 +1,243 @@
+/* vqrank rank: the best candidates of each request, as a table for people. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lines.h"
+#include "options.h"
+#include "rank_table.h"
+#include "scorer.h"
+
+/* The command's own options, as popt fills them. */
+struct rank_options {
+    long top;
+    char **names;   /* "FEATURE=FILE", NULL-terminated, or NULL */
+    char *relevant; /* path or NULL */
+    char *output;   /* name or NULL */
+};
+
+/* What the options name, loaded. */
+struct rank_inputs {
+    struct rank_names *names;
+    size_t name_count;
+    struct relevance relevance;
+};
+
+static bool find_output(const struct scorer *scorer, const char *name, size_t *output)
+{
+    for (*output = 0; *output < scorer->outputs.count; ++*output) {
+        if (name == NULL || strcmp(scorer->outputs.names[*output], name) == 0) {
+            return true;
+        }
+    }
+    complain("--output %s: the model has no such output; vqrank inspect lists them", name != NULL ? name : "");
+    return false;
+}
+
+/* Loads one "FEATURE=FILE". */
+static bool load_names(const struct scorer *scorer, const char *argument, struct rank_names *names)
+{
+    char feature[256];
+    struct refusal refusal;
+    const char *equals = strchr(argument, '=');
+    const size_t length = equals == NULL ? 0 : (size_t)(equals - argument);
+    if (length == 0 || length >= sizeof feature) {
+        complain("--names %s: expected FEATURE=FILE.csv", argument);
+        return false;
+    }
+    memcpy(feature, argument, length);
+    feature[length] = '\0';
+    const ptrdiff_t index = vqr_feature_index(scorer->model, VQR_CANDIDATE, feature);
+    if (index < 0 || scorer->features[VQR_CANDIDATE][index].kind != VQR_FEATURE_ID) {
+        complain("--names %s: the model's candidates have no id feature %s; vqrank inspect lists them", argument,
+                 feature);
+        return false;
+    }
+    names->feature = (size_t)index;
+    if (!names_load(&names->names, equals + 1, &refusal)) {
+        complain("--names: %s", refusal.message);
+        return false;
+    }
+    return true;
+}
+
+static bool load_inputs(const struct scorer *scorer, const struct rank_options *options, struct rank_inputs *inputs)
+{
+    struct refusal refusal;
+    size_t count = 0;
+    while (options->names != NULL && options->names[count] != NULL) {
+        count++;
+    }
+    inputs->names = calloc(count + 1, sizeof *inputs->names);
+    if (inputs->names == NULL) {
+        complain("out of memory");
+        return false;
+    }
+    for (size_t i = 0; i < count; i++) {
+        inputs->name_count = i + 1;
+        if (!load_names(scorer, options->names[i], &inputs->names[i])) {
+            return false;
+        }
+    }
+    if (options->relevant != NULL && !relevance_load(&inputs->relevance, options->relevant, &refusal)) {
+        complain("--relevant: %s", refusal.message);
+        return false;
+    }
+    return true;
+}
+
+static void free_inputs(struct rank_inputs *inputs)
+{
+    for (size_t i = 0; i < inputs->name_count; i++) {
+        names_free(&inputs->names[i].names);
+    }
+    free(inputs->names);
+    relevance_free(&inputs->relevance);
+}
+
+/* The candidate feature whose ids --relevant lists: the first named one, else the first id; -1 if there is none. */
+static ptrdiff_t relevant_feature(const struct scorer *scorer, const struct rank_inputs *inputs)
+{
+    if (inputs->name_count > 0) {
+        return (ptrdiff_t)inputs->names[0].feature;
+    }
+    for (size_t i = 0; i < scorer->schema.count[VQR_CANDIDATE]; i++) {
+        if (scorer->features[VQR_CANDIDATE][i].kind == VQR_FEATURE_ID) {
+            return (ptrdiff_t)i;
+        }
+    }
+    return -1;
+}
+
+/* https://no-color.org */
+static bool wants_colour(void)
+{
+    const char *no_colour = getenv("NO_COLOR");
+    return (no_colour == NULL || no_colour[0] == '\0') && isatty(STDOUT_FILENO);
+}
+
+static int rank_all(struct scorer *scorer, int descriptor, const char *input, const struct rank_style *style)
+{
+    struct line_reader lines;
+    enum line_status status;
+    int result = EXIT_DONE;
+    bool first = true;
+    lines_init(&lines, descriptor, LINE_LENGTH_MAX);
+    while ((status = lines_next(&lines)) == LINE_READ || status == LINE_TOO_LONG) {
+        struct refusal refusal;
+        if (status == LINE_TOO_LONG) {
+            complain("line %llu refused, limit: longer than %zu bytes", (unsigned long long)lines.number, lines.limit);
+            result = EXIT_REFUSED;
+            continue;
+        }
+        if (!scorer_run(scorer, lines.text, lines.length, &refusal)) {
+            complain("line %llu refused, %s: %s", (unsigned long long)lines.number, refusal.code, refusal.message);
+            result = EXIT_REFUSED;
+            continue;
+        }
+        fputs(first ? "" : "\n", stdout);
+        first = false;
+        if (!rank_table_print(stdout, scorer, style)) {
+            result = complain("out of memory");
+            break;
+        }
+        if (fflush(stdout) != 0) {
+            break; /* close_output says why */
+        }
+    }
+    const int reason = errno;
+    lines_free(&lines);
+    return status != LINE_FAILED ? result
+                                 : complain("cannot read %s: %s", input != NULL ? input : "standard input",
+                                            strerror(reason));
+}
+
+static int rank_input(struct scorer *scorer, const struct options *options, const struct rank_options *own,
+                      const struct rank_inputs *inputs)
+{
+    const char *input = options->argument_count > 1 ? options->arguments[1] : NULL;
+    struct rank_style style = {.top = (size_t)own->top,
+                               .names = inputs->names,
+                               .name_count = inputs->name_count,
+                               .relevance = own->relevant != NULL ? &inputs->relevance : NULL,
+                               .relevant_feature = relevant_feature(scorer, inputs),
+                               .terminal = wants_colour()};
+    if (!find_output(scorer, own->output, &style.output)) {
+        return EXIT_UNUSABLE;
+    }
+    if (style.relevance != NULL && style.relevant_feature < 0) {
+        return complain("--relevant needs a candidate feature that is an id; this model has none");
+    }
+    const int descriptor = open_input(input);
+    if (descriptor < 0) {
+        return EXIT_UNUSABLE;
+    }
+    const int status = rank_all(scorer, descriptor, input, &style);
+    close(descriptor);
+    return status;
+}
+
+static int rank(const struct options *options, const struct rank_options *own)
+{
+    struct scorer scorer;
+    struct rank_inputs inputs = {0};
+    int status = EXIT_UNUSABLE;
+    if (own->top < 1) {
+        return complain("--top must be at least 1");
+    }
+    vqr_model *model = scorer_open_model(options->arguments[0]);
+    if (model == NULL) {
+        return EXIT_UNUSABLE;
+    }
+    if (scorer_init(&scorer, model, options->isa) && load_inputs(&scorer, own, &inputs)) {
+        status = rank_input(&scorer, options, own, &inputs);
+    }
+    free_inputs(&inputs);
+    scorer_free(&scorer);
+    vqr_model_close(model);
+    return status;
+}
+
+static int run(const struct command *command, int argc, const char **argv)
+{
+    struct options options;
+    struct rank_options own = {.top = 10};
+    int status = EXIT_UNUSABLE;
+    struct poptOption table[] = {
+        {"top", '\0', POPT_ARG_LONG | POPT_ARGFLAG_SHOW_DEFAULT, &own.top, 0, "how many candidates to show", "K"},
+        {"names", '\0', POPT_ARG_ARGV, &own.names, 0,
+         "show the names of a candidate id feature; CSV with the header id,name; may be given again",
+         "FEATURE=FILE.csv"},
+        {"relevant", '\0', POPT_ARG_STRING, &own.relevant, 0,
+         "mark candidates known to be right; lines {\"id\": request id, \"relevant\": [ids]}", "FILE.jsonl"},
+        {"output", '\0', POPT_ARG_STRING, &own.output, 0, "the output to rank by (default: the model's first)", "NAME"},
+        POPT_TABLEEND};
+    if (options_parse(&options, command, table, argc, argv, &status)) {
+        status = rank(&options, &own);
+    }
+    options_free(&options);
+    for (size_t i = 0; own.names != NULL && own.names[i] != NULL; i++) {
+        free(own.names[i]);
+    }
+    free(own.names);
+    free(own.relevant);
+    free(own.output);
+    return status;
+}
+
+const struct command command_rank = {
+    .name = "rank",
+    .arguments = "MODEL [REQUESTS.jsonl]",
+    .summary = "show the best candidates of each request as a table",
+    .text = "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of the\n"
+            "first --names feature, or else of the first candidate feature that is an id. Refused requests are named\n"
+            "on standard error; exit status 1 says that there were some.\n"
+            "\n"
+            "Example:\n"
+            "  vqrank rank model.vqr requests.jsonl --top 5 --names item=items.csv --relevant relevant.jsonl\n",
+    .arguments_min = 1,
+    .arguments_max = 2,
+    .run = run,
+};

@@ -1,0 +1,45 @@
+/* What `vqrank inspect` gathers, and its two ways of saying it. */
+#ifndef TOOLS_INSPECT_H
+#define TOOLS_INSPECT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "schema/reader.h"
+#include "vqrank/vqrank.h"
+
+struct inspection {
+    const vqr_model *model;
+    struct vqr_header header;
+    struct vqr_header_info info;
+    enum vqr_status verified; /* what vqr_model_verify said */
+    struct vqr_error error;   /* its message unless VQR_OK */
+};
+
+/* For people. */
+void inspect_print_text(FILE *out, const struct inspection *inspection);
+
+/* One JSON object; its keys are listed in docs/command.md. False when out of memory. */
+bool inspect_print_json(FILE *out, const struct inspection *inspection);
+
+/* The words of the training checkpoint's configuration for the schema's enums; "unknown" outside. */
+enum inspect_words {
+    WORDS_IDS,
+    WORDS_KIND,
+    WORDS_ACTIVATE,
+    WORDS_ALPHA,
+    WORDS_BIAS,
+    WORDS_NORMALIZE,
+    WORDS_NORM,
+    WORDS_OUTPUT,
+    WORDS_EMPTY,
+    WORDS_ACTIVATION,
+    WORDS_LAYOUT,
+    WORDS_COUNT
+};
+const char *inspect_word(enum inspect_words words, int value);
+
+/* Names of the feature groups, in the order of enum vqr_group. */
+extern const char *const inspect_groups[VQR_GROUPS];
+
+#endif

@@ -1,0 +1,183 @@
+/* A model file as one JSON object. Keys are a contract: docs/command.md lists them. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "inspect.h"
+
+/* Names in a file need not be UTF-8; JSON must be. */
+static json_t *text(const char *value)
+{
+    json_t *string = json_string(value);
+    return string != NULL ? string : json_string("(not UTF-8)");
+}
+
+static json_t *whole(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+/* The shortest decimal that gives the same float: 1e-05, not 9.9999997473787516e-06. */
+static json_t *real32(float value)
+{
+    char decimal[32];
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(decimal, sizeof decimal, "%.*g", digits, (double)value);
+        if (strtof(decimal, NULL) == value) {
+            break;
+        }
+    }
+    return json_real(strtod(decimal, NULL));
+}
+
+static json_t *describe_table(const struct vqr_header *header, size_t i)
+{
+    struct vqr_header_table table;
+    vqr_header_table(header, i, &table);
+    return json_pack("{s:o, s:o, s:i, s:s, s:o}", "name", text(table.name), "rows", whole(table.rows), "dim",
+                     (int)table.dim, "ids", inspect_word(WORDS_IDS, table.ids), "keys", whole(table.keys));
+}
+
+static json_t *describe_feature(const struct inspection *inspection, size_t group, size_t i)
+{
+    struct vqr_header_feature feature;
+    vqr_header_feature(&inspection->header, group, i, &feature);
+    json_t *object = json_pack("{s:o, s:s, s:i}", "name", text(feature.name), "kind",
+                               inspect_word(WORDS_KIND, feature.kind), "width", (int)feature.width);
+    if (feature.kind == VQR_KIND_ID && feature.table >= 0 && (size_t)feature.table < inspection->info.tables) {
+        struct vqr_header_table table;
+        vqr_header_table(&inspection->header, (size_t)feature.table, &table);
+        json_object_set_new(object, "table", text(table.name));
+    } else if (feature.kind == VQR_KIND_FLOAT) {
+        json_object_set_new(object, "mean", json_real(feature.mean));
+        json_object_set_new(object, "std", json_real(feature.std));
+    }
+    if (group == VQR_EVENT && feature.width > 0) {
+        json_object_set_new(object, "exponent", json_integer(feature.exponent));
+    }
+    return object;
+}
+
+static json_t *describe_hstu(const struct vqr_header_hstu *hstu)
+{
+    json_t *normalize = hstu->normalize == VQR_NORMALIZE_CONSTANT
+                            ? json_pack("{s:i}", "constant", (int)hstu->normalize_constant)
+                            : json_string(inspect_word(WORDS_NORMALIZE, hstu->normalize));
+    return json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:o, s:b}", "layers",
+                     (int)hstu->layers, "heads", (int)hstu->heads, "qk_dim", (int)hstu->qk_dim, "v_dim",
+                     (int)hstu->v_dim, "pre_norm", hstu->pre_norm, "affine", hstu->affine, "activate",
+                     inspect_word(WORDS_ACTIVATE, hstu->activate), "alpha", inspect_word(WORDS_ALPHA, hstu->alpha),
+                     "bias", inspect_word(WORDS_BIAS, hstu->bias), "normalize", normalize, "norm",
+                     inspect_word(WORDS_NORM, hstu->norm), "output", inspect_word(WORDS_OUTPUT, hstu->output),
+                     "residual", hstu->residual, "eps", real32(hstu->eps), "share", hstu->share);
+}
+
+static json_t *describe_attention(const struct vqr_header_dot_attention *attention)
+{
+    json_t *object = json_pack("{s:s, s:i, s:i, s:b, s:b}", "kind", "dot", "heads", (int)attention->heads, "dim",
+                               (int)attention->dim, "share", attention->share, "count_bias", attention->count_bias);
+    json_object_set_new(object, "out", attention->out > 0 ? json_integer(attention->out) : json_null());
+    return object;
+}
+
+static json_t *describe_sequence(const struct vqr_header *header, size_t i)
+{
+    struct vqr_header_sequence sequence;
+    vqr_header_sequence(header, i, &sequence);
+    if (sequence.kind != VQR_SEQUENCE_DMQN) {
+        return json_pack("{s:o, s:s}", "name", text(sequence.name), "kind", "unknown");
+    }
+    return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", text(sequence.name), "kind", "dmqn", "codebooks",
+                     (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
+                     inspect_word(WORDS_EMPTY, sequence.empty), "hstu", describe_hstu(&sequence.hstu), "attention",
+                     describe_attention(&sequence.attention));
+}
+
+static json_t *describe_head(const struct vqr_header *header)
+{
+    struct vqr_header_head head;
+    json_t *hidden = json_array(), *outputs = json_array();
+    vqr_header_head(header, &head);
+    for (size_t i = 0; i < head.hidden_count; i++) {
+        json_array_append_new(hidden, json_integer(vqr_header_hidden(header, i)));
+    }
+    for (size_t i = 0; i < head.output_count; i++) {
+        json_array_append_new(outputs, text(vqr_header_output(header, i)));
+    }
+    return json_pack("{s:o, s:s, s:o}", "hidden", hidden, "activation",
+                     inspect_word(WORDS_ACTIVATION, head.activation), "outputs", outputs);
+}
+
+static json_t *describe_tensor(const struct vqr_header *header, size_t i)
+{
+    struct vqr_header_tensor tensor;
+    json_t *shape = json_array();
+    vqr_header_tensor(header, i, &tensor);
+    for (size_t axis = 0; axis < tensor.rank; axis++) {
+        json_array_append_new(shape, whole(tensor.shape[axis]));
+    }
+    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "name", text(tensor.name), "type",
+                     vqr_tensor_type_name((int)tensor.type), "layout", inspect_word(WORDS_LAYOUT, (int)tensor.layout),
+                     "shape", shape, "offset", whole(tensor.offset), "bytes", whole(tensor.length));
+}
+
+static json_t *describe_features(const struct inspection *inspection)
+{
+    json_t *groups = json_object();
+    for (size_t group = 0; group < VQR_GROUPS; group++) {
+        json_t *features = json_array();
+        for (size_t i = 0; i < inspection->info.features[group]; i++) {
+            json_array_append_new(features, describe_feature(inspection, group, i));
+        }
+        json_object_set_new(groups, inspect_groups[group], features);
+    }
+    return groups;
+}
+
+/* An array of what `describe` says of items 0 ... count - 1. */
+static json_t *describe_all(const struct vqr_header *header, size_t count,
+                            json_t *(*describe)(const struct vqr_header *header, size_t i))
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(array, describe(header, i));
+    }
+    return array;
+}
+
+/* The checkpoint's configuration as the object that it is; null when the file has none. */
+static json_t *describe_config(const char *config)
+{
+    json_t *value = config[0] == '\0' ? NULL : json_loads(config, 0, NULL);
+    return value != NULL ? value : json_null();
+}
+
+static json_t *describe_verification(const struct inspection *inspection)
+{
+    if (inspection->verified == VQR_OK) {
+        return json_pack("{s:b}", "ok", 1);
+    }
+    return json_pack("{s:b, s:s, s:o}", "ok", 0, "code", vqr_status_name(inspection->verified), "message",
+                     text(inspection->error.message));
+}
+
+bool inspect_print_json(FILE *out, const struct inspection *inspection)
+{
+    const struct vqr_header *header = &inspection->header;
+    const struct vqr_header_info *info = &inspection->info;
+    json_t *root = json_pack(
+        "{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(info->name),
+        "format_version", (int)info->format_version, "producer", text(info->producer), "file_bytes",
+        whole(header->size), "header_bytes", whole(info->header_bytes), "session_bytes",
+        whole(vqr_session_size(inspection->model)), "state_bytes", whole(vqr_state_size(inspection->model)), "tables",
+        describe_all(header, info->tables, describe_table), "features", describe_features(inspection), "sequences",
+        describe_all(header, info->sequences, describe_sequence), "head", describe_head(header), "tensors",
+        describe_all(header, info->tensors, describe_tensor), "golden_requests", whole(info->goldens), "config",
+        describe_config(info->config), "verified", describe_verification(inspection));
+    const bool printed = root != NULL && json_dumpf(root, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
+    if (printed) {
+        fputc('\n', out);
+    }
+    json_decref(root);
+    return printed;
+}

@@ -1,0 +1,235 @@
+/* A model file, for people. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "inspect.h"
+#include "text.h"
+
+enum { NUMBER_SIZE = 32, SHAPE_SIZE = 96 };
+
+/* 1234567 -> "1,234,567" */
+static const char *grouped(char text[NUMBER_SIZE], uint64_t value)
+{
+    char digits[NUMBER_SIZE];
+    const int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
+    int used = 0;
+    for (int i = 0; i < count; i++) {
+        if (i > 0 && (count - i) % 3 == 0) {
+            text[used++] = ',';
+        }
+        text[used++] = digits[i];
+    }
+    text[used] = '\0';
+    return text;
+}
+
+/* The label of a line: "tables" before the first item of a section, blanks before the others. */
+static void print_label(FILE *out, const char *label)
+{
+    fprintf(out, "%-11s ", label);
+}
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static void print_file(FILE *out, const struct inspection *inspection)
+{
+    char file[NUMBER_SIZE], header[NUMBER_SIZE];
+    const struct vqr_header_info *info = &inspection->info;
+    print_label(out, "model");
+    text_print_clean(out, info->name);
+    fprintf(out, ", format version %u", (unsigned)info->format_version);
+    if (info->producer[0] != '\0') {
+        fputs(", written by ", out);
+        text_print_clean(out, info->producer);
+    }
+    fputc('\n', out);
+    print_label(out, "file");
+    fprintf(out, "%s bytes, of them header %s; %zu tensor%s, %zu golden request%s\n",
+            grouped(file, inspection->header.size), grouped(header, info->header_bytes), info->tensors,
+            plural(info->tensors), info->goldens, plural(info->goldens));
+}
+
+static void print_memory(FILE *out, const struct inspection *inspection)
+{
+    char session[NUMBER_SIZE], state[NUMBER_SIZE];
+    print_label(out, "memory");
+    fprintf(out, "%s bytes a session (one per thread), %s bytes a state (one per user)\n",
+            grouped(session, vqr_session_size(inspection->model)), grouped(state, vqr_state_size(inspection->model)));
+}
+
+static void print_tables(FILE *out, const struct inspection *inspection)
+{
+    for (size_t i = 0; i < inspection->info.tables; i++) {
+        struct vqr_header_table table;
+        char rows[NUMBER_SIZE], bytes[NUMBER_SIZE], keys[NUMBER_SIZE];
+        vqr_header_table(&inspection->header, i, &table);
+        print_label(out, i == 0 ? "tables" : "");
+        text_print_padded(out, table.name, 16);
+        fprintf(out, " %s rows x %u, %s bytes, ids %s", grouped(rows, table.rows), (unsigned)table.dim,
+                grouped(bytes, table.rows * table.dim * sizeof(float)), inspect_word(WORDS_IDS, table.ids));
+        if (table.ids == VQR_IDS_VOCABULARY) {
+            fprintf(out, " of %s keys", grouped(keys, table.keys));
+        }
+        fputc('\n', out);
+    }
+}
+
+static void print_feature(FILE *out, const struct inspection *inspection, const struct vqr_header_feature *feature)
+{
+    text_print_padded(out, feature->name, 16);
+    fprintf(out, " %s", inspect_word(WORDS_KIND, feature->kind));
+    if (feature->kind == VQR_KIND_ID && feature->table >= 0 && (size_t)feature->table < inspection->info.tables) {
+        struct vqr_header_table table;
+        vqr_header_table(&inspection->header, (size_t)feature->table, &table);
+        fputs(" in table ", out);
+        text_print_clean(out, table.name);
+    } else if (feature->kind == VQR_KIND_FLOAT) {
+        fprintf(out, ", mean %g, std %g", feature->mean, feature->std);
+    }
+    fprintf(out, ", width %u\n", (unsigned)feature->width);
+}
+
+static void print_features(FILE *out, const struct inspection *inspection)
+{
+    for (size_t group = 0; group < VQR_GROUPS; group++) {
+        if (inspection->info.features[group] == 0) {
+            print_label(out, inspect_groups[group]);
+            fputs("no features\n", out);
+        }
+        for (size_t i = 0; i < inspection->info.features[group]; i++) {
+            struct vqr_header_feature feature;
+            vqr_header_feature(&inspection->header, group, i, &feature);
+            print_label(out, i == 0 ? inspect_groups[group] : "");
+            print_feature(out, inspection, &feature);
+        }
+    }
+}
+
+static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
+{
+    print_label(out, "");
+    if (hstu->layers == 0) {
+        fputs("no HSTU: clusters go to the attention as they are\n", out);
+        return;
+    }
+    fprintf(out, "HSTU: %u layer%s of %u head%s, query and key %u wide, value %u wide; %s\n", (unsigned)hstu->layers,
+            plural(hstu->layers), (unsigned)hstu->heads, plural(hstu->heads), (unsigned)hstu->qk_dim,
+            (unsigned)hstu->v_dim, hstu->share ? "one set of weights for all codebooks" : "weights per codebook");
+    print_label(out, "");
+    fprintf(out, "      pre_norm %s, affine %s, activate %s, alpha %s, bias %s, normalize %s",
+            hstu->pre_norm ? "yes" : "no", hstu->affine ? "yes" : "no", inspect_word(WORDS_ACTIVATE, hstu->activate),
+            inspect_word(WORDS_ALPHA, hstu->alpha), inspect_word(WORDS_BIAS, hstu->bias),
+            inspect_word(WORDS_NORMALIZE, hstu->normalize));
+    if (hstu->normalize == VQR_NORMALIZE_CONSTANT) {
+        fprintf(out, " %u", (unsigned)hstu->normalize_constant);
+    }
+    fputc('\n', out);
+    print_label(out, "");
+    fprintf(out, "      norm %s, eps %g, output %s, residual %s\n", inspect_word(WORDS_NORM, hstu->norm),
+            (double)hstu->eps, inspect_word(WORDS_OUTPUT, hstu->output), hstu->residual ? "yes" : "no");
+}
+
+static void print_attention(FILE *out, const struct vqr_header_dot_attention *attention)
+{
+    print_label(out, "");
+    fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
+            (unsigned)attention->dim);
+    if (attention->out > 0) {
+        fprintf(out, ", projected to %u", (unsigned)attention->out);
+    }
+    fprintf(out, "%s; %s\n", attention->count_bias ? ", count bias" : "",
+            attention->share ? "one set of weights for all codebooks" : "weights per codebook");
+}
+
+static void print_sequences(FILE *out, const struct inspection *inspection)
+{
+    for (size_t i = 0; i < inspection->info.sequences; i++) {
+        struct vqr_header_sequence sequence;
+        vqr_header_sequence(&inspection->header, i, &sequence);
+        print_label(out, i == 0 ? "sequences" : "");
+        text_print_padded(out, sequence.name, 16);
+        if (sequence.kind != VQR_SEQUENCE_DMQN) {
+            fputs(" of an unknown kind\n", out);
+            continue;
+        }
+        fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence.codebooks,
+                plural(sequence.codebooks), (unsigned)sequence.codewords,
+                sequence.empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
+        print_hstu(out, &sequence.hstu);
+        print_attention(out, &sequence.attention);
+    }
+}
+
+static void print_head(FILE *out, const struct inspection *inspection)
+{
+    struct vqr_header_head head;
+    vqr_header_head(&inspection->header, &head);
+    print_label(out, "head");
+    for (size_t i = 0; i < head.hidden_count; i++) {
+        fprintf(out, "%s%u", i == 0 ? "" : "-", (unsigned)vqr_header_hidden(&inspection->header, i));
+    }
+    if (head.hidden_count > 0) {
+        fprintf(out, " %s, ", inspect_word(WORDS_ACTIVATION, head.activation));
+    }
+    fprintf(out, "output%s", plural(head.output_count));
+    for (size_t i = 0; i < head.output_count; i++) {
+        fputs(i == 0 ? " " : ", ", out);
+        text_print_clean(out, vqr_header_output(&inspection->header, i));
+    }
+    fputc('\n', out);
+}
+
+static const char *describe_shape(char text[SHAPE_SIZE], const struct vqr_header_tensor *tensor)
+{
+    int used = snprintf(text, SHAPE_SIZE, "[");
+    for (size_t i = 0; i < tensor->rank && i < VQR_TENSOR_RANK_MAX; i++) {
+        used += snprintf(text + used, (size_t)(SHAPE_SIZE - used), "%s%" PRIu64, i == 0 ? "" : ", ",
+                         tensor->shape[i]);
+    }
+    snprintf(text + used, (size_t)(SHAPE_SIZE - used), "]");
+    return text;
+}
+
+static void print_tensors(FILE *out, const struct inspection *inspection)
+{
+    int width = 0;
+    for (size_t i = 0; i < inspection->info.tensors; i++) {
+        struct vqr_header_tensor tensor;
+        vqr_header_tensor(&inspection->header, i, &tensor);
+        const int length = (int)strlen(tensor.name);
+        width = length > width && length <= 60 ? length : width;
+    }
+    for (size_t i = 0; i < inspection->info.tensors; i++) {
+        struct vqr_header_tensor tensor;
+        char shape[SHAPE_SIZE], bytes[NUMBER_SIZE];
+        vqr_header_tensor(&inspection->header, i, &tensor);
+        print_label(out, i == 0 ? "tensors" : "");
+        text_print_padded(out, tensor.name, width);
+        fprintf(out, "  %s %-11s %-22s %15s bytes\n", vqr_tensor_type_name((int)tensor.type),
+                inspect_word(WORDS_LAYOUT, (int)tensor.layout), describe_shape(shape, &tensor),
+                grouped(bytes, tensor.length));
+    }
+}
+
+void inspect_print_text(FILE *out, const struct inspection *inspection)
+{
+    print_file(out, inspection);
+    print_memory(out, inspection);
+    print_tables(out, inspection);
+    print_features(out, inspection);
+    print_sequences(out, inspection);
+    print_head(out, inspection);
+    print_tensors(out, inspection);
+    print_label(out, "verified");
+    if (inspection->verified == VQR_OK) {
+        fputs("all of the file was read, every value is sound\n", out);
+    } else {
+        fputs("FAILED: ", out);
+        text_print_clean(out, inspection->error.message);
+        fputc('\n', out);
+    }
+}

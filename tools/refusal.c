@@ -1,0 +1,14 @@
+#include "refusal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+bool refuse(struct refusal *refusal, const char *code, const char *format, ...)
+{
+    va_list arguments;
+    refusal->code = code;
+    va_start(arguments, format);
+    vsnprintf(refusal->message, sizeof refusal->message, format, arguments);
+    va_end(arguments);
+    return false;
+}
