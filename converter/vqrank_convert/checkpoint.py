@@ -21,7 +21,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 # Raw storage type of each dtype that a checkpoint may use.
-_STORAGE = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8"}
+DTYPES = {"F32": "<f4", "F16": "<f2", "BF16": "<u2", "F64": "<f8"}
 CHUNK_BYTES = 8 << 20
 
 
@@ -65,7 +65,7 @@ class Checkpoint:
 
     def _raw(self, info: TensorInfo, first: int, count: int) -> npt.NDArray[np.float32 | np.float64]:
         """`count` elements from element `first`, as float32, or float64 where that is what the file holds."""
-        storage = np.dtype(_STORAGE[info.dtype])
+        storage = np.dtype(DTYPES[info.dtype])
         values = np.frombuffer(self._map, storage, count, info.offset + first * storage.itemsize)
         if info.dtype == "BF16":
             return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)

@@ -16,13 +16,16 @@ from vqrank_convert.jsontext import (
     check_distinct,
     check_integer,
     check_name,
-    check_text,
+    check_object,
+    check_output_name,
     check_unicode,
     parse,
 )
 
 FORMAT = 1
 OUT_FROM_TENSOR = -1
+# Far beyond any model; it keeps a mistaken config from asking for millions of tensors.
+LAYERS_MAX = 1024
 GROUPS = ("user", "context", "event", "candidate")
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
@@ -171,7 +174,7 @@ def parse_config(raw: Any) -> Config:
     for group in GROUPS:
         values = top.array(group) if group in ("event", "candidate") else top.array_or_empty(group)
         groups[group] = _features(values, group, tables)
-    for quantizer in Fields(top.take_or("quantizers", {}), "config.quantizers")._left:
+    for quantizer in check_object(top.take_or("quantizers", {}), "config.quantizers"):
         not_supported(f"config.quantizers.{check_name(quantizer, 'config.quantizers')}", "a quantizer")
     sequences = _sequences(top.array("sequences"))
     head = _head(top.take("head"))
@@ -198,9 +201,8 @@ def resolve(config: Config, shapes: Mapping[str, Sequence[int]]) -> Config:
 
 
 def _tables(value: Any) -> dict[str, TableConfig]:
-    if not isinstance(value, dict):
-        refuse("config.tables", "an object", quote(value))
-    return {check_name(name, "config.tables"): _table(name, entry) for name, entry in value.items()}
+    entries = check_object(value, "config.tables")
+    return {check_name(name, "config.tables"): _table(name, entry) for name, entry in entries.items()}
 
 
 def _table(name: str, value: Any) -> TableConfig:
@@ -288,7 +290,7 @@ def _sequence(value: Any, i: int) -> DmqnConfig:
 
 
 def _hstu(fields: Fields) -> HstuConfig:
-    layers = fields.integer("layers", 0)
+    layers = fields.integer("layers", 0, LAYERS_MAX)
     absent = 0 if layers == 0 else None
     least = 1 if layers else 0
     heads = fields.integer("heads", least, default=absent)
@@ -351,7 +353,7 @@ def _head(value: Any) -> HeadConfig:
     )
     activation = fields.choice("activation", ("relu", "silu"), later=("leaky_relu", "prelu", "gelu", "tanh", "dice"))
     outputs = [
-        check_text(name, f"config.head.outputs[{i}]")
+        check_output_name(name, f"config.head.outputs[{i}]")
         for i, name in enumerate(check_array(fields.take("outputs"), "config.head.outputs"))
     ]
     fields.finish()

@@ -9,6 +9,10 @@ from typing import Any, NoReturn
 from vqrank_convert.errors import ConversionError, not_supported, one_line, quote, refuse
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
+OUTPUT_NAME = re.compile(r"[!-~]+")
+# What readers of the file accept: tensors' names of 200 bytes, of which a name is a part, and lines of 1000.
+NAME_MAX = 150
+TEXT_MAX = 1000
 UINT32_MAX = 2**32 - 1
 
 
@@ -38,10 +42,8 @@ class Fields:
     """One JSON object of the configuration. Each key is taken once; `finish` refuses the keys nobody took."""
 
     def __init__(self, value: Any, path: str) -> None:
-        if not isinstance(value, dict):
-            refuse(path, "an object", quote(value))
         self.path = path
-        self._left: dict[str, Any] = dict(value)
+        self._left = dict(check_object(value, path))
         self._taken: list[str] = []
 
     def where(self, key: str) -> str:
@@ -96,7 +98,7 @@ class Fields:
         return check_name(self.take(key), self.where(key))
 
     def text(self, key: str) -> str:
-        """A string for people and for JSON keys: no control characters."""
+        """A line for people."""
         return check_text(self.take(key), self.where(key))
 
     def choice(self, key: str, now: Collection[str], later: Collection[str] = (), default: str | None = None) -> str:
@@ -120,6 +122,12 @@ def check_integer(value: Any, path: str, minimum: int, maximum: int) -> int:
     return value
 
 
+def check_object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        refuse(path, "an object", quote(value))
+    return value
+
+
 def check_array(value: Any, path: str) -> list[Any]:
     if not isinstance(value, list):
         refuse(path, "an array", quote(value))
@@ -129,13 +137,23 @@ def check_array(value: Any, path: str) -> list[Any]:
 def check_name(value: Any, path: str) -> str:
     if not isinstance(value, str) or NAME.fullmatch(value) is None:
         refuse(path, "a name of the characters A-Z a-z 0-9 _ -", quote(value))
+    if len(value) > NAME_MAX:
+        refuse(path, f"a name of at most {NAME_MAX} characters", f"one of {len(value)}")
+    return value
+
+
+def check_output_name(value: Any, path: str) -> str:
+    """Outputs are keys of a response: printable ASCII without spaces."""
+    if not isinstance(value, str) or OUTPUT_NAME.fullmatch(value) is None or len(value) > NAME_MAX:
+        refuse(path, f"a name of 1 to {NAME_MAX} printable ASCII characters without spaces", quote(value))
     return value
 
 
 def check_text(value: Any, path: str) -> str:
     if not isinstance(value, str):
         refuse(path, "a string", quote(value))
-    check_unicode(value, path)
+    if len(check_unicode(value, path)) > TEXT_MAX:
+        refuse(path, f"at most {TEXT_MAX} bytes", quote(value))
     if any(ord(c) < 32 or ord(c) == 127 for c in value):
         refuse(path, "a string without control characters", quote(value))
     return value

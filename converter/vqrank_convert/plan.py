@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vqrank_convert.checkpoint import Checkpoint, LazyTable, round32
 from vqrank_convert.config import Config, DmqnConfig, TableConfig
+from vqrank_convert.errors import refuse
 from vqrank_convert.fold import expand_toeplitz, fold
 from vqrank_convert.layout import Layout, TensorType, byte_length, pack
 from vqrank_convert.vocabulary import build
@@ -19,6 +20,8 @@ from vqrank_convert.vocabulary import build
 F64 = npt.NDArray[np.float64]
 # A table from this size on is worth a progress bar even where nobody watches a terminal.
 LARGE_TABLE_BYTES = 256 << 20
+# What readers of the file accept.
+TENSORS_MAX = 16384
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,8 @@ def make_plan(config: Config, weights: Weights, progress: bool) -> Plan:
                 table.tensor, "tables", TensorType.F32, Layout.ROWS, (table.rows, table.dim), data=None, table=table
             )
         )
+    if len(plan.tensors) > TENSORS_MAX:
+        refuse("model", f"at most {TENSORS_MAX} tensors", str(len(plan.tensors)))
     return plan
 
 

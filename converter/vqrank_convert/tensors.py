@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vqrank_convert.checkpoint import _STORAGE, TensorInfo
+from vqrank_convert.checkpoint import DTYPES, TensorInfo
 from vqrank_convert.config import Config, DmqnConfig
 from vqrank_convert.errors import ConversionError, quote
 
@@ -91,8 +91,8 @@ def _problem(expected: Expected, found: TensorInfo | None) -> str | None:
     shapes = " or ".join(str(list(shape)) for shape in expected.shapes)
     if found is None:
         return None if expected.optional else f"tensor {expected.name}: expected shape {shapes}, found none"
-    if found.dtype not in _STORAGE:
-        return f"tensor {expected.name}: expected dtype {', '.join(_STORAGE)}, found {found.dtype}"
+    if found.dtype not in DTYPES:
+        return f"tensor {expected.name}: expected dtype {', '.join(DTYPES)}, found {found.dtype}"
     if found.shape in expected.shapes:
         return None
     problem = f"tensor {expected.name}: expected shape {shapes}, found {list(found.shape)}"

@@ -127,8 +127,92 @@ def write(path, config, tensors, text=None):
     return path
 
 
+def write_raw(path, config, tensors):
+    """Writes a checkpoint byte by byte, as the safetensors format says: tensors is name -> (dtype, shape, bytes)."""
+    header, data = {"__metadata__": {"vqrank": json.dumps(config)}}, b""
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    return path
+
+
 def fake_vqrank(path: Path, body: str) -> Path:
     """An executable that stands in for the command `vqrank`: Python statements with `argv` at hand."""
     path.write_text(f"#!{sys.executable}\nimport sys\nargv = sys.argv[1:]\n{textwrap.dedent(body)}")
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path
+
+
+# Answers a request as the library would, by the converter's own reference: argv is score --isa ref MODEL REQUEST.
+ANSWER = """
+import json
+import numpy as np
+import converter_support
+from vqrank_convert import reference
+assert argv[:3] == ["score", "--isa", "ref"] and len(argv) == 5, argv
+config, tensors = converter_support.checkpoint_of({checkpoint!r})
+with open(argv[4]) as file:
+    request = json.loads(file.read())
+outputs = reference.score(config, tensors, request, np.float32).outputs
+outputs = {{name: [float("%.9g" % np.float32(y)) for y in ys] for name, ys in outputs.items()}}
+"""
+
+
+def answering_vqrank(path: Path, checkpoint: Path, then="print(json.dumps({'id': 'golden', 'outputs': outputs}))"):
+    """A stand-in for `vqrank` that scores by the converter's reference, then runs `then`."""
+    body = f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n" + ANSWER.format(checkpoint=str(checkpoint))
+    return fake_vqrank(path, body + textwrap.dedent(then))
+
+
+def checkpoint_of(path):
+    """Config and tensors of a float32 checkpoint."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), framework="np") as file:
+        config = json.loads(file.metadata()["vqrank"])
+        return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+
+
+class File:
+    """A .vqr file, read by the schema's generated code and by the layouts as schema/model.fbs words them."""
+
+    def __init__(self, path):
+        from vqrank_schema.Model import Model, ModelT
+
+        self.bytes = Path(path).read_bytes()
+        self.prefix = int.from_bytes(self.bytes[:4], "little")
+        self.header = ModelT.InitFromObj(Model.GetRootAs(self.bytes, 4))
+        self.tensors = {tensor.name.decode(): tensor for tensor in self.header.tensors}
+
+    def flat(self, name):
+        """The elements of a tensor as they lie in the file."""
+        tensor = self.tensors[name]
+        kind = {0: "<f4", 1: "u1", 2: "<u4"}[tensor.type]
+        return np.frombuffer(self.bytes, kind, tensor.length // np.dtype(kind).itemsize, tensor.offset)
+
+    def shape(self, name):
+        return tuple(int(size) for size in self.tensors[name].shape)
+
+    def values(self, name):
+        """A tensor without padding, element by element; asserts that the padding is zero."""
+        flat, shape, layout = self.flat(name), self.shape(name), self.tensors[name].layout
+        if layout == 0:
+            return flat.reshape(shape)
+        last = shape[-1]
+        blocks = (last + 15) // 16
+        result = np.zeros(shape, np.float32)
+        used = np.zeros(flat.size, bool)
+        for index in np.ndindex(*shape):
+            if layout == 1:  # rows of ceil16(last)
+                row = int(np.ravel_multi_index(index[:-1], shape[:-1])) if len(shape) > 1 else 0
+                at = row * blocks * 16 + index[-1]
+            else:  # per matrix: panel, row, 16 outputs
+                *outer, i, o = index
+                matrix = int(np.ravel_multi_index(outer, shape[:-2])) if outer else 0
+                at = ((matrix * blocks + o // 16) * shape[-2] + i) * 16 + o % 16
+            result[index] = flat[at]
+            used[at] = True
+        assert not flat[~used].any()
+        return result
