@@ -56,8 +56,7 @@ static int run(const struct command *command, int argc, const char **argv)
 {
     struct options options;
     int json = 0, status = EXIT_UNUSABLE;
-    struct poptOption table[] = {{"json", '\0', POPT_ARG_NONE, &json, 0, "print one JSON object", NULL},
-                                 POPT_TABLEEND};
+    struct poptOption table[] = {{"json", '\0', POPT_ARG_NONE, &json, 0, "print one JSON object", NULL}, POPT_TABLEEND};
     if (options_parse(&options, command, table, argc, argv, &status)) {
         vqr_model *model = scorer_open_model(options.arguments[0]);
         status = model == NULL ? EXIT_UNUSABLE : inspect(options.arguments[0], model, json != 0);
@@ -71,8 +70,8 @@ const struct command command_inspect = {
     .name = "inspect",
     .arguments = "MODEL",
     .summary = "show what a model file holds, and check all of it",
-    .text = "Prints tables, features, sequences, head and tensors, and what a session and a user's state take. Reads all\n"
-            "of the file and checks every value: a damaged file exits with status 2 and says what is wrong.\n"
+    .text = "Prints tables, features, sequences, head and tensors, and what a session and a user's state take. Reads\n"
+            "all of the file and checks every value: a damaged file exits with status 2 and says what is wrong.\n"
             "\n"
             "Example:\n"
             "  vqrank inspect model.vqr\n"

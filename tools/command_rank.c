@@ -149,9 +149,9 @@ static int rank_all(struct scorer *scorer, int descriptor, const char *input, co
     }
     const int reason = errno;
     lines_free(&lines);
-    return status != LINE_FAILED ? result
-                                 : complain("cannot read %s: %s", input != NULL ? input : "standard input",
-                                            strerror(reason));
+    return status != LINE_FAILED
+               ? result
+               : complain("cannot read %s: %s", input != NULL ? input : "standard input", strerror(reason));
 }
 
 static int rank_input(struct scorer *scorer, const struct options *options, const struct rank_options *own,
@@ -231,9 +231,9 @@ const struct command command_rank = {
     .name = "rank",
     .arguments = "MODEL [REQUESTS.jsonl]",
     .summary = "show the best candidates of each request as a table",
-    .text = "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of the\n"
-            "first --names feature, or else of the first candidate feature that is an id. Refused requests are named\n"
-            "on standard error; exit status 1 says that there were some.\n"
+    .text = "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of\n"
+            "the first --names feature, or else of the first candidate feature that is an id. Refused requests are\n"
+            "named on standard error; exit status 1 says that there were some.\n"
             "\n"
             "Example:\n"
             "  vqrank rank model.vqr requests.jsonl --top 5 --names item=items.csv --relevant relevant.jsonl\n",

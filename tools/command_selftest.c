@@ -53,8 +53,9 @@ static void replay_golden(struct scorer *scorer, struct replay *replay, size_t n
         snprintf(replay->problem, sizeof replay->problem, "golden request %zu refused, %s: %s", number, refusal.code,
                  refusal.message);
     } else if (scorer->request.score.candidates.rows * scorer->outputs.count != golden->count) {
-        snprintf(replay->problem, sizeof replay->problem, "golden request %zu has %zu candidates, but the file %zu values",
-                 number, scorer->request.score.candidates.rows, golden->count);
+        snprintf(replay->problem, sizeof replay->problem,
+                 "golden request %zu has %zu candidates, but the file %zu values", number,
+                 scorer->request.score.candidates.rows, golden->count);
     } else {
         compare(replay, number, golden, scorer->scores);
     }
@@ -135,15 +136,16 @@ const struct command command_selftest = {
     .name = "selftest",
     .arguments = "MODEL",
     .summary = "check that this machine computes what the model file says it must",
-    .text = "Replays the golden requests of the model file with every instruction set of this machine (with --isa, only\n"
-            "that one): each must give the same bits as the scalar reference did at conversion, and be within 1e-5 of\n"
-            "float64. Exit status: 0; 1 a comparison failed; 2 the model is unusable or has no golden request.\n"
-            "\n"
-            "Example:\n"
-            "  vqrank selftest model.vqr\n"
-            "  ref ok 12 values, max error against float64 3.1e-08\n"
-            "  avx2 ok 12 values, max error against float64 3.1e-08\n"
-            "  avx512 not run: this machine lacks it\n",
+    .text =
+        "Replays the golden requests of the model file with every instruction set of this machine (with --isa,\n"
+        "only that one): each must give the same bits as the scalar reference did at conversion, and be within\n"
+        "1e-5 of float64. Exit status: 0; 1 a comparison failed; 2 the model is unusable or has no golden request.\n"
+        "\n"
+        "Example:\n"
+        "  vqrank selftest model.vqr\n"
+        "  ref ok 12 values, max error against float64 3.1e-08\n"
+        "  avx2 ok 12 values, max error against float64 3.1e-08\n"
+        "  avx512 not run: this machine lacks it\n",
     .arguments_min = 1,
     .arguments_max = 1,
     .run = run,

@@ -104,8 +104,8 @@ static json_t *describe_head(const struct vqr_header *header)
     for (size_t i = 0; i < head.output_count; i++) {
         json_array_append_new(outputs, text(vqr_header_output(header, i)));
     }
-    return json_pack("{s:o, s:s, s:o}", "hidden", hidden, "activation",
-                     inspect_word(WORDS_ACTIVATION, head.activation), "outputs", outputs);
+    return json_pack("{s:o, s:s, s:o}", "hidden", hidden, "activation", inspect_word(WORDS_ACTIVATION, head.activation),
+                     "outputs", outputs);
 }
 
 static json_t *describe_tensor(const struct vqr_header *header, size_t i)

@@ -187,8 +187,7 @@ static const char *describe_shape(char text[SHAPE_SIZE], const struct vqr_header
 {
     int used = snprintf(text, SHAPE_SIZE, "[");
     for (size_t i = 0; i < tensor->rank && i < VQR_TENSOR_RANK_MAX; i++) {
-        used += snprintf(text + used, (size_t)(SHAPE_SIZE - used), "%s%" PRIu64, i == 0 ? "" : ", ",
-                         tensor->shape[i]);
+        used += snprintf(text + used, (size_t)(SHAPE_SIZE - used), "%s%" PRIu64, i == 0 ? "" : ", ", tensor->shape[i]);
     }
     snprintf(text + used, (size_t)(SHAPE_SIZE - used), "]");
     return text;

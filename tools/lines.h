@@ -18,8 +18,8 @@ enum line_status {
 
 struct line_reader {
     int descriptor;
-    size_t limit;    /* bytes of the longest line */
-    char *text;      /* the current line, without its end; the caller may overwrite it until the next call */
+    size_t limit; /* bytes of the longest line */
+    char *text;   /* the current line, without its end; the caller may overwrite it until the next call */
     size_t length;
     uint64_t number; /* of the current line, from 1 */
 

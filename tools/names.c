@@ -191,8 +191,7 @@ const char *names_find(const struct names *names, const struct vqr_id *id)
     snprintf(decimal, sizeof decimal, "%" PRId64, id->value);
     const struct name_entry key = {.id = id->string != NULL ? id->string : decimal};
     const struct name_entry *found =
-        names->count == 0 ? NULL
-                          : bsearch(&key, names->entries, names->count, sizeof *names->entries, compare_entries);
+        names->count == 0 ? NULL : bsearch(&key, names->entries, names->count, sizeof *names->entries, compare_entries);
     return found != NULL ? found->name : NULL;
 }
 

@@ -125,9 +125,9 @@ bool options_parse(struct options *options, const struct command *command, struc
     poptSetOtherOptionHelp(options->context, options->usage);
     const int result = poptGetNextOpt(options->context);
     if (result < -1) {
-        *status = complain("%s: %s; vqrank %s --help lists the options",
-                           poptBadOption(options->context, POPT_BADOPTION_NOALIAS), poptStrerror(result),
-                           command->name);
+        *status =
+            complain("%s: %s; vqrank %s --help lists the options",
+                     poptBadOption(options->context, POPT_BADOPTION_NOALIAS), poptStrerror(result), command->name);
         return false;
     }
     if (options->help) {

@@ -44,7 +44,7 @@ void options_free(struct options *options);
 /* One line on standard error: "vqrank: ...". Returns EXIT_UNUSABLE. */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* What the user named REQUESTS.jsonl: a descriptor to read from, standard input for NULL and "-"; -1 after a complaint. */
+/* What the user named REQUESTS.jsonl, as a descriptor: standard input for NULL and "-"; -1 after a complaint. */
 int open_input(const char *path);
 
 /* Flushes standard output; complains and returns EXIT_UNUSABLE if anything written to it was lost, else `status`. */

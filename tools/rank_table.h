@@ -17,8 +17,8 @@ struct rank_names {
 };
 
 struct rank_style {
-    size_t top;    /* rows to show */
-    size_t output; /* index of the output to rank by */
+    size_t top;                     /* rows to show */
+    size_t output;                  /* index of the output to rank by */
     const struct rank_names *names; /* [name_count]; none: candidates show the values of their features */
     size_t name_count;
     const struct relevance *relevance; /* NULL: no marks */

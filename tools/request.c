@@ -53,8 +53,8 @@ static bool refuse_unknown(const struct request_schema *schema, int group, size_
     size_t used = 0;
     describe_row(where, group, row);
     for (size_t i = 0; i < schema->count[group] && used < sizeof known; i++) {
-        const int length = snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ",
-                                    schema->features[group][i].name);
+        const int length =
+            snprintf(known + used, sizeof known - used, "%s%s", i == 0 ? "" : ", ", schema->features[group][i].name);
         used += length < 0 ? 0 : (size_t)length;
     }
     return refuse(refusal, "unknown", "%s: unknown key \"%.*s\", the model has %s", where,
@@ -71,8 +71,7 @@ static size_t value_size(enum vqr_feature_kind kind)
 
 static enum vqr_column_type column_type(enum vqr_feature_kind kind)
 {
-    return kind == VQR_FEATURE_ID ? VQR_COLUMN_ID
-                                  : (kind == VQR_FEATURE_TIME ? VQR_COLUMN_INT64 : VQR_COLUMN_FLOAT64);
+    return kind == VQR_FEATURE_ID ? VQR_COLUMN_ID : (kind == VQR_FEATURE_TIME ? VQR_COLUMN_INT64 : VQR_COLUMN_FLOAT64);
 }
 
 static bool grow_buffer(struct request_buffer *buffer, size_t value_bytes, size_t rows)
@@ -200,7 +199,7 @@ static bool read_row(struct request *request, int group, size_t row, json_t *obj
         describe_row(where, group, row);
         return refuse_type(request, where, "an object", object, refusal);
     }
-    json_object_foreach(object, key, value) {
+    json_object_foreach (object, key, value) {
         const size_t index = find_feature(request->schema, group, key, guess);
         if (index == count) {
             return refuse_unknown(request->schema, group, row, key, refusal);
@@ -269,7 +268,7 @@ static bool check_keys(const struct request *request, struct refusal *refusal)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(request->document.root, key, value) {
+    json_object_foreach (request->document.root, key, value) {
         bool known = strcmp(key, "id") == 0 || strcmp(key, "time") == 0;
         for (int group = 0; group < VQR_GROUPS; group++) {
             known = known || strcmp(key, group_keys[group]) == 0;

@@ -1,4 +1,4 @@
-/* A model, one session and one state, and the way from a line of JSON to scores: what every command that scores does. */
+/* A model, one session and one state, and the way from a line of JSON to scores, for every command that scores. */
 #ifndef TOOLS_SCORER_H
 #define TOOLS_SCORER_H
 
