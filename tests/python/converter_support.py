@@ -62,6 +62,29 @@ def config_with(hstu=None, attention=None, sequence=None, head=None, **top):
     return config
 
 
+# Changes to CONFIG (for config_with) that between them turn every switch of the specification.
+CASES = {
+    "example": {},
+    "simple": {"hstu": {"layers": 0}},
+    "zero": {"sequence": {"empty": "zero"}, "hstu": {"layers": 2, "residual": True}},
+    "meta": {
+        "hstu": {
+            "pre_norm": True, "affine": False, "eps": 1e-6, "bias": "toeplitz", "normalize": {"constant": 211},
+            "residual": True, "share": True,
+        }
+    },
+    "meta-production": {
+        "hstu": {"activate": "u", "alpha": "rsqrt", "bias": "none", "output": "concat_raw", "residual": True}
+    },
+    "tokens": {"hstu": {"normalize": "tokens", "norm": "group", "output": "concat"}},
+    "attended": {"hstu": {"normalize": "attended", "pre_norm": True}, "attention": {"share": False}},
+    "out": {"attention": {"out": 10, "count_bias": True}, "head": {"activation": "silu"}},
+    "outputs": {"head": {"hidden": [], "outputs": ["ctr", "cvr", "like"]}},
+    "one": {"sequence": {"codebooks": 1, "codewords": 1}},
+    "wide": {"sequence": {"codebooks": 2, "codewords": 130}, "hstu": {"heads": 1, "qk_dim": 16, "v_dim": 33}},
+}  # fmt: skip
+
+
 def width(config, group):
     """Columns of a group's embedding."""
     features = config.get(group, [])

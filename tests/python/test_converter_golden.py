@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converter_support import CONFIG, File, answering_vqrank, config_with, fake_vqrank, weights, write
+from converter_support import CASES, CONFIG, File, answering_vqrank, config_with, fake_vqrank, weights, write
 from vqrank_convert import golden as goldens
 from vqrank_convert import reference
 from vqrank_convert.cli import main
@@ -231,28 +231,6 @@ def test_keys_that_need_escapes():
 def library():
     beside = Path(sys.executable).parent / "vqrank"
     return str(beside) if os.access(beside, os.X_OK) else shutil.which("vqrank")
-
-
-CASES = {
-    "example": {},
-    "simple": {"hstu": {"layers": 0}},
-    "zero": {"sequence": {"empty": "zero"}, "hstu": {"layers": 2, "residual": True}},
-    "meta": {
-        "hstu": {
-            "pre_norm": True, "affine": False, "eps": 1e-6, "bias": "toeplitz", "normalize": {"constant": 211},
-            "residual": True, "share": True,
-        }
-    },
-    "meta-production": {
-        "hstu": {"activate": "u", "alpha": "rsqrt", "bias": "none", "output": "concat_raw", "residual": True}
-    },
-    "tokens": {"hstu": {"normalize": "tokens", "norm": "group", "output": "concat"}},
-    "attended": {"hstu": {"normalize": "attended", "pre_norm": True}, "attention": {"share": False}},
-    "out": {"attention": {"out": 10, "count_bias": True}, "head": {"activation": "silu"}},
-    "outputs": {"head": {"hidden": [], "outputs": ["ctr", "cvr", "like"]}},
-    "one": {"sequence": {"codebooks": 1, "codewords": 1}},
-    "wide": {"sequence": {"codebooks": 2, "codewords": 130}, "hstu": {"heads": 1, "qk_dim": 16, "v_dim": 33}},
-}  # fmt: skip
 
 
 @pytest.mark.skipif(library() is None, reason="the command vqrank is not built")
