@@ -114,7 +114,7 @@ static bool is_relevant(const struct scorer *scorer, const struct rank_style *st
     if (id == NULL) {
         return false;
     }
-    json_array_foreach (relevant, i, value) {
+    json_array_foreach(relevant, i, value) {
         if (relevance_equal(value, id)) {
             return true;
         }
@@ -128,7 +128,7 @@ static size_t count_found(const struct scorer *scorer, const struct rank_style *
 {
     size_t found = 0, i;
     json_t *value;
-    json_array_foreach (relevant, i, value) {
+    json_array_foreach(relevant, i, value) {
         for (size_t place = 0; place < shown; place++) {
             const struct vqr_id *id = candidate_id(scorer, (size_t)style->relevant_feature, ranked[place].row);
             if (id != NULL && relevance_equal(value, id)) {

@@ -30,7 +30,7 @@ static bool check_ids(const json_t *ids, struct refusal *refusal)
     if (!json_is_array(ids)) {
         return refuse(refusal, "type", "\"relevant\" must be an array of ids");
     }
-    json_array_foreach (ids, i, id) {
+    json_array_foreach(ids, i, id) {
         if (!json_is_integer(id) && !json_is_string(id)) {
             return refuse(refusal, "type", "relevant[%zu] must be an integer or a string, found %s", i,
                           document_type_name(id));

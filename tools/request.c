@@ -199,7 +199,7 @@ static bool read_row(struct request *request, int group, size_t row, json_t *obj
         describe_row(where, group, row);
         return refuse_type(request, where, "an object", object, refusal);
     }
-    json_object_foreach (object, key, value) {
+    json_object_foreach(object, key, value) {
         const size_t index = find_feature(request->schema, group, key, guess);
         if (index == count) {
             return refuse_unknown(request->schema, group, row, key, refusal);
@@ -268,7 +268,7 @@ static bool check_keys(const struct request *request, struct refusal *refusal)
 {
     const char *key;
     json_t *value;
-    json_object_foreach (request->document.root, key, value) {
+    json_object_foreach(request->document.root, key, value) {
         bool known = strcmp(key, "id") == 0 || strcmp(key, "time") == 0;
         for (int group = 0; group < VQR_GROUPS; group++) {
             known = known || strcmp(key, group_keys[group]) == 0;
