@@ -1,0 +1,86 @@
+#include "runtime/bind.h"
+
+#include <stdlib.h>
+
+#include "runtime/model.h"
+
+enum vqr_status vqr_allocate(void **memory, size_t count, size_t size, struct vqr_error *error)
+{
+    *memory = calloc(count ? count : 1, size);
+    if (!*memory)
+        return vqr_fail(error, VQR_ERROR_MEMORY, "out of memory for %zu elements of %zu bytes", count, size);
+    return VQR_OK;
+}
+
+static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
+{
+    struct vqr_sequence *sequence = &binder->model->sequence[i];
+    struct vqr_header_sequence header;
+    vqr_header_sequence(&binder->model->header, i, &header);
+    sequence->name = header.name;
+    switch (header.kind) {
+    case VQR_SEQUENCE_DMQN:
+        sequence->kind = &vqr_dmqn;
+        break;
+    default:
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\" is of kind %d, which this vqrank (%s) does "
+                        "not know", header.name, header.kind, vqr_version());
+    }
+    return sequence->kind->bind(binder, &header, sequence);
+}
+
+static enum vqr_status bind_sequences(struct vqr_binder *binder)
+{
+    struct vqr_model *model = binder->model;
+    struct vqr_header_info info;
+    vqr_header_info(&model->header, &info);
+    enum vqr_status status =
+        vqr_allocate((void **)&model->sequence, info.sequences, sizeof *model->sequence, binder->error);
+    for (size_t i = 0; !status && i < info.sequences; i++) {
+        model->sequence_count = i + 1;
+        status = bind_sequence(binder, i);
+        if (!status)
+            model->interest_width += model->sequence[i].interest_width;
+    }
+    return status;
+}
+
+/* Distinct names were bound, so any tensor left over is one that nothing reads. */
+static enum vqr_status refuse_unread_tensors(struct vqr_binder *binder)
+{
+    struct vqr_header_info info;
+    vqr_header_info(&binder->model->header, &info);
+    if (binder->bound == info.tensors)
+        return VQR_OK;
+    return vqr_fail(binder->error, VQR_ERROR_FORMAT, "the file holds %zu tensors, its configuration reads %zu",
+                    info.tensors, binder->bound);
+}
+
+enum vqr_status vqr_bind(struct vqr_binder *binder)
+{
+    enum vqr_status status = vqr_bind_tables(binder);
+    if (!status)
+        status = vqr_bind_inputs(binder);
+    if (!status)
+        status = bind_sequences(binder);
+    if (!status)
+        status = vqr_bind_head(binder);
+    if (!status)
+        status = refuse_unread_tensors(binder);
+    return status;
+}
+
+void vqr_unbind(struct vqr_model *model)
+{
+    for (size_t i = 0; i < model->sequence_count; i++)
+        if (model->sequence[i].kind)
+            model->sequence[i].kind->unbind(&model->sequence[i]);
+    free(model->sequence);
+    for (size_t g = 0; g < VQR_GROUPS; g++)
+        free(model->inputs[g].input);
+    free(model->event_columns.widths);
+    free(model->event_columns.scale);
+    free(model->event_columns.unit);
+    free(model->table);
+    free(model->head.layer);
+}

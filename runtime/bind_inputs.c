@@ -1,0 +1,220 @@
+/* Tables and features of a model being opened. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "runtime/bind.h"
+#include "runtime/model.h"
+
+/* Far above any real model; they keep what a hostile file can make us allocate small. */
+enum { FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16 };
+
+/* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding. */
+enum { SUM_BITS = 30, EXPONENT_MIN = -98, EXPONENT_MAX = 120, FLOAT_EXPONENT = 18 };
+
+static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct vqr_header_table *header,
+                                       struct vqr_table *table)
+{
+    struct vqr_header_info info;
+    struct vqr_header_tensor t;
+    const void *keys = NULL, *text = NULL, *slots = NULL;
+    if (header->keys != header->rows - 1)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": expected %llu keys for %llu rows, found %llu",
+                        header->name, (unsigned long long)header->rows - 1, (unsigned long long)header->rows,
+                        (unsigned long long)header->keys);
+    struct vqr_expected expected = {.type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 2, .shape = {header->keys, 4},
+                                    .lazy = true};
+    enum vqr_status status = vqr_bind_tensor(binder, &expected, &keys, "tables.%s.keys", header->name);
+    if (status)
+        return status;
+
+    /* The text and the slots have sizes of their own: taken from the file, then checked. */
+    vqr_header_info(&binder->model->header, &info);
+    for (size_t i = 0; i < info.tensors; i++) {
+        vqr_header_tensor(&binder->model->header, i, &t);
+        const size_t prefix = strlen("tables."), n = strlen(header->name);
+        if (strncmp(t.name, "tables.", prefix) != 0 || strncmp(t.name + prefix, header->name, n) != 0)
+            continue;
+        if (strcmp(t.name + prefix + n, ".text") == 0)
+            table->text_size = (size_t)t.shape[0];
+        else if (strcmp(t.name + prefix + n, ".slots") == 0)
+            table->slot_count = (size_t)t.shape[0];
+    }
+    if (table->slot_count == 0 || table->slot_count < header->keys ||
+        (table->slot_count & (table->slot_count - 1)) != 0)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": %zu slots for %llu keys, expected a power of "
+                        "two that holds them", header->name, table->slot_count, (unsigned long long)header->keys);
+    if (header->max_probe >= table->slot_count)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": longest probe %u, expected less than %zu slots",
+                        header->name, header->max_probe, table->slot_count);
+    expected = (struct vqr_expected){.type = VQR_TENSOR_U8, .layout = VQR_ROWS, .rank = 1, .shape = {table->text_size},
+                                     .lazy = true};
+    status = vqr_bind_tensor(binder, &expected, &text, "tables.%s.text", header->name);
+    if (status)
+        return status;
+    expected = (struct vqr_expected){.type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 1,
+                                     .shape = {table->slot_count}, .lazy = true};
+    status = vqr_bind_tensor(binder, &expected, &slots, "tables.%s.slots", header->name);
+    table->keys = keys;
+    table->text = text;
+    table->slots = slots;
+    table->key_count = (size_t)header->keys;
+    table->max_probe = header->max_probe;
+    return status;
+}
+
+static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
+{
+    struct vqr_table *table = &binder->model->table[i];
+    struct vqr_header_table header;
+    vqr_header_table(&binder->model->header, i, &header);
+    if (header.rows < 1 || header.rows > UINT32_MAX || header.dim < 1)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": %llu rows of %u, expected at least 1 and at most "
+                        "2^32 - 1 rows of at least 1", header.name, (unsigned long long)header.rows, header.dim);
+    if (header.ids != VQR_IDS_DIRECT && header.ids != VQR_IDS_VOCABULARY)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": id mapping %d, which this vqrank (%s) does not "
+                        "know", header.name, header.ids, vqr_version());
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2,
+                                          .shape = {header.rows, header.dim}, .lazy = true};
+    const void *weight = NULL;
+    const enum vqr_status status =
+        vqr_bind_tensor(binder, &expected, &weight, "tables.%s.weight", header.name);
+    if (status)
+        return status;
+    table->name = header.name;
+    table->weight = weight;
+    table->rows = (size_t)header.rows;
+    table->dim = header.dim;
+    table->ids = (enum vqr_id_mapping)header.ids;
+    return table->ids == VQR_IDS_VOCABULARY ? bind_vocabulary(binder, &header, table) : VQR_OK;
+}
+
+enum vqr_status vqr_bind_tables(struct vqr_binder *binder)
+{
+    struct vqr_model *model = binder->model;
+    struct vqr_header_info info;
+    vqr_header_info(&model->header, &info);
+    enum vqr_status status = vqr_allocate((void **)&model->table, info.tables, sizeof *model->table, binder->error);
+    model->table_count = info.tables;
+    for (size_t i = 0; !status && i < info.tables; i++)
+        status = bind_table(binder, i);
+    return status;
+}
+
+static const char *const group_names[VQR_GROUPS] = {"user", "context", "event", "candidate"};
+
+static enum vqr_status bad_feature(struct vqr_binder *binder, size_t group, const char *name, const char *what)
+{
+    return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s feature \"%s\": %s", group_names[group], name, what);
+}
+
+static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const struct vqr_header_feature *header,
+                                  struct vqr_input *input)
+{
+    const struct vqr_model *model = binder->model;
+    input->name = header->name;
+    input->width = header->width;
+    input->limit = FLT_MAX;
+    switch (header->kind) {
+    case VQR_KIND_ID:
+        input->kind = VQR_FEATURE_ID;
+        if (header->table < 0 || (size_t)header->table >= model->table_count)
+            return bad_feature(binder, group, header->name, "its table is not in the file");
+        input->table = &model->table[header->table];
+        if (header->width != input->table->dim)
+            return bad_feature(binder, group, header->name, "its width is not its table's dim");
+        break;
+    case VQR_KIND_FLOAT:
+        input->kind = VQR_FEATURE_FLOAT;
+        input->mean = header->mean;
+        input->std = header->std;
+        if (header->width != 1 || !isfinite(header->mean) || !isfinite(header->std) || !(header->std > 0))
+            return bad_feature(binder, group, header->name, "a float needs width 1, a finite mean and a std above 0");
+        break;
+    case VQR_KIND_TIME:
+        input->kind = VQR_FEATURE_TIME;
+        if (header->width != 0 || group != VQR_EVENT)
+            return bad_feature(binder, group, header->name, "a time has width 0 and belongs to events");
+        break;
+    default:
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s feature \"%s\" is of kind %d, which this vqrank (%s) does "
+                        "not know", group_names[group], header->name, header->kind, vqr_version());
+    }
+    return VQR_OK;
+}
+
+/* The scale of an event feature's exact sums, and the bound on its elements that it implies. */
+static enum vqr_status bind_exponent(struct vqr_binder *binder, const struct vqr_header_feature *header,
+                                     struct vqr_input *input)
+{
+    struct vqr_event_columns *columns = &binder->model->event_columns;
+    const int s = header->exponent;
+    if (s < EXPONENT_MIN || s > EXPONENT_MAX || (input->kind == VQR_FEATURE_FLOAT && s != FLOAT_EXPONENT))
+        return bad_feature(binder, VQR_EVENT, header->name, "its exponent is out of range");
+    const double limit = ldexp(1.0, SUM_BITS - s);
+    input->limit = limit < (double)FLT_MAX ? (float)limit : FLT_MAX;
+    for (size_t i = input->offset; i < input->offset + input->width; i++) {
+        columns->scale[i] = ldexpf(1.0f, s);
+        columns->unit[i] = ldexp(1.0, -s);
+    }
+    return VQR_OK;
+}
+
+static enum vqr_status bind_group(struct vqr_binder *binder, size_t group, size_t count)
+{
+    struct vqr_inputs *inputs = &binder->model->inputs[group];
+    enum vqr_status status =
+        vqr_allocate((void **)&inputs->input, count, sizeof *inputs->input, binder->error);
+    inputs->count = count;
+    for (size_t i = 0, times = 0; !status && i < count; i++) {
+        struct vqr_header_feature header;
+        vqr_header_feature(&binder->model->header, group, i, &header);
+        status = bind_input(binder, group, &header, &inputs->input[i]);
+        inputs->input[i].offset = inputs->width;
+        inputs->width += header.width;
+        times += inputs->input[i].kind == VQR_FEATURE_TIME;
+        if (!status && times > 1)
+            status = bad_feature(binder, group, header.name, "events have more than one time");
+        for (size_t j = 0; !status && j < i; j++)
+            if (strcmp(inputs->input[j].name, header.name) == 0)
+                status = bad_feature(binder, group, header.name, "the name is used twice");
+    }
+    return status;
+}
+
+static enum vqr_status bind_event_columns(struct vqr_binder *binder)
+{
+    struct vqr_model *model = binder->model;
+    const struct vqr_inputs *events = &model->inputs[VQR_EVENT];
+    struct vqr_event_columns *columns = &model->event_columns;
+    enum vqr_status status =
+        vqr_allocate((void **)&columns->widths, events->count, sizeof *columns->widths, binder->error);
+    if (!status)
+        status = vqr_allocate((void **)&columns->scale, events->width, sizeof *columns->scale, binder->error);
+    if (!status)
+        status = vqr_allocate((void **)&columns->unit, events->width, sizeof *columns->unit, binder->error);
+    for (size_t i = 0; !status && i < events->count; i++) {
+        struct vqr_header_feature header;
+        vqr_header_feature(&model->header, VQR_EVENT, i, &header);
+        columns->widths[i] = header.width;
+        status = bind_exponent(binder, &header, &events->input[i]);
+    }
+    return status;
+}
+
+enum vqr_status vqr_bind_inputs(struct vqr_binder *binder)
+{
+    struct vqr_header_info info;
+    vqr_header_info(&binder->model->header, &info);
+    enum vqr_status status = VQR_OK;
+    for (size_t group = 0; !status && group < VQR_GROUPS; group++) {
+        if (info.features[group] > FEATURES_MAX)
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%zu %s features, expected at most %d",
+                            info.features[group], group_names[group], FEATURES_MAX);
+        status = bind_group(binder, group, info.features[group]);
+        if (!status && binder->model->inputs[group].width > WIDTH_MAX)
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s features are %zu wide together, expected at most %d",
+                            group_names[group], binder->model->inputs[group].width, WIDTH_MAX);
+    }
+    return status ? status : bind_event_columns(binder);
+}

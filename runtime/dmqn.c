@@ -1,0 +1,138 @@
+/* The DMQN sequence: its memory, and its steps from events to the candidate's interest vector. */
+#include "runtime/dmqn.h"
+
+#include <string.h>
+
+#include "runtime/error.h"
+
+static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena *arena)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    struct vqr_dmqn_scratch counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
+    const size_t w = dmqn->codewords, padded_w = vqr_padded(w);
+    s->kv_stride = s->q_stride = vqr_padded(dmqn->attention.width);
+    s->z = vqr_take(arena, VQR_EVENT_BLOCK, sizeof *s->z);
+    s->tokens = vqr_take(arena, w, sizeof *s->tokens);
+    s->x = vqr_take(arena, vqr_times(w, vqr_padded(dmqn->width)), sizeof *s->x);
+    vqr_hstu_take_scratch(&dmqn->hstu, &s->hstu, arena);
+    s->kv = vqr_take(arena, vqr_times(w, s->kv_stride), sizeof *s->kv);
+    s->count = vqr_take(arena, padded_w, sizeof *s->count);
+    s->q = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->q_stride), sizeof *s->q);
+    s->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->q_stride + VQR_LANES), sizeof *s->o);
+    s->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, padded_w), sizeof *s->scores);
+    return taken;
+}
+
+static void *take_state(const struct vqr_sequence *sequence, struct vqr_arena *arena)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    const size_t clusters = vqr_times(dmqn->codebooks, dmqn->codewords);
+    struct vqr_dmqn_state counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
+    s->sums = vqr_take(arena, vqr_times(clusters, dmqn->width), sizeof *s->sums);
+    s->counts = vqr_take(arena, clusters, sizeof *s->counts);
+    s->interests = vqr_take(arena, dmqn->codebooks, sizeof *s->interests);
+    for (size_t j = 0; j < dmqn->codebooks; j++) {
+        struct vqr_interests none;
+        vqr_interests_take(dmqn, s->interests ? &s->interests[j] : &none, arena);
+    }
+    return taken;
+}
+
+static void reset(const struct vqr_sequence *sequence, void *state)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    struct vqr_dmqn_state *s = state;
+    const size_t clusters = dmqn->codebooks * dmqn->codewords;
+    memset(s->sums, 0, clusters * dmqn->width * sizeof *s->sums);
+    memset(s->counts, 0, clusters * sizeof *s->counts);
+    for (size_t j = 0; j < dmqn->codebooks; j++)
+        s->interests[j].tokens = 0;
+}
+
+/* Eq 7: the codewords of a block's events in one codebook. */
+static void quantize(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, size_t codebook,
+                     const struct vqr_event_block *block, uint32_t *z)
+{
+    const float *fold = dmqn->fold + codebook * dmqn->width * vqr_padded(dmqn->codewords);
+    k->quantize_f32(z, block->e, block->stride, block->rows, fold, dmqn->widths, dmqn->features, dmqn->codewords);
+}
+
+static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
+                   const struct vqr_event_block *block)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    struct vqr_dmqn_scratch *s = scratch;
+    struct vqr_dmqn_state *st = state;
+    const size_t w = dmqn->codewords;
+    for (size_t j = 0; j < dmqn->codebooks; j++) {
+        quantize(dmqn, k, j, block, s->z);
+        k->accumulate_i32(st->sums + j * w * dmqn->width, st->counts + j * w, block->q, block->stride, block->rows,
+                          dmqn->width, s->z, block->sign);
+    }
+}
+
+static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k,
+                   const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    for (size_t j = 0; j < dmqn->codebooks; j++)
+        quantize(dmqn, k, j, block, clusters + j * clusters_stride);
+}
+
+/* The clusters that are tokens, ascending: occupied ones, or all of them once there is any event. */
+static size_t list_tokens(const struct vqr_dmqn *dmqn, const uint32_t *counts, uint32_t *tokens)
+{
+    size_t occupied = 0, listed = 0;
+    for (size_t c = 0; c < dmqn->codewords; c++)
+        occupied += counts[c] != 0;
+    for (size_t c = 0; occupied && c < dmqn->codewords; c++)
+        if (counts[c] != 0 || !dmqn->masked)
+            tokens[listed++] = (uint32_t)c;
+    return listed;
+}
+
+static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
+                               void *state, struct vqr_error *error)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    struct vqr_dmqn_scratch *s = scratch;
+    struct vqr_dmqn_state *st = state;
+    const size_t w = dmqn->codewords;
+    for (size_t j = 0; j < dmqn->codebooks; j++) {
+        const uint32_t *counts = st->counts + j * w;
+        const size_t tokens = list_tokens(dmqn, counts, s->tokens);
+        st->interests[j].tokens = 0;
+        if (tokens == 0)
+            continue;
+        k->cluster_mean_f32(s->x, vqr_padded(dmqn->width), st->sums + j * w * dmqn->width, counts, s->tokens, tokens,
+                            dmqn->width, dmqn->unit); /* eq 9 */
+        vqr_hstu_run(&dmqn->hstu, k, &s->hstu, j, s->tokens, tokens, s->x);
+        if (!vqr_interests_compute(dmqn, k, s, j, counts, tokens, &st->interests[j]))
+            return vqr_fail(error, VQR_ERROR_OVERFLOW, "sequence \"%s\", codebook %zu: the history's interests are not "
+                            "finite; the model's weights are too large", sequence->name, j);
+    }
+    return VQR_OK;
+}
+
+static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
+                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    const struct vqr_dmqn_state *st = state;
+    for (size_t j = 0; j < dmqn->codebooks; j++)
+        vqr_interests_attend(dmqn, k, scratch, j, &st->interests[j], t, t_stride, rows, out + j * dmqn->out_width,
+                             out_stride);
+}
+
+const struct vqr_sequence_ops vqr_dmqn = {
+    .name = "dmqn",
+    .bind = vqr_dmqn_bind,
+    .unbind = vqr_dmqn_unbind,
+    .take_scratch = take_scratch,
+    .take_state = take_state,
+    .reset = reset,
+    .append = append,
+    .assign = assign,
+    .refresh = refresh,
+    .attend = attend,
+};

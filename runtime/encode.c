@@ -1,0 +1,159 @@
+/* Events -> sums -> interests. */
+#include "runtime/error.h"
+#include "runtime/gather.h"
+#include "runtime/session.h"
+#include "runtime/state.h"
+#include "simd/cpu.h"
+
+/* Embeds events first ... first + count and converts them to the fixed point of the exact sums. */
+static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events, size_t first, size_t count,
+                                  struct vqr_stats *stats, struct vqr_event_block *block, struct vqr_error *error)
+{
+    const struct vqr_model *model = s->model;
+    const enum vqr_status status =
+        vqr_gather(model, &s->k, VQR_EVENT, events, first, count, s->e, s->e_stride, s->index, stats, error);
+    if (status)
+        return status;
+    s->k.fix_f32(s->q, s->e_stride, s->e, s->e_stride, count, model->inputs[VQR_EVENT].width,
+                 model->event_columns.scale);
+    *block = (struct vqr_event_block){.e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .sign = 1};
+    return VQR_OK;
+}
+
+static size_t block_rows(size_t first, size_t end)
+{
+    return end - first < VQR_EVENT_BLOCK ? end - first : VQR_EVENT_BLOCK;
+}
+
+/* Adds (sign 1) or takes out (sign -1) events 0 ... end. *done counts the events of whole blocks that went in. */
+static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct vqr_rows *events, size_t end,
+                                  int32_t sign, struct vqr_stats *stats, size_t *done, struct vqr_error *error)
+{
+    const struct vqr_model *model = s->model;
+    for (size_t first = 0; first < end; first += VQR_EVENT_BLOCK) {
+        struct vqr_event_block block;
+        const enum vqr_status status =
+            load_block(s, events, first, block_rows(first, end), stats, &block, error);
+        if (status)
+            return status;
+        block.sign = sign;
+        for (size_t i = 0; i < model->sequence_count; i++)
+            model->sequence[i].kind->append(&model->sequence[i], &s->k, s->sequence[i], state->sequence[i], &block);
+        *done = first + block.rows;
+    }
+    return VQR_OK;
+}
+
+static enum vqr_status append(vqr_session *s, vqr_state *state, const struct vqr_rows *events, struct vqr_stats *stats,
+                              struct vqr_error *error)
+{
+    enum vqr_status status = vqr_check_rows(s->model, VQR_EVENT, events, error);
+    if (status)
+        return status;
+    if (events->rows > VQR_EVENTS_MAX - state->events)
+        return vqr_fail(error, VQR_ERROR_LIMIT, "a state holds at most 2^24 events: %llu are in it, %zu more came",
+                        (unsigned long long)state->events, events->rows);
+    size_t done = 0;
+    struct vqr_stats counted = {0, 0};
+    status = accumulate(s, state, events, events->rows, 1, &counted, &done, error);
+    if (status) {
+        /* Sums are exact integers, so taking the blocks that went in back out restores every bit. */
+        size_t undone = 0;
+        accumulate(s, state, events, done, -1, NULL, &undone, NULL);
+        return status;
+    }
+    if (stats) {
+        stats->ids += counted.ids;
+        stats->unknown_ids += counted.unknown_ids;
+    }
+    state->events += events->rows;
+    state->stale |= events->rows != 0;
+    return VQR_OK;
+}
+
+static enum vqr_status refresh(vqr_session *s, vqr_state *state, struct vqr_error *error)
+{
+    const struct vqr_model *model = s->model;
+    for (size_t i = 0; state->stale && i < model->sequence_count; i++) {
+        const enum vqr_status status =
+            model->sequence[i].kind->refresh(&model->sequence[i], &s->k, s->sequence[i], state->sequence[i], error);
+        if (status)
+            return status;
+    }
+    state->stale = 0;
+    return VQR_OK;
+}
+
+static enum vqr_status check_pair(const vqr_session *s, const vqr_state *state, const void *input,
+                                  struct vqr_error *error)
+{
+    if (!s || !state || !input)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session, state or events is NULL");
+    if (s->model != state->model)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "the session and the state belong to different models");
+    return VQR_OK;
+}
+
+enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
+                           struct vqr_stats *stats, struct vqr_error *error)
+{
+    enum vqr_status status = check_pair(session, state, events, error);
+    if (status)
+        return status;
+    const uint64_t host = vqr_fp_enter();
+    status = append(session, state, events, stats, error);
+    vqr_fp_restore(host);
+    return status;
+}
+
+enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_error *error)
+{
+    enum vqr_status status = check_pair(session, state, session, error);
+    if (status)
+        return status;
+    const uint64_t host = vqr_fp_enter();
+    status = refresh(session, state, error);
+    vqr_fp_restore(host);
+    return status;
+}
+
+enum vqr_status vqr_encode(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
+                           struct vqr_stats *stats, struct vqr_error *error)
+{
+    enum vqr_status status = check_pair(session, state, events, error);
+    if (status)
+        return status;
+    const uint64_t host = vqr_fp_enter();
+    vqr_state_reset(state);
+    status = append(session, state, events, stats, error);
+    if (!status)
+        status = refresh(session, state, error);
+    if (status)
+        vqr_state_reset(state);
+    vqr_fp_restore(host);
+    return status;
+}
+
+size_t vqr_sequence_codebooks(const vqr_model *model, size_t sequence)
+{
+    return sequence < model->sequence_count ? model->sequence[sequence].codebooks : 0;
+}
+
+enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct vqr_rows *events, uint32_t *clusters,
+                           struct vqr_error *error)
+{
+    if (!session || !events || !clusters || vqr_sequence_codebooks(session->model, sequence) == 0)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session, events or clusters is NULL, or sequence %zu has no "
+                        "codebooks", sequence);
+    const struct vqr_sequence *q = &session->model->sequence[sequence];
+    const uint64_t host = vqr_fp_enter();
+    enum vqr_status status = vqr_check_rows(session->model, VQR_EVENT, events, error);
+    for (size_t first = 0; !status && first < events->rows; first += VQR_EVENT_BLOCK) {
+        struct vqr_event_block block;
+        status = load_block(session, events, first, block_rows(first, events->rows), NULL, &block, error);
+        if (!status)
+            q->kind->assign(q, &session->k, &block, clusters + first, events->rows);
+    }
+    vqr_fp_restore(host);
+    return status;
+}

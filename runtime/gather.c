@@ -1,0 +1,180 @@
+#include "runtime/gather.h"
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "runtime/error.h"
+#include "runtime/vocabulary.h"
+
+/* Largest magnitude of a normalised float in an event: 4096 * 2^18 = 2^30, what the exact sums hold. */
+static const double EVENT_FLOAT_MAX = 4096.0;
+
+static const char *const group_names[VQR_GROUPS] = {"user", "context", "event", "candidate"};
+static const char *const column_names[] = {"absent", "int64", "id", "float64"};
+
+static int takes(enum vqr_feature_kind kind, enum vqr_column_type type)
+{
+    if (type == VQR_COLUMN_ABSENT)
+        return 1;
+    switch (kind) {
+    case VQR_FEATURE_ID:
+        return type == VQR_COLUMN_INT64 || type == VQR_COLUMN_ID;
+    case VQR_FEATURE_FLOAT:
+        return type == VQR_COLUMN_FLOAT64;
+    case VQR_FEATURE_TIME:
+        return type == VQR_COLUMN_INT64;
+    }
+    return 0;
+}
+
+enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group group, const struct vqr_rows *rows,
+                               struct vqr_error *error)
+{
+    const struct vqr_inputs *inputs = &model->inputs[group];
+    if (rows->column_count != 0 && rows->column_count != inputs->count)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: expected %zu columns, found %zu", group_names[group],
+                        inputs->count, rows->column_count);
+    if (rows->column_count != 0 && !rows->columns)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: columns is NULL", group_names[group]);
+    for (size_t i = 0; i < rows->column_count; i++) {
+        const struct vqr_column *column = &rows->columns[i];
+        if ((size_t)column->type >= sizeof column_names / sizeof *column_names ||
+            !takes(inputs->input[i].kind, column->type))
+            return vqr_fail(error, VQR_ERROR_TYPE, "%s feature \"%s\" does not take a column of type %s",
+                            group_names[group], inputs->input[i].name,
+                            (size_t)column->type < sizeof column_names / sizeof *column_names
+                                ? column_names[column->type] : "unknown");
+        if (column->type != VQR_COLUMN_ABSENT && !column->values && rows->rows != 0)
+            return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": values is NULL", group_names[group],
+                            inputs->input[i].name);
+    }
+    return VQR_OK;
+}
+
+/* What one feature's gather needs to know. */
+struct source {
+    const struct vqr_model *model;
+    const struct vqr_kernels *k;
+    enum vqr_group group;
+    const struct vqr_input *input;
+    const struct vqr_column *column; /* never absent */
+    size_t first, count;             /* rows of the column */
+    struct vqr_error *error;
+};
+
+static int is_present(const struct vqr_column *column, size_t row)
+{
+    return !column->present || column->present[row];
+}
+
+/* "event 17 feature "price"": candidates and events have a number, user and context do not need one. */
+static enum vqr_status refuse(const struct source *s, enum vqr_status status, size_t row, const char *what)
+{
+    char number[24] = "";
+    if (s->group == VQR_EVENT || s->group == VQR_CANDIDATE)
+        snprintf(number, sizeof number, " %zu", row);
+    return vqr_fail(s->error, status, "%s%s, feature \"%s\": %s", group_names[s->group], number, s->input->name, what);
+}
+
+static enum vqr_status look_up(const struct source *s, uint32_t *index, struct vqr_stats *stats)
+{
+    const struct vqr_table *table = s->input->table;
+    for (size_t r = 0; r < s->count; r++) {
+        const size_t row = s->first + r;
+        index[r] = 0;
+        if (!is_present(s->column, row))
+            continue;
+        struct vqr_id id = {NULL, 0};
+        if (s->column->type == VQR_COLUMN_INT64)
+            id.value = ((const int64_t *)s->column->values)[row];
+        else
+            id = ((const struct vqr_id *)s->column->values)[row];
+        if (id.string && !vqr_table_takes_strings(table))
+            return refuse(s, VQR_ERROR_TYPE, row, "expected an integer id, found a string");
+        if (id.string && id.value < 0)
+            return refuse(s, VQR_ERROR_ARGUMENT, row, "a string's length is negative");
+        int known;
+        index[r] = vqr_table_row(table, id, &known);
+        if (stats) {
+            stats->ids++;
+            stats->unknown_ids += !known;
+        }
+    }
+    return VQR_OK;
+}
+
+static enum vqr_status gather_ids(const struct source *s, float *dst, size_t stride, uint32_t *index,
+                                  struct vqr_stats *stats)
+{
+    const struct vqr_table *table = s->input->table;
+    const enum vqr_status status = look_up(s, index, stats);
+    if (status)
+        return status;
+    const size_t bad =
+        s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit);
+    if (bad < s->count)
+        return vqr_fail(s->error, VQR_ERROR_TABLE, "table \"%s\", row %" PRIu32 ": a value is not finite or exceeds %g "
+                        "in magnitude; the model file is damaged", table->name, index[bad], (double)s->input->limit);
+    return VQR_OK;
+}
+
+static enum vqr_status gather_floats(const struct source *s, float *dst, size_t stride)
+{
+    const double limit = s->group == VQR_EVENT ? EVENT_FLOAT_MAX : (double)FLT_MAX;
+    const double *values = s->column->values;
+    for (size_t r = 0; r < s->count; r++) {
+        const size_t row = s->first + r;
+        dst[r * stride] = 0.0f;
+        if (!is_present(s->column, row))
+            continue;
+        if (!isfinite(values[row]))
+            return refuse(s, VQR_ERROR_RANGE, row, "expected a finite number");
+        const double normalised = (values[row] - s->input->mean) / s->input->std;
+        if (!(fabs(normalised) <= limit))
+            return refuse(s, VQR_ERROR_RANGE, row, s->group == VQR_EVENT
+                              ? "expected at most 4096 in magnitude after (value - mean) / std"
+                              : "too large for fp32 after (value - mean) / std");
+        dst[r * stride] = (float)normalised;
+    }
+    return VQR_OK;
+}
+
+/* Absent ids use row 0; absent floats are 0 after normalisation. */
+static enum vqr_status gather_absent(const struct source *s, float *dst, size_t stride, uint32_t *index)
+{
+    for (size_t r = 0; r < s->count; r++)
+        index[r] = 0;
+    if (s->input->kind == VQR_FEATURE_ID) {
+        const struct vqr_table *table = s->input->table;
+        if (s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit) < s->count)
+            return refuse(s, VQR_ERROR_TABLE, s->first, "row 0 of its table is not finite or too large");
+    } else if (s->input->kind == VQR_FEATURE_FLOAT) {
+        for (size_t r = 0; r < s->count; r++)
+            dst[r * stride] = 0.0f;
+    }
+    return VQR_OK;
+}
+
+enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kernels *k, enum vqr_group group,
+                           const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
+                           uint32_t *index, struct vqr_stats *stats, struct vqr_error *error)
+{
+    const struct vqr_inputs *inputs = &model->inputs[group];
+    for (size_t i = 0; i < inputs->count; i++) {
+        const struct vqr_input *input = &inputs->input[i];
+        const struct source s = {model, k, group, input, rows->column_count ? &rows->columns[i] : NULL, first, count,
+                                 error};
+        enum vqr_status status = VQR_OK;
+        if (!s.column || s.column->type == VQR_COLUMN_ABSENT)
+            status = gather_absent(&s, dst + input->offset, stride, index);
+        else if (input->kind == VQR_FEATURE_ID)
+            status = gather_ids(&s, dst + input->offset, stride, index, stats);
+        else if (input->kind == VQR_FEATURE_FLOAT)
+            status = gather_floats(&s, dst + input->offset, stride);
+        if (status)
+            return status;
+    }
+    return VQR_OK;
+}

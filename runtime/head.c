@@ -1,0 +1,102 @@
+#include "runtime/head.h"
+
+#include <string.h>
+
+#include "runtime/bind.h"
+
+static enum vqr_status bind_layer(struct vqr_binder *binder, size_t i, size_t in, size_t out)
+{
+    struct vqr_head *head = &binder->model->head;
+    const struct vqr_expected weight = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 2, .shape = {in, out}};
+    const struct vqr_expected bias = {.type = VQR_TENSOR_F32, .layout = VQR_PADDED_ROWS, .rank = 1, .shape = {out}};
+    const void *w = NULL, *b = NULL;
+    enum vqr_status status = vqr_bind_tensor(binder, &weight, &w, "head.%zu.weight", i);
+    if (!status)
+        status = vqr_bind_tensor(binder, &bias, &b, "head.%zu.bias", i);
+    head->layer[i] = (struct vqr_head_layer){.in = in, .out = out, .weight = w, .bias = b};
+    if (out > head->widest)
+        head->widest = out;
+    return status;
+}
+
+enum vqr_status vqr_bind_head(struct vqr_binder *binder)
+{
+    struct vqr_model *model = binder->model;
+    struct vqr_head *head = &model->head;
+    struct vqr_header_head header;
+    vqr_header_head(&model->header, &header);
+    if (header.output_count == 0)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "the head has no outputs");
+    if (header.activation != VQR_RELU && header.activation != VQR_SILU)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "the head's activation is %d, which this vqrank (%s) does not "
+                        "know", header.activation, vqr_version());
+    head->activation = (enum vqr_activation)header.activation;
+    head->layers = header.hidden_count + 1;
+    model->outputs = header.output_count;
+    enum vqr_status status =
+        vqr_allocate((void **)&head->layer, head->layers, sizeof *head->layer, binder->error);
+    size_t in = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width + model->inputs[VQR_CANDIDATE].width +
+                model->interest_width;
+    for (size_t i = 0; !status && i < head->layers; i++) {
+        const size_t out = i < header.hidden_count ? vqr_header_hidden(&model->header, i) : header.output_count;
+        status = bind_layer(binder, i, in, out);
+        in = out;
+    }
+    return status;
+}
+
+void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratch *scratch, struct vqr_arena *arena)
+{
+    const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width;
+    scratch->ux = vqr_take(arena, vqr_padded(shared), sizeof(float));
+    scratch->hoisted = vqr_take(arena, vqr_padded(model->head.layer[0].out), sizeof(float));
+    scratch->stride = vqr_padded(model->head.widest);
+    scratch->a = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->stride), sizeof(float));
+    scratch->b = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->stride), sizeof(float));
+}
+
+void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch)
+{
+    const struct vqr_head_layer *first = &model->head.layer[0];
+    const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width;
+    k->gemm_f32(scratch->hoisted, vqr_padded(first->out), scratch->ux, shared, 1, first->weight, first->in * VQR_LANES,
+                shared, vqr_panels(first->out), first->bias);
+}
+
+static void activate(const struct vqr_head *head, const struct vqr_kernels *k, float *x, size_t stride, size_t rows,
+                     size_t n)
+{
+    for (size_t r = 0; r < rows; r++) {
+        float *row = x + r * stride;
+        if (head->activation == VQR_RELU)
+            k->relu_f32(row, row, n);
+        else
+            k->silu_f32(row, row, n);
+    }
+}
+
+int vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+                 const float *x, size_t x_stride, size_t rows, float *outputs)
+{
+    const struct vqr_head *head = &model->head;
+    const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width, stride = scratch->stride;
+    float *y = scratch->a, *next = scratch->b;
+    const struct vqr_head_layer *layer = &head->layer[0];
+    k->gemm_f32(y, stride, x, x_stride, rows, layer->weight + shared * VQR_LANES, layer->in * VQR_LANES,
+                layer->in - shared, vqr_panels(layer->out), scratch->hoisted);
+    for (size_t i = 1; i < head->layers; i++) {
+        activate(head, k, y, stride, rows, layer->out);
+        layer = &head->layer[i];
+        k->gemm_f32(next, stride, y, stride, rows, layer->weight, layer->in * VQR_LANES, layer->in,
+                    vqr_panels(layer->out), layer->bias);
+        float *const swap = y;
+        y = next;
+        next = swap;
+    }
+    for (size_t r = 0; r < rows; r++) {
+        if (!k->finite_f32(y + r * stride, model->outputs))
+            return 0;
+        k->sigmoid_f32(outputs + r * model->outputs, y + r * stride, model->outputs);
+    }
+    return 1;
+}

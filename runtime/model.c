@@ -1,0 +1,143 @@
+/* Opening and closing: mapping the file, verifying its header, binding its tensors. */
+#include "runtime/model.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "runtime/bind.h"
+
+/* The header asks for this alignment of the file's first byte (segments are aligned relative to it). */
+static int is_aligned(const void *data)
+{
+    return (uintptr_t)data % VQR_SEGMENT_ALIGN == 0;
+}
+
+/* Moves bytes that start misaligned, such as a file inside an archive, into memory of our own. */
+static enum vqr_status align_copy(vqr_model *model, const void **data, size_t size, struct vqr_error *error)
+{
+    if (is_aligned(*data))
+        return VQR_OK;
+    const size_t room = (size + VQR_SEGMENT_ALIGN - 1) / VQR_SEGMENT_ALIGN * VQR_SEGMENT_ALIGN;
+    model->copy = room >= size ? aligned_alloc(VQR_SEGMENT_ALIGN, room) : NULL;
+    if (!model->copy)
+        return vqr_fail(error, VQR_ERROR_MEMORY, "out of memory for a copy of the model's %zu bytes, which start "
+                        "misaligned", size);
+    memcpy(model->copy, *data, size);
+    *data = model->copy;
+    return VQR_OK;
+}
+
+static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t size, struct vqr_error *error)
+{
+    char message[VQR_ERROR_MESSAGE_SIZE];
+    enum vqr_status status = align_copy(model, &data, size, error);
+    if (status)
+        return status;
+    switch (vqr_header_open(&model->header, data, size, message, sizeof message)) {
+    case VQR_HEADER_OK:
+        break;
+    case VQR_HEADER_NEWER:
+        return vqr_fail(error, VQR_ERROR_VERSION, "%s", message);
+    default:
+        return vqr_fail(error, VQR_ERROR_FORMAT, "%s", message);
+    }
+    struct vqr_binder binder = {.model = model, .error = error, .bound = 0};
+    return vqr_bind(&binder);
+}
+
+static enum vqr_status new_model(vqr_model **model, struct vqr_error *error)
+{
+    if (!model)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "model is NULL");
+    return vqr_allocate((void **)model, 1, sizeof **model, error);
+}
+
+/* Hands the model over, or closes it when opening failed. */
+static enum vqr_status finish(vqr_model **model, enum vqr_status status)
+{
+    if (status) {
+        vqr_model_close(*model);
+        *model = NULL;
+    }
+    return status;
+}
+
+enum vqr_status vqr_model_open_memory(const void *data, size_t size, vqr_model **model, struct vqr_error *error)
+{
+    if (!data)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "data is NULL");
+    const enum vqr_status status = new_model(model, error);
+    return status ? status : finish(model, open_bytes(*model, data, size, error));
+}
+
+/* The part of the descriptor to map: *length 0 becomes what is left from offset on. */
+static enum vqr_status check_part(int fd, uint64_t offset, uint64_t *length, struct vqr_error *error)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return vqr_fail(error, VQR_ERROR_IO, "cannot read the descriptor's size: %s", strerror(errno));
+    const uint64_t size = info.st_size > 0 ? (uint64_t)info.st_size : 0;
+    if (!S_ISREG(info.st_mode))
+        return vqr_fail(error, VQR_ERROR_IO, "not a regular file");
+    if (offset > size || *length > size - offset)
+        return vqr_fail(error, VQR_ERROR_IO, "bytes %llu to %llu were asked for, the file has %llu",
+                        (unsigned long long)offset, (unsigned long long)offset + (unsigned long long)*length,
+                        (unsigned long long)size);
+    if (*length == 0)
+        *length = size - offset;
+    if (*length == 0)
+        return vqr_fail(error, VQR_ERROR_FORMAT, "the file is empty, expected a model file");
+    if (*length > SIZE_MAX / 2)
+        return vqr_fail(error, VQR_ERROR_MEMORY, "%llu bytes do not fit the address space",
+                        (unsigned long long)*length);
+    return VQR_OK;
+}
+
+static enum vqr_status open_fd(vqr_model *model, int fd, uint64_t offset, uint64_t length, struct vqr_error *error)
+{
+    const enum vqr_status status = check_part(fd, offset, &length, error);
+    if (status)
+        return status;
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), skip = offset % page;
+    void *mapping = mmap(NULL, (size_t)(length + skip), PROT_READ, MAP_PRIVATE, fd, (off_t)(offset - skip));
+    if (mapping == MAP_FAILED)
+        return vqr_fail(error, VQR_ERROR_IO, "cannot map %llu bytes: %s", (unsigned long long)length, strerror(errno));
+    model->mapping = mapping;
+    model->mapping_size = (size_t)(length + skip);
+    return open_bytes(model, (const uint8_t *)mapping + skip, (size_t)length, error);
+}
+
+enum vqr_status vqr_model_open_fd(int fd, uint64_t offset, uint64_t length, vqr_model **model, struct vqr_error *error)
+{
+    const enum vqr_status status = new_model(model, error);
+    return status ? status : finish(model, open_fd(*model, fd, offset, length, error));
+}
+
+enum vqr_status vqr_model_open(const char *path, vqr_model **model, struct vqr_error *error)
+{
+    if (!path || !model)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "path or model is NULL");
+    *model = NULL;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return vqr_fail(error, VQR_ERROR_IO, "cannot open %.128s: %s", path, strerror(errno));
+    const enum vqr_status status = vqr_model_open_fd(fd, 0, 0, model, error);
+    close(fd);
+    return status;
+}
+
+void vqr_model_close(vqr_model *model)
+{
+    if (!model)
+        return;
+    vqr_unbind(model);
+    if (model->mapping)
+        munmap(model->mapping, model->mapping_size);
+    free(model->copy);
+    free(model);
+}

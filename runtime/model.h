@@ -1,0 +1,80 @@
+/* What an open model looks like inside: configuration with every count checked, tensors as pointers into the mapping.
+ * Shapes are written [slowest, ..., fastest]; "panels" and "padded" are the layouts of schema/model.fbs. */
+#ifndef VQR_MODEL_H
+#define VQR_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/sequence.h"
+#include "schema/reader.h"
+#include "vqrank/vqrank.h"
+
+/* ids -> rows of one embedding table */
+struct vqr_table {
+    const char *name;
+    const float *weight; /* [rows, dim], not read before a request needs a row */
+    size_t rows, dim;
+    enum vqr_id_mapping ids;
+    /* vocabulary (schema/model.fbs, EmbeddingTable) */
+    const uint32_t *keys;   /* [key_count, 4] {low, high, length, kind} */
+    const uint8_t *text;    /* [text_size] */
+    const uint32_t *slots;  /* [slot_count], a power of two */
+    size_t key_count, text_size, slot_count, max_probe;
+};
+
+struct vqr_input {
+    const char *name;
+    enum vqr_feature_kind kind;
+    const struct vqr_table *table; /* id */
+    size_t offset, width;          /* columns of the group's embedding */
+    double mean, std;              /* float: (v - mean) / std */
+    float limit;                   /* largest magnitude of an embedding element */
+};
+
+/* The features of one group: user, context, event or candidate. */
+struct vqr_inputs {
+    struct vqr_input *input; /* [count] */
+    size_t count;
+    size_t width; /* columns of the concatenated embedding */
+};
+
+/* What encoding needs to know of the events' embedding, column by column. */
+struct vqr_event_columns {
+    uint32_t *widths; /* [event.count], the features' widths in order: one score chain each */
+    float *scale;     /* [width] 2^exponent: e * scale rounds to the integer that is summed */
+    double *unit;     /* [width] 2^-exponent */
+};
+
+struct vqr_head_layer {
+    size_t in, out;
+    const float *weight; /* [in, out] panels */
+    const float *bias;   /* [out] padded */
+};
+
+struct vqr_head {
+    struct vqr_head_layer *layer; /* [layers]; the last gives the outputs */
+    size_t layers;
+    enum vqr_activation activation;
+    size_t widest; /* the widest layer's outputs */
+};
+
+struct vqr_model {
+    struct vqr_header header;
+    void *mapping; /* what to unmap, or NULL */
+    size_t mapping_size;
+    void *copy; /* what to free, or NULL */
+
+    struct vqr_table *table; /* [table_count] */
+    size_t table_count;
+    struct vqr_inputs inputs[VQR_GROUPS];
+    struct vqr_event_columns event_columns;
+    struct vqr_sequence *sequence; /* [sequence_count] */
+    size_t sequence_count;
+    size_t interest_width; /* of all sequences together */
+    struct vqr_head head;
+    size_t outputs;
+};
+
+#endif

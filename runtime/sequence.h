@@ -1,0 +1,68 @@
+/* A sequence: how a history becomes interests, and a candidate meets them. Each kind (dmqn, ...) implements the same
+ * few steps, so model, session, state, encode and score know no kind. */
+#ifndef VQR_SEQUENCE_H
+#define VQR_SEQUENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/arena.h"
+#include "simd/simd.h"
+#include "vqrank/vqrank.h"
+
+struct vqr_binder;
+struct vqr_header_sequence;
+struct vqr_sequence;
+
+/* A block of events on their way into the sums. */
+struct vqr_event_block {
+    const float *e;   /* [rows, stride] embeddings */
+    const int32_t *q; /* [rows, stride] the same as fixed-point integers */
+    size_t stride, rows;
+    int32_t sign; /* 1 adds the events, -1 takes them back out */
+};
+
+struct vqr_sequence_ops {
+    const char *name;
+
+    /* Reads configuration and tensors; fills the sequence's `self` and widths. */
+    enum vqr_status (*bind)(struct vqr_binder *binder, const struct vqr_header_sequence *header,
+                            struct vqr_sequence *sequence);
+    void (*unbind)(struct vqr_sequence *sequence);
+
+    /* Takes the sequence's part of a session's scratch, or of a user's state. Called with arenas that only count, too:
+     * then what is returned is not used. */
+    void *(*take_scratch)(const struct vqr_sequence *sequence, struct vqr_arena *arena);
+    void *(*take_state)(const struct vqr_sequence *sequence, struct vqr_arena *arena);
+
+    void (*reset)(const struct vqr_sequence *sequence, void *state);
+    void (*append)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
+                   const struct vqr_event_block *block);
+    /* The clusters of a block's events: clusters[j * clusters_stride + row] for codebook j. */
+    void (*assign)(const struct vqr_sequence *sequence, const struct vqr_kernels *k,
+                   const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride);
+    /* Interests from sums. Errors: OVERFLOW. */
+    enum vqr_status (*refresh)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
+                               void *state, struct vqr_error *error);
+    /* The interest vectors of candidates t[rows][t_stride] into out[rows][out_stride], interest_width columns; up to
+     * 2 * VQR_LANES columns after them may be overwritten. rows <= VQR_CANDIDATE_BLOCK. */
+    void (*attend)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
+                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+};
+
+enum {
+    VQR_EVENT_BLOCK = 48,     /* events quantized together: a multiple of every ISA's tile rows */
+    VQR_CANDIDATE_BLOCK = 48, /* candidates scored together, likewise */
+};
+
+struct vqr_sequence {
+    const struct vqr_sequence_ops *kind;
+    const char *name;
+    void *self;             /* the kind's own description */
+    size_t interest_width;  /* columns of the user's interest vector */
+    size_t codebooks;       /* for vqr_assign; 0 if the kind has none */
+};
+
+extern const struct vqr_sequence_ops vqr_dmqn;
+
+#endif

@@ -1,0 +1,23 @@
+/* What a session holds: kernels and scratch. */
+#ifndef VQR_SESSION_H
+#define VQR_SESSION_H
+
+#include "runtime/head.h"
+
+struct vqr_session {
+    const struct vqr_model *model;
+    const struct vqr_isa *isa;
+    struct vqr_kernels k;
+    void *owned; /* what to free, or NULL for a caller's buffer */
+
+    uint32_t *index; /* [max(VQR_EVENT_BLOCK, VQR_CANDIDATE_BLOCK)] rows of one feature's table */
+    float *e;        /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
+    int32_t *q;      /* [VQR_EVENT_BLOCK, e_stride] the same, in fixed point */
+    size_t e_stride;
+    float *x;        /* [VQR_CANDIDATE_BLOCK, x_stride] candidates' embeddings and interests, what the head reads */
+    size_t x_stride;
+    struct vqr_head_scratch head;
+    void **sequence; /* [model->sequence_count] each kind's own */
+};
+
+#endif

@@ -1,0 +1,18 @@
+/* One user's sums and interests. */
+#ifndef VQR_STATE_H
+#define VQR_STATE_H
+
+#include "runtime/model.h"
+
+/* Counts stay exact as floats, and sums of that many integers below 2^30 far inside 64 bits. */
+#define VQR_EVENTS_MAX ((uint64_t)1 << 24)
+
+struct vqr_state {
+    const struct vqr_model *model;
+    void *owned;     /* what to free, or NULL for a caller's buffer */
+    uint64_t events;
+    int stale;       /* events came or went since the interests were computed */
+    void **sequence; /* [model->sequence_count] each kind's own */
+};
+
+#endif

@@ -1,0 +1,174 @@
+#include "runtime/tensors.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/model.h"
+
+enum { NAME_SIZE = 256, SHAPE_SIZE = 96 };
+
+/* "[4, 56, 128]" */
+static void format_shape(char *text, size_t size, size_t rank, const uint64_t *shape)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < rank && used < size; i++) {
+        const int n = snprintf(text + used, size - used, "%s%" PRIu64 "%s", i ? ", " : "[", shape[i],
+                               i + 1 == rank ? "]" : "");
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static bool find(const struct vqr_header *header, size_t tensors, const char *name, struct vqr_header_tensor *tensor)
+{
+    for (size_t i = 0; i < tensors; i++) {
+        vqr_header_tensor(header, i, tensor);
+        if (strcmp(tensor->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum vqr_status check_kind(const struct vqr_header_tensor *found, const struct vqr_expected *expected,
+                                  struct vqr_error *error)
+{
+    if (found->type != expected->type || found->layout != expected->layout)
+        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": expected %s in layout %s, found %s in layout %s",
+                        found->name, vqr_tensor_type_name((int)expected->type), vqr_layout_name((int)expected->layout),
+                        vqr_tensor_type_name((int)found->type), vqr_layout_name((int)found->layout));
+    if (found->rank != expected->rank ||
+        memcmp(found->shape, expected->shape, expected->rank * sizeof *found->shape) != 0) {
+        char want[SHAPE_SIZE], have[SHAPE_SIZE];
+        format_shape(want, sizeof want, expected->rank, expected->shape);
+        format_shape(have, sizeof have, found->rank, found->shape);
+        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": expected shape %s, found %s", found->name, want, have);
+    }
+    return VQR_OK;
+}
+
+size_t vqr_first_not_finite(const float *x, size_t count)
+{
+    /* x - x is 0 for finite x and NaN otherwise; summing blocks first keeps the common case fast. */
+    enum { BLOCK = 1024 };
+    for (size_t start = 0; start < count; start += BLOCK) {
+        const size_t end = count - start < BLOCK ? count : start + BLOCK;
+        uint32_t bad = 0;
+        for (size_t i = start; i < end; i++) {
+            uint32_t bits;
+            memcpy(&bits, &x[i], sizeof bits);
+            bad |= (bits & 0x7f800000u) == 0x7f800000u;
+        }
+        if (bad)
+            for (size_t i = start; i < end; i++)
+                if (!isfinite(x[i]))
+                    return i;
+    }
+    return count;
+}
+
+/* Whether the floats that pad the last dimension (the panels' lanes, or the rows' ends) are zero. */
+static bool padding_is_zero(const float *x, const struct vqr_header_tensor *t)
+{
+    const size_t n = (size_t)t->shape[t->rank - 1], tail = n % VQR_PANEL;
+    if (t->layout == VQR_ROWS || tail == 0)
+        return true;
+    const size_t last = n / VQR_PANEL; /* the number of whole panels, or of whole 16s in a row */
+    size_t matrices = 1, depth = 1;
+    for (size_t i = 0; i + 1 < t->rank; i++)
+        matrices *= (size_t)t->shape[i];
+    if (t->layout == VQR_PANELS) {
+        depth = (size_t)t->shape[t->rank - 2];
+        matrices /= depth;
+    }
+    const size_t stride = (last + 1) * depth * VQR_PANEL;
+    for (size_t m = 0; m < matrices; m++)
+        for (size_t i = 0; i < depth; i++)
+            for (size_t l = tail; l < VQR_PANEL; l++)
+                if (x[m * stride + (last * depth + i) * VQR_PANEL + l] != 0.0f)
+                    return false;
+    return true;
+}
+
+static enum vqr_status check_values(const void *data, const struct vqr_header_tensor *t, struct vqr_error *error)
+{
+    if (t->type != VQR_TENSOR_F32)
+        return VQR_OK;
+    const float *x = data;
+    const size_t count = (size_t)t->length / sizeof *x, bad = vqr_first_not_finite(x, count);
+    if (bad < count)
+        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": value %zu of %zu is %g, expected a finite number",
+                        t->name, bad, count, (double)x[bad]);
+    if (!padding_is_zero(x, t))
+        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": its padding to %d holds values other than 0", t->name,
+                        VQR_PANEL);
+    return VQR_OK;
+}
+
+static enum vqr_status bind_named(struct vqr_binder *binder, const struct vqr_expected *expected, const void **data,
+                                  const char *name)
+{
+    const struct vqr_header *header = &binder->model->header;
+    struct vqr_header_info info;
+    struct vqr_header_tensor found;
+    vqr_header_info(header, &info);
+    if (!find(header, info.tensors, name, &found))
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\" is missing", name);
+    enum vqr_status status = check_kind(&found, expected, binder->error);
+    if (status)
+        return status;
+    *data = header->data + found.offset;
+    binder->bound++;
+    return expected->lazy ? VQR_OK : check_values(*data, &found, binder->error);
+}
+
+/* Formats the name or refuses: a longer one cannot be in a file that the reader accepted. */
+static enum vqr_status bind_format(struct vqr_binder *binder, const struct vqr_expected *expected, const void **data,
+                                   const char *format, va_list arguments)
+{
+    char name[NAME_SIZE];
+    const int n = vsnprintf(name, sizeof name, format, arguments);
+    if (n < 0 || n >= (int)sizeof name)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "a tensor name starting \"%.64s\" is too long", name);
+    return bind_named(binder, expected, data, name);
+}
+
+enum vqr_status vqr_bind_tensor(struct vqr_binder *binder, const struct vqr_expected *expected, const void **data,
+                                const char *name_format, ...)
+{
+    va_list arguments;
+    va_start(arguments, name_format);
+    const enum vqr_status status = bind_format(binder, expected, data, name_format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+enum vqr_status vqr_bind_panels(struct vqr_binder *binder, const float **data, size_t count, size_t in, size_t out,
+                                const char *name_format, ...)
+{
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 3,
+                                          .shape = {count, in, out}};
+    const void *found = NULL;
+    va_list arguments;
+    va_start(arguments, name_format);
+    const enum vqr_status status = bind_format(binder, &expected, &found, name_format, arguments);
+    va_end(arguments);
+    *data = found;
+    return status;
+}
+
+enum vqr_status vqr_bind_rows(struct vqr_binder *binder, const float **data, size_t count, size_t n,
+                              const char *name_format, ...)
+{
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PADDED_ROWS, .rank = 2,
+                                          .shape = {count, n}};
+    const void *found = NULL;
+    va_list arguments;
+    va_start(arguments, name_format);
+    const enum vqr_status status = bind_format(binder, &expected, &found, name_format, arguments);
+    va_end(arguments);
+    *data = found;
+    return status;
+}
