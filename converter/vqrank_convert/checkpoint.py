@@ -1,10 +1,9 @@
 """Reads a checkpoint: a .safetensors file whose metadata key `vqrank` holds the JSON config.
 
-The safetensors library checks the file (header, offsets, coverage); the bytes are then read here through a memory map,
+The safetensors library checks the file (header, offsets, coverage); the values are then read here, piece by piece,
 because its NumPy loader has no BF16 and holds whole tensors at once.
 """
 
-import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,13 +49,12 @@ class Checkpoint:
             found = ", ".join(quote(key) for key in sorted(metadata)) or "no metadata"
             refuse(str(path), "the JSON config in the metadata key vqrank", found)
         self.config_text: str = metadata["vqrank"]
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._file = path.open("rb")
         self.tensors = self._directory()
 
     def _directory(self) -> dict[str, TensorInfo]:
-        (length,) = struct.unpack("<Q", self._map[:8])
-        header = parse(self._map[8 : 8 + length].decode("utf-8"), f"{self.path}: header")
+        (length,) = struct.unpack("<Q", self._file.read(8))
+        header = parse(self._file.read(length).decode("utf-8"), f"{self.path}: header")
         header.pop("__metadata__", None)
         return {
             name: TensorInfo(name, entry["dtype"], tuple(entry["shape"]), 8 + length + entry["data_offsets"][0])
@@ -66,7 +64,10 @@ class Checkpoint:
     def _raw(self, info: TensorInfo, first: int, count: int) -> npt.NDArray[np.float32 | np.float64]:
         """`count` elements from element `first`, as float32, or float64 where that is what the file holds."""
         storage = np.dtype(DTYPES[info.dtype])
-        values = np.frombuffer(self._map, storage, count, info.offset + first * storage.itemsize)
+        self._file.seek(info.offset + first * storage.itemsize)
+        values = np.fromfile(self._file, storage, count)
+        if len(values) < count:
+            refuse(str(self.path), f"tensor {info.name} in it to its end", "the file cut short while it was read")
         if info.dtype == "BF16":
             return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return values if info.dtype == "F64" else values.astype(np.float32)

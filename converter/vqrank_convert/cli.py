@@ -1,12 +1,17 @@
 """The command vqrank-convert."""
 
 import argparse
+import math
+import os
 import sys
 from pathlib import Path
 
 from vqrank_convert.convert import convert
 from vqrank_convert.errors import ConversionError, one_line
 from vqrank_convert.version import __version__
+
+# A table from this size on is worth a progress bar even where nobody watches a terminal.
+LARGE_TABLE_BYTES = 256 << 20
 
 DESCRIPTION = """\
 Turns a training checkpoint into a .vqr model file, which the vqrank library memory-maps.
@@ -48,14 +53,14 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    progress = not options.quiet and sys.stderr.isatty()
+    bar_from = math.inf if options.quiet else 1 << 20 if sys.stderr.isatty() else LARGE_TABLE_BYTES
     try:
         summary = convert(
             options.checkpoint,
             options.output,
             vqrank=options.vqrank,
             with_golden=not options.no_golden,
-            progress=progress,
+            bar_from=bar_from,
         )
     except ConversionError as error:
         print(f"vqrank-convert: error: {one_line(error)}", file=sys.stderr)
@@ -67,7 +72,10 @@ def main(arguments: list[str] | None = None) -> int:
         print("vqrank-convert: interrupted; nothing was written", file=sys.stderr)
         return 130
     if not options.quiet:
-        print(summary)
+        try:
+            print(summary, flush=True)
+        except BrokenPipeError:  # the reader of the summary has had enough; the file is written
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

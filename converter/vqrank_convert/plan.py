@@ -18,8 +18,6 @@ from vqrank_convert.layout import Layout, TensorType, byte_length, pack
 from vqrank_convert.vocabulary import build
 
 F64 = npt.NDArray[np.float64]
-# A table from this size on is worth a progress bar even where nobody watches a terminal.
-LARGE_TABLE_BYTES = 256 << 20
 # What readers of the file accept.
 TENSORS_MAX = 16384
 
@@ -73,7 +71,7 @@ def load(checkpoint: Checkpoint, config: Config) -> Weights:
     return weights
 
 
-def make_plan(config: Config, weights: Weights, progress: bool) -> Plan:
+def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
     """Computes everything but the embedding tables. Tables come last in the file: the rest then shares few pages."""
     plan = Plan(config)
     for sequence in config.sequences:
@@ -82,7 +80,7 @@ def make_plan(config: Config, weights: Weights, progress: bool) -> Plan:
         _add_linear(plan, f"head.{layer}", "head", weights)
     for table in config.tables.values():
         if table.ids == "vocabulary":
-            vocabulary = build(table, progress and len(table.keys) > 200_000)
+            vocabulary = build(table, bar_from)
             prefix = f"tables.{table.name}"
             plan.add_raw(f"{prefix}.keys", "vocabularies", TensorType.U32, vocabulary.keys)
             plan.add_raw(f"{prefix}.text", "vocabularies", TensorType.U8, vocabulary.text)

@@ -1,5 +1,6 @@
 """The hash table of a vocabulary: open addressing, linear probing, XXH3_64bits with seed 0 (schema/model.fbs)."""
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ def key_bytes(key: int | str) -> bytes:
     return struct.pack("<q", key) if isinstance(key, int) else key.encode("utf-8")
 
 
-def build(table: TableConfig, progress: bool = False) -> Vocabulary:
-    """Places the keys in their order; key i is row i + 1."""
+def build(table: TableConfig, bar_from: float = math.inf) -> Vocabulary:
+    """Places the keys in their order; key i is row i + 1. Shows a progress bar if they make `bar_from` bytes."""
     count = len(table.keys)
     entries = np.zeros((count, 4), np.uint32)
     slot_count = 1
@@ -43,7 +44,8 @@ def build(table: TableConfig, progress: bool = False) -> Vocabulary:
     mask = slot_count - 1
     text = bytearray()
     max_probe = 0
-    for i, key in enumerate(tqdm(table.keys, desc=f"{table.name} keys", unit="key", disable=not progress, leave=False)):
+    hidden = entries.nbytes < bar_from
+    for i, key in enumerate(tqdm(table.keys, desc=f"{table.name} keys", unit="key", disable=hidden, leave=False)):
         raw = key_bytes(key)
         if isinstance(key, int):
             word, length, kind = key & (2**64 - 1), 0, KIND_INTEGER

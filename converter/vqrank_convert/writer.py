@@ -21,7 +21,7 @@ from vqrank_convert.errors import ConversionError, one_line
 from vqrank_convert.fold import exponent_for
 from vqrank_convert.header import GoldenEntry, build_header
 from vqrank_convert.layout import ALIGN, round_up
-from vqrank_convert.plan import LARGE_TABLE_BYTES, Plan, PlannedTensor, table_chunks
+from vqrank_convert.plan import Plan, PlannedTensor, table_chunks
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,13 @@ def write_model(
     target: Path,
     golden: GoldenEntry | None,
     compute_bits: Callable[[Path], tuple[int, ...]] | None,
-    progress: bool,
+    bar_from: float,
 ) -> Written:
-    """Writes `target`. With `golden` given, `compute_bits` is called with the file as it stands without it, and its
-    result takes the place of golden.bits; whatever it raises leaves the target untouched."""
+    """Writes `target`, with progress bars for tables of at least `bar_from` bytes.
+
+    With `golden` given, `compute_bits` is called with the file as it stands without it, and its result takes the place
+    of golden.bits. Whatever it raises leaves the target untouched.
+    """
     placeholder = dict.fromkeys(plan.config.tables, 0)
     room = len(build_header(plan, [ALIGN] * len(plan.tensors), 0, placeholder, golden))
     offsets, length = place(plan, room)
@@ -66,7 +69,7 @@ def write_model(
                 assert tensor.data is not None
                 file.write(np.ascontiguousarray(tensor.data).tobytes())
             else:
-                largest = _write_table(file, tensor, checkpoint, progress)
+                largest = _write_table(file, tensor, checkpoint, bar_from)
                 exponents[tensor.table.name] = exponent_for(largest)
         file.truncate(length)
         header = build_header(plan, offsets, length, exponents, None)
@@ -88,12 +91,12 @@ def _write_header(file: IO[bytes], header: bytes, room: int) -> None:
     file.flush()
 
 
-def _write_table(file: IO[bytes], tensor: PlannedTensor, checkpoint: Checkpoint, progress: bool) -> float:
+def _write_table(file: IO[bytes], tensor: PlannedTensor, checkpoint: Checkpoint, bar_from: float) -> float:
     """Streams one embedding table; returns its greatest magnitude."""
     assert tensor.table is not None
     largest = 0.0
-    shown = progress or tensor.length >= LARGE_TABLE_BYTES
-    with tqdm(total=tensor.length, desc=tensor.name, unit="B", unit_scale=True, disable=not shown, leave=False) as bar:
+    hidden = tensor.length < bar_from
+    with tqdm(total=tensor.length, desc=tensor.name, unit="B", unit_scale=True, disable=hidden, leave=False) as bar:
         for chunk in table_chunks(checkpoint, tensor.table):
             largest = max(largest, float(np.abs(chunk).max()))
             file.write(_little_endian(chunk))

@@ -150,14 +150,23 @@ def write(path, config, tensors, text=None):
     return path
 
 
-def write_raw(path, config, tensors):
-    """Writes a checkpoint byte by byte, as the safetensors format says: tensors is name -> (dtype, shape, bytes)."""
+def write_raw(path, config, tensors, last=None):
+    """Writes a checkpoint byte by byte, as the safetensors format says: tensors is name -> (dtype, shape, bytes).
+
+    last: (name, dtype F32, shape) of one more tensor, all zeros, which takes no space on the disk.
+    """
     header, data = {"__metadata__": {"vqrank": json.dumps(config)}}, b""
     for name, (dtype, shape, raw) in tensors.items():
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(data), len(data) + len(raw)]}
         data += raw
+    end = len(data)
+    if last is not None:
+        name, dtype, shape = last
+        end += 4 * int(np.prod(shape))
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [len(data), end]}
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+    os.truncate(path, 8 + len(text) + end)
     return path
 
 

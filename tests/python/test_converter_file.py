@@ -3,6 +3,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -388,3 +390,52 @@ def test_large_config_text_leaves_the_keys_out(tmp_path):
     assert stored == config
     assert file.prefix < 1 << 16
     assert math.prod(file.shape("tables.action.keys")) == 30000 * 4
+
+
+# ---- what is printed ----
+
+
+def test_summary_quiet_and_progress(tmp_path, capsys, monkeypatch):
+    source = write(tmp_path / "m.safetensors", CONFIG, weights(CONFIG))
+    arguments = [str(source), "-o", str(tmp_path / "m.vqr"), "--no-golden"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    for word in ("tables", "vocabularies", "fold", "hstu", "attention", "head", "item 28", "--no-golden"):
+        assert word in printed.out
+    file = File(tmp_path / "m.vqr")
+    assert f"{len(file.bytes):,} bytes" in printed.out
+    monkeypatch.setattr("vqrank_convert.cli.LARGE_TABLE_BYTES", 1000)
+    assert main(arguments) == 0
+    bars = capsys.readouterr().err
+    assert "tables.item.weight" in bars and "tables.repository.weight" not in bars
+    assert main([*arguments, "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_reader_of_the_summary_gone(tmp_path):
+    source = write(tmp_path / "m.safetensors", CONFIG, weights(CONFIG))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "vqrank_convert", str(source), "-o", str(tmp_path / "m.vqr"), "--no-golden"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_large_tables_are_streamed(tmp_path):
+    """A table of 320 MB (zeros, which the file system need not store) converts in a fraction of its size."""
+    config = config_with()
+    config["tables"]["item"]["rows"] = 10_000_000
+    small = {name: value for name, value in weights(CONFIG).items() if name != "tables.item.weight"}
+    raw = {name: ("F32", value.shape, value.tobytes()) for name, value in small.items()}
+    source = write_raw(tmp_path / "large.safetensors", config, raw, last=("tables.item.weight", "F32", (10_000_000, 8)))
+    code = (
+        "import resource, sys; from vqrank_convert.cli import main; status = main(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
+    )
+    command = [sys.executable, "-c", code, str(source), "-o", str(tmp_path / "l.vqr"), "--no-golden", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 160_000, "KB"
+    assert (tmp_path / "l.vqr").stat().st_size > 320_000_000
+    (tmp_path / "l.vqr").unlink()
