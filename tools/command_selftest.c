@@ -8,8 +8,16 @@
 #include "schema/reader.h"
 #include "scorer.h"
 
-/* What a golden request's float64 outputs, computed apart from the library, may differ by: docs/command.md. */
-static const double float64_bound = 1e-5;
+/* How far scores may be from the golden request's float64 outputs, unless --bound says otherwise. */
+static const double default_bound = 1e-5;
+
+/* What every replay needs. */
+struct selftest {
+    const vqr_model *model;
+    struct vqr_header header;
+    size_t goldens;
+    double bound;
+};
 
 /* One instruction set's result over all golden requests. */
 struct replay {
@@ -63,23 +71,23 @@ static void replay_golden(struct scorer *scorer, struct replay *replay, size_t n
 }
 
 /* Replays every golden request with one instruction set and prints its line. Returns the exit status. */
-static int replay_isa(const vqr_model *model, const struct vqr_header *header, size_t goldens, const char *isa)
+static int replay_isa(const struct selftest *selftest, const char *isa)
 {
     struct scorer scorer;
     struct replay replay = {0};
-    if (!scorer_init(&scorer, model, isa)) {
+    if (!scorer_init(&scorer, selftest->model, isa)) {
         scorer_free(&scorer);
         return EXIT_UNUSABLE;
     }
-    for (size_t i = 0; i < goldens && replay.problem[0] == '\0'; i++) {
+    for (size_t i = 0; i < selftest->goldens && replay.problem[0] == '\0'; i++) {
         struct vqr_header_golden golden;
-        vqr_header_golden(header, i, &golden);
+        vqr_header_golden(&selftest->header, i, &golden);
         replay_golden(&scorer, &replay, i, &golden);
     }
     scorer_free(&scorer);
-    if (replay.problem[0] == '\0' && !(replay.max_error <= float64_bound)) {
+    if (replay.problem[0] == '\0' && !(replay.max_error <= selftest->bound)) {
         snprintf(replay.problem, sizeof replay.problem, "error against float64 is %.1e, allowed %.1e", replay.max_error,
-                 float64_bound);
+                 selftest->bound);
     }
     if (replay.problem[0] != '\0') {
         printf("%s FAILED %s\n", isa, replay.problem);
@@ -89,20 +97,27 @@ static int replay_isa(const vqr_model *model, const struct vqr_header *header, s
     return EXIT_DONE;
 }
 
-static int replay_all(const vqr_model *model, const char *path, const char *only)
+/* Fills all of *selftest but the bound. Returns EXIT_DONE, or EXIT_UNUSABLE after a complaint. */
+static int find_goldens(struct selftest *selftest, const vqr_model *model, const char *path)
 {
-    struct vqr_header header;
     struct vqr_header_info info;
     char message[256];
     size_t size = 0;
     const void *data = vqr_model_data(model, &size);
-    if (vqr_header_open(&header, data, size, message, sizeof message) != VQR_HEADER_OK) {
+    if (vqr_header_open(&selftest->header, data, size, message, sizeof message) != VQR_HEADER_OK) {
         return complain("%s: %s", path, message);
     }
-    vqr_header_info(&header, &info);
+    vqr_header_info(&selftest->header, &info);
     if (info.goldens == 0) {
         return complain("%s holds no golden request to replay; convert it again with vqrank-convert", path);
     }
+    selftest->model = model;
+    selftest->goldens = info.goldens;
+    return EXIT_DONE;
+}
+
+static int replay_all(const struct selftest *selftest, const char *only)
+{
     int status = EXIT_DONE, usable = 0;
     const char *isa;
     for (size_t i = 0; (isa = vqr_isa_name(i, &usable)) != NULL; i++) {
@@ -113,20 +128,40 @@ static int replay_all(const vqr_model *model, const char *path, const char *only
             printf("%s not run: this machine lacks it\n", isa);
             continue;
         }
-        const int result = replay_isa(model, &header, info.goldens, isa);
+        const int result = replay_isa(selftest, isa);
         status = result > status ? result : status;
     }
+    return status;
+}
+
+static int run_selftest(const struct options *options, double bound)
+{
+    struct selftest selftest = {.bound = bound};
+    if (!(bound >= 0)) {
+        return complain("--bound must be a number from 0");
+    }
+    vqr_model *model = scorer_open_model(options->arguments[0]);
+    if (model == NULL) {
+        return EXIT_UNUSABLE;
+    }
+    int status = find_goldens(&selftest, model, options->arguments[0]);
+    if (status == EXIT_DONE) {
+        status = replay_all(&selftest, options->isa);
+    }
+    vqr_model_close(model);
     return status;
 }
 
 static int run(const struct command *command, int argc, const char **argv)
 {
     struct options options;
+    double bound = default_bound;
     int status = EXIT_UNUSABLE;
-    if (options_parse(&options, command, NULL, argc, argv, &status)) {
-        vqr_model *model = scorer_open_model(options.arguments[0]);
-        status = model == NULL ? EXIT_UNUSABLE : replay_all(model, options.arguments[0], options.isa);
-        vqr_model_close(model);
+    struct poptOption table[] = {
+        {"bound", '\0', POPT_ARG_DOUBLE, &bound, 0, "how far scores may be from float64 (default: 1e-5)", "ERROR"},
+        POPT_TABLEEND};
+    if (options_parse(&options, command, table, argc, argv, &status)) {
+        status = run_selftest(&options, bound);
     }
     options_free(&options);
     return status;
@@ -139,7 +174,7 @@ const struct command command_selftest = {
     .text =
         "Replays the golden requests of the model file with every instruction set of this machine (with --isa,\n"
         "only that one): each must give the same bits as the scalar reference did at conversion, and be within\n"
-        "1e-5 of float64. Exit status: 0; 1 a comparison failed; 2 the model is unusable or has no golden request.\n"
+        "--bound of float64. Exit status: 0; 1 a comparison failed; 2 the model is unusable or has no golden request.\n"
         "\n"
         "Example:\n"
         "  vqrank selftest model.vqr\n"

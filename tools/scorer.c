@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "options.h"
@@ -11,7 +12,8 @@ vqr_model *scorer_open_model(const char *path)
     vqr_model *model = NULL;
     struct vqr_error error;
     if (vqr_model_open(path, &model, &error) != VQR_OK) {
-        complain("%s: %s", path, error.message);
+        const bool named = strstr(error.message, path) != NULL;
+        complain("%s%s%s", named ? "" : path, named ? "" : ": ", error.message);
         return NULL;
     }
     return model;
