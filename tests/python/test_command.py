@@ -1,0 +1,312 @@
+"""The command `vqrank` from outside: answers, refusals, exit statuses, messages (docs/command.md)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import converter_support as support
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+VQRANK = Path(os.environ.get("VQRANK", ROOT / "build/release/bin/vqrank"))
+
+EVENTS = [{"item": 5, "directory": 2, "action": "M", "dwell": 1.5, "time": 1700000000}, {"item": 6, "action": 7}]
+CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {"item": 1000}, {}]
+
+
+def run(*arguments, stdin="", **kwargs):
+    """Runs the command; text in, text out."""
+    command = [str(VQRANK), *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False, **kwargs)
+
+
+def lines(*requests):
+    return "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in requests)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A model of three outputs, converted with its golden request."""
+    if not VQRANK.exists():
+        pytest.fail(f"{VQRANK} is missing: build it first (./demo.sh), or set VQRANK")
+    folder = tmp_path_factory.mktemp("command")
+    config = support.config_with(**support.CASES["outputs"])
+    checkpoint = support.write(folder / "model.safetensors", config, support.weights(config))
+    command = [sys.executable, "-m", "vqrank_convert", "--vqrank", VQRANK, checkpoint, "-o", folder / "model.vqr"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    return folder / "model.vqr"
+
+
+def damaged(model, path, offset, raw):
+    content = bytearray(model.read_bytes())
+    content[offset : offset + len(raw)] = raw
+    path.write_bytes(content)
+    return path
+
+
+# ---- score ----
+
+
+def test_score_answers_in_order(model):
+    requests = lines({"id": "a", "events": EVENTS, "candidates": CANDIDATES}, "", "  ", {"id": 2, "candidates": []})
+    done = run("score", model, stdin=requests)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["id"] == "a" and list(first["outputs"]) == ["ctr", "cvr", "like"]
+    assert all(len(scores) == 4 and all(0 < s < 1 for s in scores) for scores in first["outputs"].values())
+    assert second == {"id": 2, "outputs": {"ctr": [], "cvr": [], "like": []}}
+    assert done.stdout.splitlines()[1] == '{"id": 2, "outputs": {"ctr": [], "cvr": [], "like": []}}'
+
+
+def test_numbers_give_the_floats_back(model):
+    done = run("score", model, stdin=lines({"id": 1, "events": EVENTS, "candidates": CANDIDATES}))
+    for scores in json.loads(done.stdout, parse_float=str)["outputs"].values():
+        assert all("%.9g" % np.float32(s) == s for s in scores)
+
+
+def test_score_reads_files_and_dash(model, tmp_path):
+    requests = tmp_path / "requests.jsonl"
+    requests.write_text(json.dumps({"id": "a", "candidates": CANDIDATES}))  # no newline at the end
+    expected = run("score", model, requests).stdout
+    assert expected.count("\n") == 1
+    assert run("score", model, "-", stdin=requests.read_text()).stdout == expected
+    assert run("score", model, stdin=requests.read_text().replace(", ", ",") + "\r\n").stdout == expected
+
+
+def test_every_isa_gives_the_same_bytes(model):
+    requests = lines({"id": 1, "events": EVENTS * 50, "candidates": CANDIDATES})
+    usable = run("score", model, "--isa", "none").stderr.strip().rpartition("usable here: ")[2].split(", ")
+    assert "ref" in usable
+    assert len({run("score", model, "--isa", isa, stdin=requests).stdout for isa in usable}) == 1
+
+
+def test_candidates_do_not_see_each_other(model):
+    whole = run("score", model, stdin=lines({"id": 1, "events": EVENTS, "candidates": CANDIDATES}))
+    alone = run("score", model, stdin=lines(*({"id": 1, "events": EVENTS, "candidates": [c]} for c in CANDIDATES)))
+    columns = json.loads(whole.stdout)["outputs"]
+    rows = [json.loads(line)["outputs"] for line in alone.stdout.splitlines()]
+    assert columns == {name: [row[name][0] for row in rows] for name in columns}
+
+
+@pytest.mark.parametrize(
+    ("request_", "id_", "code", "part"),
+    [
+        ("{", None, "json", "line 2: not JSON"),
+        ('{"id": NaN, "candidates": []}', None, "json", "NaN"),
+        ("[]", None, "type", "expected an object"),
+        ({"candidates": []}, None, "missing", '"id"'),
+        ({"id": 1}, 1, "missing", '"candidates"'),
+        ({"id": 1.5, "candidates": []}, None, "type", "id"),
+        ({"id": 1, "candidates": [], "evnets": []}, 1, "unknown", '"evnets"'),
+        ({"id": 1, "candidates": [{"time": 5}]}, 1, "unknown", '"time"'),
+        ({"id": 1, "candidates": [{"item": 5.0}]}, 1, "type", "candidates[0].item"),
+        ({"id": 1, "candidates": [{"item": True}]}, 1, "type", "candidates[0].item"),
+        ({"id": 1, "candidates": [{"item": "5"}]}, 1, "type", "item"),  # a direct table, as the library says it
+        ({"id": 1, "candidates": [{"item": 2**63}]}, 1, "range", "candidates[0].item"),
+        ({"id": 1, "candidates": [], "events": [{"dwell": 1e6}]}, 1, "range", "dwell"),
+        ('{"id": 1, "candidates": [], "events": [{"dwell": 1e999}]}', 1, "range", "events[0].dwell"),
+        ('{"id": 1, "candidates": [{"item": 1, "item": 2}]}', 1, "duplicate", '"item"'),
+    ],
+)
+def test_a_refusal_leaves_the_others_answered(model, request_, id_, code, part):
+    good = {"id": "good", "events": EVENTS, "candidates": CANDIDATES}
+    done = run("score", model, stdin=lines(good, request_, good))
+    assert (done.returncode, done.stderr) == (1, "")
+    before, refused, after = done.stdout.splitlines()
+    assert before == after and "outputs" in json.loads(before)
+    answer = json.loads(refused)
+    assert list(answer) == ["id", "error"] and answer["id"] == id_
+    assert answer["error"]["code"] == code and part in answer["error"]["message"]
+
+
+def test_bytes_that_are_not_utf8(model):
+    done = subprocess.run(
+        [VQRANK, "score", model], input=b'{"id": "\xff", "candidates": []}\n', capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "json"
+
+
+def test_a_pipe_is_answered_line_by_line(model):
+    with subprocess.Popen([VQRANK, "score", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for number in range(3):
+            process.stdin.write(lines({"id": number, "candidates": CANDIDATES}))
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["id"] == number
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0
+
+
+def test_stats_count_unknown_ids(model):
+    done = run("score", model, "--stats", stdin=lines({"id": 1, "candidates": [{"item": 1000}, {"item": 1}]}, "{"))
+    assert done.returncode == 1
+    assert "2 requests, 1 refused; 2 ids looked up, 1 unknown" in done.stderr
+
+
+# ---- rank ----
+
+
+def test_rank_shows_the_best_first(model, tmp_path):
+    requests = lines({"id": "r 1", "events": EVENTS, "candidates": CANDIDATES})
+    scores = json.loads(run("score", model, stdin=requests).stdout)["outputs"]["cvr"]
+    names = tmp_path / "items.csv"
+    names.write_text('id,name\n9,nine\n2,"two, ""quoted"""\n')
+    relevant = tmp_path / "relevant.jsonl"
+    relevant.write_text('{"id": "r 1", "relevant": [2, 77]}\n')
+    done = run("rank", model, "--output", "cvr", f"--names=item={names}", "--relevant", relevant, stdin=requests)
+    assert (done.returncode, done.stderr) == (0, "")
+    heading, columns, *rows = done.stdout.splitlines()
+    assert heading.startswith("request r 1: 2 events, 4 candidates, encode ")
+    assert heading.endswith("1 of 2 relevant in the top 10")
+    assert columns.split() == ["rank", "cvr", "candidate"]
+    shown = ["nine", 'two, "quoted"', "item=1000", "(no item)"]
+    order = sorted(range(4), key=lambda i: -scores[i])
+    assert [row.split(maxsplit=1)[0] for row in rows] == ["1", "2", "3", "4"]
+    for row, candidate in zip(rows, order, strict=True):
+        assert row.endswith(f"{scores[candidate]:.6f}   {shown[candidate]}")
+        assert ("*" in row) == (candidate == 1)
+    assert "\033" not in done.stdout
+
+
+def test_rank_refuses_on_standard_error(model):
+    done = run("rank", model, "--top", "1", stdin=lines("{", {"id": 1, "candidates": CANDIDATES}))
+    assert done.returncode == 1
+    assert done.stderr.startswith("vqrank: line 1 refused, json: ")
+    assert len(done.stdout.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--top", "0"], "--top"),
+        (["--top", "x"], "x"),
+        (["--output", "nope"], "--output nope"),
+        (["--names", "item"], "FEATURE=FILE.csv"),
+        (["--names", "nope=x.csv"], "no id feature nope"),
+        (["--names", "item=/nowhere.csv"], "/nowhere.csv"),
+        (["--relevant", "/nowhere.jsonl"], "/nowhere.jsonl"),
+    ],
+)
+def test_rank_says_what_is_unusable(model, arguments, part):
+    done = run("rank", model, *arguments)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("vqrank: ") and done.stderr.count("\n") == 1 and part in done.stderr
+
+
+# ---- inspect and selftest ----
+
+
+def test_inspect_tells_all(model):
+    done = run("inspect", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    for part in ("3 codebooks of 19 codewords", "outputs ctr, cvr, like", "tables.item.weight", "every value is sound"):
+        assert part in done.stdout
+
+
+def test_inspect_json_keys(model):
+    done = run("inspect", model, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert told["verified"] == {"ok": True}
+    assert told["name"] == "example" and told["format_version"] == 1 and told["golden_requests"] == 1
+    assert told["file_bytes"] == model.stat().st_size and told["session_bytes"] > 0 and told["state_bytes"] > 0
+    assert {t["name"]: (t["rows"], t["dim"], t["ids"]) for t in told["tables"]} == {
+        name: (t["rows"], t["dim"], t["ids"]) for name, t in support.CONFIG["tables"].items()
+    }
+    for group in ("user", "context", "event", "candidate"):
+        expected = [(f["name"], f["kind"]) for f in support.CONFIG[group]]
+        assert [(f["name"], f["kind"]) for f in told["features"][group]] == expected
+    (sequence,) = told["sequences"]
+    assert (sequence["kind"], sequence["codebooks"], sequence["codewords"]) == ("dmqn", 3, 19)
+    assert sequence["hstu"]["eps"] == 1e-5 and sequence["hstu"]["bias"] == "shared"
+    assert told["head"] == {"hidden": [], "activation": "relu", "outputs": ["ctr", "cvr", "like"]}
+    assert all(t["offset"] % 64 == 0 and t["bytes"] > 0 for t in told["tensors"])
+
+
+def test_selftest_passes_on_every_isa(model):
+    done = run("selftest", model)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("ref ok 12 values, max error against float64 ")
+    assert all(" ok " in line or line.endswith("not run: this machine lacks it") for line in done.stdout.splitlines())
+    assert len(run("selftest", model, "--isa", "ref").stdout.splitlines()) == 1
+
+
+def test_selftest_fails_when_scores_differ(model, tmp_path):
+    told = json.loads(run("inspect", model, "--json").stdout)
+    bias = next(t for t in told["tensors"] if t["name"] == "head.0.bias")
+    done = run("selftest", damaged(model, tmp_path / "other.vqr", bias["offset"], np.float32(0.5).tobytes()))
+    assert done.returncode == 1
+    assert "ref FAILED golden request 0, value 0: found " in done.stdout
+    done = run("selftest", model, "--bound", "0")
+    assert done.returncode == 1 and "allowed 0.0e+00" in done.stdout
+
+
+def test_a_damaged_table_is_found(model, tmp_path):
+    told = json.loads(run("inspect", model, "--json").stdout)
+    table = next(t for t in told["tensors"] if t["name"] == "tables.item.weight")
+    offset = table["offset"] + 9 * support.CONFIG["tables"]["item"]["dim"] * 4
+    broken = damaged(model, tmp_path / "broken.vqr", offset, np.float32(np.nan).tobytes())
+    done = run("inspect", broken, "--json")
+    assert done.returncode == 2 and done.stderr.startswith("vqrank: ") and '"item"' in done.stderr
+    verified = json.loads(done.stdout)["verified"]
+    assert not verified["ok"] and verified["code"] in ("table", "format") and "row 9" in verified["message"]
+    # Only the request that touches the row is refused.
+    done = run("score", broken, stdin=lines({"id": 1, "candidates": [{"item": 9}]}, {"id": 2, "candidates": [{}]}))
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert done.returncode == 1 and first["error"]["code"] == "table" and "outputs" in second
+
+
+# ---- arguments ----
+
+
+def test_help_teaches():
+    done = run("--help")
+    assert done.returncode == 0 and "Example" in done.stdout
+    for command in ("score", "rank", "inspect", "selftest"):
+        assert f"  {command} " in done.stdout
+        told = run(command, "--help")
+        assert (told.returncode, told.stderr) == (0, "")
+        assert told.stdout.startswith(f"Usage: vqrank {command} [OPTION...] MODEL")
+        assert "Example:" in told.stdout and "--isa" in told.stdout
+    assert run("--version").stdout.startswith("vqrank 0.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["--nope"], ["score"], ["score", "--nope"], ["inspect", "a", "b"]])
+def test_unusable_arguments(arguments):
+    done = run(*arguments)
+    assert done.returncode == 2 and done.stdout == "" and done.stderr != ""
+
+
+@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest"])
+def test_unusable_models(command, model, tmp_path):
+    empty, other, cut = tmp_path / "empty.vqr", tmp_path / "other.vqr", tmp_path / "cut.vqr"
+    empty.write_bytes(b"")
+    other.write_text("not a model\n" * 100)
+    cut.write_bytes(model.read_bytes()[:-100])
+    for path in (empty, other, cut, tmp_path / "missing.vqr", tmp_path):
+        done = run(command, path)
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.startswith("vqrank: ") and done.stderr.count("\n") == 1
+        assert done.stderr.count(str(path)) == 1
+    done = run(command, model, "--isa", "sse9")
+    assert done.returncode == 2 and "usable here: ref" in done.stderr
+
+
+def test_missing_requests(model, tmp_path):
+    done = run("score", model, tmp_path / "none.jsonl")
+    assert done.returncode == 2 and "none.jsonl" in done.stderr
+    done = run("score", model, tmp_path)
+    assert done.returncode == 2 and str(tmp_path) in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_not_success(model):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [VQRANK, "score", model], input=lines({"id": 1, "candidates": []}), stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2 and "standard output" in done.stderr

@@ -1,0 +1,140 @@
+"""Whole models, from checkpoint through converter and library, against PyTorch in float64.
+
+The library's error may be at most max(1e-5, 4 times that of PyTorch's own fp32). Clusters are compared where the
+float64 margin exceeds the rounding bound of the fp32 chains; elsewhere the library's choice is adopted.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from library import Library, build_folder, score_lines
+from random_models import random_config, random_module, random_request
+from vqrank_train.checkpoint import save_checkpoint
+from vqrank_train.predict import Prediction, predict
+
+SMALL = {"codewords": [1, 2, 3, 15, 16, 17, 31, 40], "codebooks": [1, 2, 3, 5, 8]}
+LARGE = {"codewords": [64, 128, 200, 257], "codebooks": [1, 2, 4]}
+ISAS = ["ref", "avx2", "avx512", "neon"]
+
+
+def convert(checkpoint, model):
+    """Runs the converter as a user does, golden request included."""
+    command = [sys.executable, "-m", "vqrank_convert", str(checkpoint), "-o", str(model), "--quiet"]
+    command += ["--vqrank", str(build_folder() / "bin" / "vqrank")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@torch.no_grad()
+def rounding_bound(module, request):
+    """[N, L] per sequence: twice the largest error of one event's fp32 scores. A score of D products in F chains has
+    at most D + F roundings, the fold one more per element, each of at most 2^-24 of the sum of magnitudes."""
+    from vqrank_train.predict import Encoder
+
+    encoder = Encoder(module.config)
+    e = module.embed("event", encoder.columns("event", request["events"], "events"), (len(request["events"]),))
+    bounds = {}
+    for sequence in module.config.sequences:
+        dmqn = module.sequences[sequence.name]
+        fold = torch.einsum("ndc,nwc->ndw", dmqn.projection, dmqn.codebook).abs()
+        magnitude = torch.einsum("ld,ndw->nlw", e.abs(), fold).amax(-1)
+        roundings = e.shape[-1] + len(module.config.groups["event"]) + 2
+        bounds[sequence.name] = 2 * roundings * 2.0**-24 * magnitude
+    return bounds
+
+
+def check_clusters(own: Prediction, found, bounds):
+    for name, clusters in found.items():
+        differ = own.assignments[name] != clusters
+        assert (own.margins[name][differ] <= bounds[name][differ]).all(), f"{name}: a clear margin was lost"
+
+
+def compare(module, model, config, request, isas=("",)):
+    """One request on the library against float64; returns the largest error."""
+    double, single = module.double(), None
+    found = {n: torch.from_numpy(z.astype("int64")) for n, z in Library().assignments(model, config, request["events"]).items()}
+    with torch.no_grad():
+        check_clusters(predict(double, request), found, rounding_bound(double, request))
+        want = predict(double, request, assignments=found).outputs
+        single = predict(module.float(), request, assignments=found).outputs
+    lines = {isa: score_lines(model, [request], isa) for isa in isas}
+    assert len({tuple(line) for line in lines.values()}) == 1, "instruction sets differ"
+    got = json.loads(next(iter(lines.values()))[0])
+    assert "error" not in got, got
+    worst = 0.0
+    for name, values in want.items():
+        want64 = torch.tensor(values, dtype=torch.float64)
+        error = (torch.tensor(got["outputs"][name], dtype=torch.float64) - want64).abs()
+        own = (torch.tensor(single[name], dtype=torch.float64) - want64).abs()
+        tolerance = max(1e-5, 4 * own.max().item() if len(values) else 0)
+        assert error.numel() == len(values)
+        if len(values):
+            worst = max(worst, error.max().item())
+            assert error.max().item() <= tolerance, f"{name}: error {error.max():.3g}, allowed {tolerance:.3g}"
+    return worst
+
+
+def usable_isas(model):
+    """The instruction sets that this machine runs."""
+    usable = []
+    for isa in ISAS:
+        try:
+            score_lines(model, [], isa)
+            usable.append(isa)
+        except RuntimeError:
+            continue
+    return usable
+
+
+def run(tmp_path, seed, sizes, events, candidates):
+    config = random_config(seed, **sizes)
+    module = random_module(config, seed)
+    checkpoint, model = tmp_path / "c.safetensors", tmp_path / "m.vqr"
+    save_checkpoint(checkpoint, module)
+    convert(checkpoint, model)
+    isas = usable_isas(model)
+    assert "ref" in isas and len(isas) > 1
+    for length in events:
+        compare(module, model, config, random_request(config, seed + length, length, candidates), isas)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_small(tmp_path, seed):
+    run(tmp_path, seed, SMALL, [0, 1, 2, 60], candidates=1 + seed % 5)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_large(tmp_path, seed):
+    run(tmp_path, seed, LARGE, [0, 7, 900], candidates=[1, 50, 100][seed % 3])
+
+
+@pytest.mark.parametrize("seed", range(200, 203))
+def test_long_history(tmp_path, seed):
+    run(tmp_path, seed, {"codewords": [128], "codebooks": [4]}, [20000], candidates=3)
+
+
+def test_no_candidates(tmp_path):
+    config = random_config(7, **SMALL)
+    save_checkpoint(tmp_path / "c.safetensors", random_module(config, 7))
+    convert(tmp_path / "c.safetensors", tmp_path / "m.vqr")
+    request = random_request(config, 7, 5, 0)
+    (line,) = score_lines(tmp_path / "m.vqr", [request])
+    assert json.loads(line)["outputs"] == {name: [] for name in config["head"]["outputs"]}
+
+
+def test_tied_scores(tmp_path):
+    """Equal codewords tie on every event: the lowest index wins, on every instruction set."""
+    config = random_config(11, codewords=[40], codebooks=[2])
+    module = random_module(config, 11)
+    codebook = module.sequences["long"].codebook
+    with torch.no_grad():
+        codebook.copy_(codebook[:, :1].expand_as(codebook).clone())
+    save_checkpoint(tmp_path / "c.safetensors", module)
+    convert(tmp_path / "c.safetensors", tmp_path / "m.vqr")
+    request = random_request(config, 11, 30, 3)
+    for isa in usable_isas(tmp_path / "m.vqr"):
+        clusters = Library().assignments(tmp_path / "m.vqr", config, request["events"], isa)["long"]
+        assert (clusters == 0).all()
