@@ -64,7 +64,7 @@ def test_score_answers_in_order(model):
 def test_numbers_give_the_floats_back(model):
     done = run("score", model, stdin=lines({"id": 1, "events": EVENTS, "candidates": CANDIDATES}))
     for scores in json.loads(done.stdout, parse_float=str)["outputs"].values():
-        assert all("%.9g" % np.float32(s) == s for s in scores)
+        assert all(f"{np.float32(s):.9g}" == s for s in scores)
 
 
 def test_score_reads_files_and_dash(model, tmp_path):
@@ -131,7 +131,9 @@ def test_bytes_that_are_not_utf8(model):
 
 
 def test_a_pipe_is_answered_line_by_line(model):
-    with subprocess.Popen([VQRANK, "score", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [VQRANK, "score", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         for number in range(3):
             process.stdin.write(lines({"id": number, "candidates": CANDIDATES}))
             process.stdin.flush()
