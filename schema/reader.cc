@@ -16,7 +16,7 @@
 #include <cstring>
 
 #include "model_generated.h"
-#include "schema/refuse.h"
+#include "schema/refuse.hh"
 
 #if !defined(__BYTE_ORDER__) || __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "vqrank reads model files in place, which takes a little-endian processor"

@@ -1,6 +1,6 @@
 // How reader.cc says why it refuses a file: one line, written to the caller's buffer. Included by reader.cc only.
-#ifndef VQR_SCHEMA_REFUSE_H
-#define VQR_SCHEMA_REFUSE_H
+#ifndef VQR_SCHEMA_REFUSE_HH
+#define VQR_SCHEMA_REFUSE_HH
 
 #include <cinttypes>
 #include <cstdarg>
