@@ -1,0 +1,89 @@
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+/* All activations have the type of vqr_exp_f32_fn. */
+static bool one(vqr_exp_f32_fn *ref, vqr_exp_f32_fn *fn, const float *x, size_t n)
+{
+    const struct check_output y = check_output(n, sizeof(float));
+    ref(y.want, x, n);
+    fn(y.got, x, n);
+    if (!check_same_f32(&y))
+        return false;
+    const struct check_output in_place = check_output_of(x, n, sizeof(float));
+    ref(in_place.want, in_place.want, n);
+    fn(in_place.got, in_place.got, n);
+    return check_same_f32(&in_place);
+}
+
+static bool activation(vqr_exp_f32_fn *ref, vqr_exp_f32_fn *fn)
+{
+    for (size_t n = 0; n <= 4 * VQR_LANES + 1; n++)
+        for (int fill = 0; fill < FILL_COUNT; fill++) {
+            check_case("n %zu fill %d", n, fill);
+            if (!one(ref, fn, check_floats(n, (enum check_fill)fill), n))
+                return false;
+        }
+
+    check_case("special values");
+    float *specials = check_input(check_special_count, sizeof *specials);
+    memcpy(specials, check_specials, check_special_count * sizeof *specials);
+    if (!one(ref, fn, specials, check_special_count))
+        return false;
+
+    /* Every exponent and sign: the ends of its range, and mantissas between them. */
+    enum { PER_EXPONENT = 2051 }; /* odd, so that blocks end in a tail */
+    const size_t n = check_quick ? 67 : PER_EXPONENT;
+    for (uint32_t exponent = 0; exponent <= 255; exponent++)
+        for (uint32_t sign = 0; sign <= 1; sign++) {
+            check_case("numbers with sign %u and biased exponent %u", sign, exponent);
+            float *x = check_input(n, sizeof *x);
+            for (size_t i = 0; i < n; i++) {
+                const uint32_t mantissa = i < 4 ? (uint32_t)i : i < 8 ? 0x7fffffu - (uint32_t)(i - 4)
+                                                                      : check_random() >> 9;
+                const uint32_t bits = sign << 31 | exponent << 23 | mantissa;
+                memcpy(&x[i], &bits, sizeof bits);
+            }
+            if (!one(ref, fn, x, n))
+                return false;
+        }
+
+    /* Where scores live. */
+    check_case("-20 .. 20");
+    const size_t many = check_quick ? 2001 : 100001;
+    float *x = check_input(many, sizeof *x);
+    for (size_t i = 0; i < many; i++)
+        x[i] = 20.0f * check_unit();
+    return one(ref, fn, x, many);
+}
+
+bool check_exp_f32(vqr_exp_f32_fn *ref, vqr_exp_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+bool check_log_f32(vqr_log_f32_fn *ref, vqr_log_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+bool check_tanh_f32(vqr_tanh_f32_fn *ref, vqr_tanh_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+bool check_silu_f32(vqr_silu_f32_fn *ref, vqr_silu_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+bool check_sigmoid_f32(vqr_sigmoid_f32_fn *ref, vqr_sigmoid_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+bool check_relu_f32(vqr_relu_f32_fn *ref, vqr_relu_f32_fn *fn)
+{
+    return activation(ref, fn);
+}

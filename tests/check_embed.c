@@ -1,0 +1,105 @@
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "check.h"
+
+/* dst matters up to the first bad row; the gaps between rows and what surrounds dst must stay as they were. */
+static bool compare(const struct check_output *dst, size_t stride, size_t dim, size_t rows, size_t want, size_t got)
+{
+    if (!check_that(got == want, "want row %zu, got %zu", want, got))
+        return false;
+    const float *a = dst->want, *b = dst->got;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < stride && r * stride + i < dst->n; i++) {
+            const float w = a[r * stride + i], g = b[r * stride + i];
+            if (i >= dim && !check_that(check_untouched_f32(g), "row %zu: wrote past its %zu elements", r, dim))
+                return false;
+            if (i < dim && r < want && memcmp(&w, &g, sizeof w) != 0)
+                return check_that(false, "row %zu element %zu: want %a, got %a", r, i, (double)w, (double)g);
+        }
+    return check_bounds(dst, sizeof(float));
+}
+
+struct embed_case {
+    size_t rows, dim, entries;
+    size_t bad_row, bad_element; /* bad_row == rows: none */
+    float bad, limit;
+};
+
+static bool embed_one(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn, const struct embed_case *c)
+{
+    const size_t stride = c->dim + check_below(4);
+    check_case("rows %zu dim %zu entries %zu stride %zu limit %a, %a at row %zu element %zu", c->rows, c->dim,
+               c->entries, stride, (double)c->limit, (double)c->bad, c->bad_row, c->bad_element);
+    float *table = check_floats(c->entries * c->dim, check_below(2) ? FILL_UNIT : FILL_TINY);
+    uint32_t *index = check_input(c->rows, sizeof *index);
+    for (size_t r = 0; r < c->rows; r++)
+        index[r] = (uint32_t)check_below(c->entries - 1);
+    if (c->rows > 1 && check_below(2))
+        index[check_below(c->rows)] = (uint32_t)c->entries - 2;
+    if (c->dim)
+        table[check_below(c->dim)] = c->limit; /* exactly the limit is allowed */
+    if (c->bad_row < c->rows) {
+        index[c->bad_row] = (uint32_t)c->entries - 1; /* the table's last row, against the guard page */
+        table[(c->entries - 1) * c->dim + c->bad_element] = c->bad;
+        if (check_below(2)) /* a second bad row later does not matter */
+            index[c->bad_row + check_below(c->rows - c->bad_row)] = (uint32_t)c->entries - 1;
+    }
+    const struct check_output dst = check_output(check_extent(c->rows, stride, c->dim), sizeof(float));
+    const size_t want = ref(dst.want, stride, table, c->dim, index, c->rows, c->limit);
+    const size_t got = fn(dst.got, stride, table, c->dim, index, c->rows, c->limit);
+    return check_that(want == (c->bad_row < c->rows ? c->bad_row : c->rows), "the reference says %zu", want) &&
+           compare(&dst, stride, c->dim, c->rows, want, got);
+}
+
+/* A row whose offset needs more than 32 bits, counted in elements and in bytes. The table is address space only: but
+ * for one row it is the kernel's page of zeros. */
+static bool embed_far(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
+{
+    const size_t dim = 1024, entries = ((size_t)1 << 22) + 2, bytes = entries * dim * sizeof(float);
+    float *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (table == MAP_FAILED)
+        return true; /* too little address space: nothing to find out */
+    check_case("a row at 2^32 elements");
+    const uint32_t index[] = {(uint32_t)entries - 1, 0, 1u << 20, 1u << 21};
+    check_fill(table + (entries - 1) * dim, dim, FILL_UNIT);
+    const struct check_output dst = check_output(4 * dim, sizeof(float));
+    const size_t want = ref(dst.want, dim, table, dim, index, 4, 1.0f);
+    const size_t got = fn(dst.got, dim, table, dim, index, 4, 1.0f);
+    const bool ok = compare(&dst, dim, dim, 4, want, got);
+    munmap(table, bytes);
+    return ok;
+}
+
+bool check_embed_f32(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
+{
+    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 2.5f, -2.5f, FLT_MAX, 0x1.000002p1f};
+    for (size_t dim = 0; dim <= 2 * VQR_LANES + 1; dim++)
+        for (size_t rows = 0; rows <= 9; rows++) {
+            const struct embed_case c = {rows, dim, 2 + check_below(9), rows, 0, 0.0f, 2.0f};
+            if (!embed_one(ref, fn, &c))
+                return false;
+        }
+    /* Each position of a bad element, in each row of a few. */
+    for (size_t dim = 1; dim <= 2 * VQR_LANES + 1; dim++)
+        for (size_t at = 0; at < dim; at++)
+            for (size_t row = 0; row < 5; row++) {
+                struct embed_case c = {5, dim, 2 + check_below(9), row, at, 0.0f, 2.0f};
+                c.bad = bad[check_below(8)];
+                if (!embed_one(ref, fn, &c))
+                    return false;
+            }
+    static const size_t widths[] = {48, 64, 100, 128, 257};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        for (size_t row = 0; row <= 40; row += 1 + check_below(4)) {
+            struct embed_case c = {40, widths[i], 50, row, check_below(widths[i]), 0.0f, 2.0f};
+            c.bad = bad[check_below(8)];
+            if (!embed_one(ref, fn, &c))
+                return false;
+        }
+    /* The largest limit lets all finite numbers through, and infinity none. */
+    const struct embed_case largest = {20, 37, 30, 13, 36, -INFINITY, FLT_MAX};
+    return embed_one(ref, fn, &largest) && (check_quick || embed_far(ref, fn));
+}

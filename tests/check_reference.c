@@ -1,0 +1,415 @@
+/* Is the specification right: the reference kernels against the same sums in double precision, with the classical
+ * bounds n * u * sum |a b| (u: half a unit in the last place of 1), and against cases worked out by hand, which also
+ * fix the order of operations where another order would give other bits. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "check.h"
+
+static const double u = FLT_EPSILON / 2;
+
+/* ---- against double precision ---- */
+
+static bool near(const char *what, size_t row, size_t column, float got, double want, double bound)
+{
+    return check_that(fabs((double)got - want) <= bound, "%s[%zu][%zu]: want %.9g within %.3g, got %.9g", what, row,
+                      column, want, bound, (double)got);
+}
+
+static bool gemm_sums(const struct vqr_kernels *ref, size_t rows, size_t k, size_t panels, enum check_fill fill)
+{
+    const size_t n = panels * VQR_LANES, b_stride = k * VQR_LANES + 5;
+    check_case("gemm rows %zu k %zu panels %zu fill %d", rows, k, panels, fill);
+    const float *a = check_floats(rows * k, fill), *b = check_floats(panels * b_stride, fill);
+    const float *init = check_below(2) ? check_floats(n, fill) : NULL;
+    float *c = check_input(rows * n, sizeof *c);
+    ref->gemm_f32(c, n, a, k, rows, b, b_stride, k, panels, init);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = init ? (double)init[j] : 0.0, size = fabs(sum);
+            for (size_t i = 0; i < k; i++) {
+                const double term = (double)a[r * k + i] * (double)b[j / 16 * b_stride + i * 16 + j % 16];
+                sum += term;
+                size += fabs(term);
+            }
+            if (!near("c", r, j, c[r * n + j], sum, (double)(k + 1) * u * size))
+                return false;
+        }
+    return true;
+}
+
+/* A problem of attention: keys and values as plain [tokens][dim] matrices, packed by the reference's own kernels. */
+struct attention {
+    size_t rows, tokens, qk_dim, v_dim;
+    float alpha;
+    const float *q, *k, *v, *bias; /* bias: [rows][tokens padded] */
+    float *packed_k, *packed_v, *scratch, *o;
+};
+
+static struct attention attention(const struct vqr_kernels *ref, const char *name, size_t rows, size_t tokens,
+                                  size_t qk_dim, size_t v_dim)
+{
+    check_case("%s rows %zu tokens %zu qk_dim %zu v_dim %zu", name, rows, tokens, qk_dim, v_dim);
+    struct attention a = {.rows = rows, .tokens = tokens, .qk_dim = qk_dim, .v_dim = v_dim};
+    a.alpha = 4.0f * check_unit();
+    a.q = check_floats(rows * qk_dim, FILL_UNIT);
+    a.k = check_floats(tokens * qk_dim, FILL_UNIT);
+    a.v = check_floats(tokens * v_dim, FILL_UNIT);
+    a.bias = check_below(2) ? check_floats(rows * vqr_padded(tokens), FILL_UNIT) : NULL;
+    a.packed_k = check_input(qk_dim * vqr_padded(tokens), sizeof(float));
+    a.packed_v = check_input(tokens * vqr_padded(v_dim), sizeof(float));
+    a.scratch = check_input(VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof(float));
+    a.o = check_input(rows * vqr_padded(v_dim), sizeof(float));
+    ref->pack_transposed_f32(a.packed_k, a.k, qk_dim, qk_dim, tokens);
+    ref->pack_f32(a.packed_v, a.v, v_dim, tokens, v_dim);
+    return a;
+}
+
+/* alpha * q.k + bias, and how far fp32 may be from it. */
+static double score(const struct attention *a, size_t row, size_t bias_row, size_t token, double *bound)
+{
+    double sum = 0.0, size = 0.0;
+    for (size_t i = 0; i < a->qk_dim; i++) {
+        const double term = (double)a->q[row * a->qk_dim + i] * (double)a->k[token * a->qk_dim + i];
+        sum += term;
+        size += fabs(term);
+    }
+    const double b = a->bias ? (double)a->bias[bias_row * vqr_padded(a->tokens) + token] : 0.0;
+    *bound = (double)(a->qk_dim + 2) * u * (fabs((double)a->alpha) * size + fabs(b));
+    return (double)a->alpha * sum + b;
+}
+
+static bool hstu_sums(const struct vqr_kernels *ref, size_t tokens, size_t qk_dim, size_t v_dim)
+{
+    const struct attention a = attention(ref, "hstu_attention", tokens, tokens, qk_dim, v_dim);
+    const float norm = 1.0f / (float)tokens;
+    const size_t stride = vqr_padded(v_dim);
+    ref->hstu_attention_f32(a.o, stride, a.q, qk_dim, a.packed_k, a.packed_v, tokens, qk_dim, v_dim, a.bias,
+                            vqr_padded(tokens), a.alpha, norm, a.scratch);
+    for (size_t r = 0; r < tokens; r++)
+        for (size_t d = 0; d < v_dim; d++) {
+            double sum = 0.0, bound = 0.0;
+            for (size_t j = 0; j < tokens; j++) {
+                double score_bound;
+                const double s = score(&a, r, r, j, &score_bound), v = (double)a.v[j * v_dim + d] * (double)norm;
+                const double silu = s / (1.0 + exp(-s));
+                sum += silu * v;
+                /* SiLU's slope is at most 1.1; exp, +, /, * round once each, exp twice. */
+                bound += fabs(v) * (1.1 * score_bound + (double)(tokens + 6) * u * fabs(silu));
+            }
+            if (!near("o", r, d, a.o[r * stride + d], sum, bound))
+                return false;
+        }
+    return true;
+}
+
+static bool softmax_sums(const struct vqr_kernels *ref, size_t rows, size_t tokens, size_t qk_dim, size_t v_dim)
+{
+    const struct attention a = attention(ref, "softmax_attention", rows, tokens, qk_dim, v_dim);
+    const size_t stride = vqr_padded(v_dim);
+    ref->softmax_attention_f32(a.o, stride, a.q, qk_dim, rows, a.packed_k, a.packed_v, tokens, qk_dim, v_dim, a.bias,
+                               a.alpha, a.scratch);
+    for (size_t r = 0; r < rows; r++) {
+        double total = 0.0, worst = 0.0, largest = 0.0, bound;
+        for (size_t j = 0; j < tokens; j++) {
+            const double s = score(&a, r, 0, j, &bound);
+            total += exp(s);
+            worst = fmax(worst, bound);
+            largest = fmax(largest, fabs(s));
+        }
+        /* A weight's relative error is twice that of its score's exponent (itself and the sum), and the roundings. */
+        const double relative = 2.0 * (worst + 2.0 * u * largest) + (double)(2 * tokens + 12) * u;
+        for (size_t d = 0; d < v_dim; d++) {
+            double sum = 0.0, size = 0.0;
+            for (size_t j = 0; j < tokens; j++) {
+                const double term = exp(score(&a, r, 0, j, &bound)) / total * (double)a.v[j * v_dim + d];
+                sum += term;
+                size += fabs(term);
+            }
+            if (!near("o", r, d, a.o[r * stride + d], sum, 1.01 * relative * size))
+                return false;
+        }
+    }
+    return true;
+}
+
+static bool norm_sums(const struct vqr_kernels *ref, size_t n)
+{
+    const float eps = 1e-5f, shift = 10.0f * check_unit();
+    check_case("layer_norm n %zu shift %g", n, (double)shift);
+    float *x = check_floats(n, FILL_UNIT);
+    for (size_t i = 0; i < n; i++)
+        x[i] += shift;
+    const bool weighted = check_below(2) != 0;
+    const float *weight = weighted ? check_floats(n, FILL_UNIT) : NULL;
+    const float *bias = weighted ? check_floats(n, FILL_UNIT) : NULL;
+    float *y = check_input(n, sizeof *y);
+    ref->layer_norm_f32(y, n, x, n, 1, n, eps, weight, bias);
+    double mean = 0.0, size = 0.0, var = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        mean += (double)x[i] / (double)n;
+        size += fabs((double)x[i]) / (double)n;
+    }
+    for (size_t i = 0; i < n; i++)
+        var += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)n;
+    const double deviation = sqrt(var + (double)eps), mean_bound = (double)(n + 1) * u * size;
+    /* An error m of the mean shifts all elements by m and adds m^2 to the variance. */
+    const double relative = ((double)(n + 8) * u + mean_bound * mean_bound / (var + (double)eps)) / 2.0 + 6.0 * u;
+    for (size_t i = 0; i < n; i++) {
+        const double plain = ((double)x[i] - mean) / deviation, w = weighted ? (double)weight[i] : 1.0;
+        const double b = weighted ? (double)bias[i] : 0.0;
+        const double plain_bound = fabs(plain) * relative + 2.0 * mean_bound / deviation;
+        if (!near("y", 0, i, y[i], plain * w + b, fabs(w) * plain_bound + u * (fabs(plain * w) + fabs(b))))
+            return false;
+    }
+    return true;
+}
+
+/* No codeword's score in double precision may exceed the chosen one's by more than both their bounds. */
+static bool quantize_sums(const struct vqr_kernels *ref, size_t rows, size_t codewords)
+{
+    const uint32_t widths[] = {6, 0, 17, 1};
+    const size_t width = 24;
+    check_case("quantize rows %zu codewords %zu", rows, codewords);
+    const float *e = check_floats(rows * width, FILL_UNIT), *matrix = check_floats(width * codewords, FILL_UNIT);
+    float *b = check_input(width * vqr_padded(codewords), sizeof *b);
+    ref->pack_f32(b, matrix, codewords, width, codewords);
+    uint32_t *z = check_input(rows, sizeof *z);
+    ref->quantize_f32(z, e, width, rows, b, widths, 4, codewords);
+    for (size_t r = 0; r < rows; r++) {
+        double highest = -INFINITY, chosen = 0.0;
+        for (size_t w = 0; w < codewords; w++) {
+            double sum = 0.0, size = 0.0;
+            for (size_t i = 0; i < width; i++) {
+                sum += (double)e[r * width + i] * (double)matrix[i * codewords + w];
+                size += fabs((double)e[r * width + i] * (double)matrix[i * codewords + w]);
+            }
+            const double bound = (double)(width + 4) * u * size;
+            highest = fmax(highest, sum - bound);
+            if (w == z[r])
+                chosen = sum + bound;
+        }
+        if (!check_that(z[r] < codewords && chosen >= highest, "row %zu: codeword %u is not the best", r, z[r]))
+            return false;
+    }
+    return true;
+}
+
+bool check_reference_sums(const struct vqr_kernels *ref)
+{
+    const enum check_fill fills[] = {FILL_UNIT, FILL_TIES, FILL_WIDE};
+    for (size_t k = 0; k <= 40; k++)
+        if (!gemm_sums(ref, 1 + check_below(4), k, 1 + k % 4, fills[k % 3]))
+            return false;
+    for (size_t tokens = 1; tokens <= 40; tokens++) {
+        const size_t qk_dim = 1 + check_below(20), v_dim = 1 + check_below(20);
+        if (!hstu_sums(ref, tokens, qk_dim, v_dim) || !softmax_sums(ref, 1 + tokens % 4, tokens, qk_dim, v_dim))
+            return false;
+    }
+    for (size_t n = 1; n <= 70; n++)
+        if (!norm_sums(ref, n) || !quantize_sums(ref, 3, n))
+            return false;
+    return gemm_sums(ref, 3, 1000, 2, FILL_UNIT) && norm_sums(ref, 1000) && quantize_sums(ref, 20, 200);
+}
+
+/* ---- by hand ---- */
+
+static bool equal(const char *what, const float *got, const float *want, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!check_that(check_equal_f32(got[i], want[i]), "%s[%zu]: want %a, got %a", what, i, (double)want[i],
+                        (double)got[i]))
+            return false;
+    return true;
+}
+
+static bool gemm_cases(const struct vqr_kernels *ref)
+{
+    /* Column 0 only; the other 15 columns of b are 0. */
+    static const struct {
+        const char *why;
+        size_t k;
+        float a[3], b[3], init, want;
+    } cases[] = {
+        {"2 * 3 + 5 * 7 + 1", 2, {2, 5}, {3, 7}, 1, 42},
+        {"k ascending", 3, {0x1p24f, 1, -0x1p24f}, {1, 1, 1}, 0, 0},
+        {"from init, not added last", 2, {1, 1}, {1, 1}, 0x1p24f, 0x1p24f},
+        {"one rounding", 1, {0x1.001p0f}, {0x1.001p0f}, -0x1.002p0f, 0x1p-24f},
+        {"denormals are kept", 1, {0x1p-100f}, {0x1p-40f}, 0, 0x1p-140f},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        check_case("gemm: %s", cases[i].why);
+        float b[3 * VQR_LANES] = {0}, init[VQR_LANES] = {0}, c[VQR_LANES];
+        for (size_t k = 0; k < cases[i].k; k++)
+            b[k * VQR_LANES] = cases[i].b[k];
+        init[0] = cases[i].init;
+        ref->gemm_f32(c, VQR_LANES, cases[i].a, 3, 1, b, 0, cases[i].k, 1, init);
+        float want[VQR_LANES] = {0};
+        want[0] = cases[i].want;
+        if (!equal("c", c, want, VQR_LANES))
+            return false;
+    }
+    check_case("pack [2][17] with stride 18");
+    float src[2 * 18], packed[2 * 2 * VQR_LANES], want[2 * 2 * VQR_LANES] = {0};
+    for (int i = 0; i < 36; i++)
+        src[i] = (float)i;
+    for (int l = 0; l < 16; l++) {
+        want[l] = (float)l;
+        want[16 + l] = (float)(18 + l);
+    }
+    want[32] = 16.0f;
+    want[48] = 34.0f;
+    ref->pack_f32(packed, src, 18, 2, 17);
+    if (!equal("dst", packed, want, 64))
+        return false;
+    check_case("pack transposed [17][2] with stride 2");
+    for (int l = 0; l < 16; l++) {
+        want[l] = (float)(2 * l);
+        want[16 + l] = (float)(2 * l + 1);
+    }
+    want[32] = 32.0f;
+    want[48] = 33.0f;
+    ref->pack_transposed_f32(packed, src, 2, 2, 17);
+    return equal("dst", packed, want, 64);
+}
+
+static bool quantize_cases(const struct vqr_kernels *ref)
+{
+    check_case("quantize: features are summed apart");
+    /* Features {1, 2}: 2^24 + (1 + -2^24) is 2^24 - (2^24 - 1) = 1, one chain would give 0. Codeword 0 scores 0.5. */
+    const uint32_t widths[] = {1, 2};
+    const float e[] = {1, 1, 1};
+    float b[3 * VQR_LANES] = {0};
+    b[0] = 0.5f;
+    b[1] = 0x1p24f;
+    b[VQR_LANES + 1] = 1.0f;
+    b[2 * VQR_LANES + 1] = -0x1p24f;
+    uint32_t z = 99;
+    ref->quantize_f32(&z, e, 3, 1, b, widths, 2, 2);
+    if (!check_that(z == 1, "z: want 1, got %u", z))
+        return false;
+    check_case("quantize: the first of equals, never NaN");
+    static const struct {
+        float scores[4];
+        uint32_t want;
+    } cases[] = {{{1, 3, 3, 2}, 1}, {{-0.0f, 0, -0.0f, 0}, 0}, {{NAN, -1, -2, NAN}, 1},
+                 {{NAN, NAN, NAN, NAN}, 0}, {{NAN, -INFINITY, -INFINITY, NAN}, 0}, {{-5, -4, INFINITY, INFINITY}, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memcpy(b, cases[i].scores, sizeof cases[i].scores);
+        ref->quantize_f32(&z, e, 1, 1, b, widths, 1, 4);
+        if (!check_that(z == cases[i].want, "case %zu: want %u, got %u", i, cases[i].want, z))
+            return false;
+    }
+
+    check_case("fix: ties to even");
+    const float x[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 2.75f, -0.0f, 0x1p30f}, ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const int32_t fixed[] = {0, 2, 2, 0, -2, 3, 0, 1 << 30};
+    int32_t q[8];
+    ref->fix_f32(q, 8, x, 8, 1, 8, ones);
+    for (int i = 0; i < 8; i++)
+        if (!check_that(q[i] == fixed[i], "q[%d]: want %ld, got %ld", i, (long)fixed[i], (long)q[i]))
+            return false;
+
+    check_case("accumulate and mean: two events in cluster 1, none in 0");
+    const int32_t events[] = {10, -4, 5, 1 << 30};
+    const uint32_t clusters[] = {1, 1}, tokens[] = {1, 0};
+    int64_t sums[4] = {0};
+    uint32_t counts[2] = {0};
+    const double unit[] = {0.5, 1.0};
+    float r[4];
+    ref->accumulate_i32(sums, counts, events, 2, 2, 2, clusters, 1);
+    ref->cluster_mean_f32(r, 2, sums, counts, tokens, 2, 2, unit);
+    const float means[] = {3.75f, 536870912.0f, 0.0f, 0.0f}; /* (2^30 - 4) / 2 = 536870910 is no float */
+    if (!check_that(sums[0] == 0 && sums[2] == 15 && sums[3] == (1 << 30) - 4 && counts[0] == 0 && counts[1] == 2,
+                    "wrong sums") ||
+        !equal("r", r, means, 4))
+        return false;
+    ref->accumulate_i32(sums, counts, events, 2, 1, 2, clusters, -1);
+    return check_that(sums[2] == 5 && sums[3] == 1 << 30 && counts[1] == 1, "wrong sums after removing an event");
+}
+
+static bool attention_cases(const struct vqr_kernels *ref)
+{
+    float k[VQR_LANES] = {1, 1}, v[2 * VQR_LANES] = {0}, o[VQR_LANES], scratch[VQR_ATTENTION_ROWS * VQR_LANES];
+    float bias[2 * VQR_LANES] = {0};
+    const float q[] = {3, 3};
+    v[0] = 8.0f;
+    v[VQR_LANES] = 2.0f;
+    check_case("softmax of two equal scores is the mean");
+    ref->softmax_attention_f32(o, VQR_LANES, q, 1, 1, k, v, 2, 1, 1, NULL, 1.0f, scratch);
+    if (!equal("o", o, &(float){5.0f}, 1))
+        return false;
+    check_case("softmax with a masked token");
+    bias[0] = -INFINITY;
+    ref->softmax_attention_f32(o, VQR_LANES, q, 1, 1, k, v, 2, 1, 1, bias, 1.0f, scratch);
+    if (!equal("o", o, &(float){2.0f}, 1))
+        return false;
+    check_case("hstu: SiLU(0) = 0, SiLU(100) = 100");
+    /* Scores 3 * 0 + bias; row 0 sees tokens with 0 and 100, row 1 with 100 and 100; norm 1/2. */
+    bias[0] = 0.0f;
+    bias[1] = bias[VQR_LANES] = bias[VQR_LANES + 1] = 100.0f;
+    float rows[2 * VQR_LANES];
+    ref->hstu_attention_f32(rows, VQR_LANES, q, 1, k, v, 2, 1, 1, bias, VQR_LANES, 0.0f, 0.5f, scratch);
+    return equal("o", rows, &(float){100.0f}, 1) && equal("o", rows + VQR_LANES, &(float){500.0f}, 1);
+}
+
+static bool row_cases(const struct vqr_kernels *ref)
+{
+    check_case("layer_norm: mean 5, variance 4");
+    const float x[] = {2, 4, 4, 4, 5, 5, 7, 9}, want[] = {-1.5f, -0.5f, -0.5f, -0.5f, 0, 0, 1, 2};
+    const float weight[] = {2, 2, 2, 2, 2, 2, 2, 2}, bias[] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const float weighted[] = {-2, 0, 0, 0, 1, 1, 3, 5};
+    float y[17];
+    ref->layer_norm_f32(y, 8, x, 8, 1, 8, 0.0f, NULL, NULL);
+    if (!equal("y", y, want, 8))
+        return false;
+    ref->layer_norm_f32(y, 8, x, 8, 1, 8, 0.0f, weight, bias);
+    if (!equal("y", y, weighted, 8))
+        return false;
+    check_case("layer_norm: lanes of 16");
+    /* Lane 0 is 2^24 + 1 = 2^24, lane 8 takes it away: the mean is 0. In order, it would be 1/17. */
+    float row[17] = {0x1p24f};
+    row[8] = -0x1p24f;
+    row[16] = 1.0f;
+    ref->layer_norm_f32(y, 17, row, 17, 1, 17, 0.0f, NULL, NULL);
+    if (!check_that(y[1] == 0.0f, "want 0, got %a", (double)y[1]))
+        return false;
+    check_case("layer_norm: the tree 8, 4, 2, 1");
+    /* Lanes 0 and 8 meet first and cancel, so lane 1 survives; by the tree 1, 2, 4, 8 it would be lost. */
+    row[1] = 1.0f;
+    ref->layer_norm_f32(y, 16, row, 16, 1, 16, 0.0f, NULL, NULL);
+    if (!check_that(y[2] < 0.0f, "want less than 0, got %a", (double)y[2]))
+        return false;
+
+    check_case("relu, mul, add, finite");
+    const float in[] = {-1, 2, -0.0f, 0, NAN, -INFINITY}, relu[] = {0, 2, -0.0f, 0, NAN, 0};
+    const float squares[] = {1, 4, 0, 0, NAN, INFINITY}, doubles[] = {-2, 4, -0.0f, 0, NAN, -INFINITY};
+    ref->relu_f32(y, in, 6);
+    if (!equal("relu", y, relu, 6))
+        return false;
+    ref->mul_f32(y, in, in, 6);
+    if (!equal("mul", y, squares, 6))
+        return false;
+    ref->add_f32(y, in, in, 6);
+    if (!equal("add", y, doubles, 6) ||
+        !check_that(ref->finite_f32(in, 4) == 1 && ref->finite_f32(in, 5) == 0 && ref->finite_f32(in + 5, 1) == 0 &&
+                        ref->finite_f32(in, 0) == 1,
+                    "finite"))
+        return false;
+
+    check_case("embed");
+    const float table[] = {1, 2, -3, 4, 5, NAN};
+    const uint32_t index[] = {1, 0, 2};
+    const float gathered[] = {-3, 4, 1, 2};
+    float dst[6];
+    return check_that(ref->embed_f32(dst, 2, table, 2, index, 2, 4.0f) == 2, "all rows are good") &&
+           equal("dst", dst, gathered, 4) &&
+           check_that(ref->embed_f32(dst, 2, table, 2, index, 3, 9.0f) == 2, "row 2 is not a number") &&
+           check_that(ref->embed_f32(dst, 2, table, 2, index, 3, 3.0f) == 0, "row 0 exceeds the limit");
+}
+
+bool check_reference_cases(const struct vqr_kernels *ref)
+{
+    return gemm_cases(ref) && quantize_cases(ref) && attention_cases(ref) && row_cases(ref);
+}
