@@ -62,7 +62,7 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int]) -> dict
             break
     attention = {"kind": "dot", "heads": rng.randint(1, 4), "dim": rng.choice(WIDTHS[:12]), "share": rng.random() < 0.5}
     if rng.random() < 0.4:
-        attention["out"] = rng.choice(WIDTHS)
+        attention["out"] = True
     if rng.random() < 0.4:
         attention["count_bias"] = True
     sequence = {
@@ -84,10 +84,27 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int]) -> dict
     }
 
 
+def random_shapes(config: dict, seed: int) -> dict[str, tuple[int, ...]]:
+    """Shapes that the configuration leaves to the checkpoint: the output projection's width, one bias or one a head."""
+    rng, shapes = random.Random(seed), {}
+    for sequence in config["sequences"]:
+        prefix, attention, hstu = f"sequences.{sequence['name']}", sequence["attention"], sequence["hstu"]
+        if attention.get("out"):
+            n = 1 if attention.get("share") else sequence["codebooks"]
+            width_in = attention["heads"] * attention["dim"]
+            shapes[f"{prefix}.attention.out.weight"] = (n, rng.choice(WIDTHS), width_in)
+        n, w = 1 if hstu.get("share") else sequence["codebooks"], sequence["codewords"]
+        tail = (2 * w - 1,) if hstu.get("bias") == "toeplitz" else (w, w)
+        for layer in range(hstu["layers"]):
+            if hstu.get("bias") != "none":
+                shapes[f"{prefix}.hstu.{layer}.bias"] = (n, rng.choice([1, hstu["heads"]]), *tail)
+    return shapes
+
+
 def random_module(config: dict, seed: int) -> Ranker:
     """Weights of the size that training leaves: rows N(0, 1), linear layers N(0, 1 / in), norms near 1."""
     generator = torch.Generator().manual_seed(seed)
-    module = Ranker(Config.read(config)).eval()
+    module = Ranker(Config.read(config), shapes=random_shapes(config, seed)).eval()
     with torch.no_grad():
         for name, p in module.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
