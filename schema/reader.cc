@@ -142,10 +142,10 @@ bool check_file_length(const fb::Model *model, size_t size, const Message &messa
 
 // ---- vectors ----
 
-// The verifier aligns the count of a vector, not elements wider than it.
+// The verifier aligns the count of a vector, not elements wider than it. Builders leave empty vectors unaligned.
 template <typename Element> bool is_aligned(const Vector<Element> *vector)
 {
-    return (uintptr_t)vector->Data() % sizeof(Element) == 0;
+    return vector->size() == 0 || (uintptr_t)vector->Data() % sizeof(Element) == 0;
 }
 
 template <typename Element> size_t count(const Vector<Element> *vector)
