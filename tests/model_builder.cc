@@ -46,7 +46,9 @@ struct Builder {
         Offset<Vector<uint32_t>> whole;
         for (size_t at = 0; at < 2; at++) {
             words[at] = (uint32_t)items.size();
-            memcpy(&words[at + 1], items.data(), items.size() * sizeof(T));
+            if (!items.empty()) {
+                memcpy(&words[at + 1], items.data(), items.size() * sizeof(T));
+            }
             whole = out.CreateVector(words);
             uint32_t start = whole.o - 4 - 4 * (uint32_t)at; // of the count
             if (start % 8 == 0) {
