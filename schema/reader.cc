@@ -6,7 +6,7 @@
 // FlatBuffers' verifier proves that every table, vector and string lies inside the header, that required fields are
 // there and that strings are terminated; elements of its vectors are offsets, never null. It does not prove that
 // vectors of 8-byte elements are aligned, that strings hold no NUL before their end, or anything about numbers: that is
-// done here. Once vqr_header_open has returned VQR_HEADER_OK the accessors trust the bytes, so they must not change, and
+// done here. Once vqr_header_open has returned VQR_HEADER_OK the accessors trust the bytes, which must not change, and
 // their callers' indices, which must be below the counts that vqr_header_info and vqr_header_head give.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" // C lets a function be named like a struct; gcc warns of it in C++
