@@ -140,8 +140,8 @@ void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const 
         const size_t c = tokens[t];
         const int64_t *restrict sum = sums + c * width;
         float *restrict mean = r + t * r_stride;
-        const double n = counts[c] == 0 ? 1.0 : (double)counts[c]; /* an empty cluster's sums are 0 */
+        const double n = (double)counts[c];
         for (size_t i = 0; i < width; i++)
-            mean[i] = (float)((double)sum[i] * unit[i] / n);
+            mean[i] = counts[c] == 0 ? 0.0f : (float)((double)sum[i] * unit[i] / n);
     }
 }
