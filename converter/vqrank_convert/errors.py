@@ -14,8 +14,8 @@ def quote(value: Any) -> str:
     """A JSON value as it may stand in a message: on one line, printable, at most about 80 characters."""
     try:
         text = json.dumps(value, ensure_ascii=True)
-    except (TypeError, ValueError):
-        text = ascii(value)
+    except RecursionError:
+        return "a value nested too deeply to show"
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 

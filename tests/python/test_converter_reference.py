@@ -181,14 +181,17 @@ def test_masked_equals_zero_when_no_cluster_is_empty():
 @pytest.mark.parametrize("normalize", ["one", "tokens", "attended"])
 def test_masked_tokens_are_not_there(normalize):
     """A masked model equals the zero model of the used codewords alone (but for 1/W, which counts all codewords)."""
-    config = config_with(sequence={"codebooks": 1}, hstu={"normalize": normalize, "layers": 2})
+    changes = {"attention": {"count_bias": True}}
+    config = config_with(sequence={"codebooks": 1}, hstu={"normalize": normalize, "layers": 2}, **changes)
     tensors, request = weights(config), request_of(config, events=9)
     whole = score(config, tensors, request)
     used = np.unique(whole.assignments)
     assert 1 < len(used) < 19
     constant = {"one": "one", "tokens": {"constant": 19}, "attended": {"constant": len(used)}}[normalize]
     small = config_with(
-        sequence={"codebooks": 1, "codewords": len(used), "empty": "zero"}, hstu={"normalize": constant, "layers": 2}
+        sequence={"codebooks": 1, "codewords": len(used), "empty": "zero"},
+        hstu={"normalize": constant, "layers": 2},
+        **changes,
     )
     cut = dict(tensors)
     cut["sequences.long.codebook"] = tensors["sequences.long.codebook"][:, used]

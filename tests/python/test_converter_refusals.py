@@ -128,6 +128,7 @@ CONFIG_CASES = [
     (("head", "outputs"), ["ctr", "cvr", "ctr"], 'config.head.outputs: expected distinct names, found "ctr" twice'),
     # vocabulary
     (("tables", "action", "rows"), 5, "config.tables.action.rows: expected 6, one more than the 5 keys, found 5"),
+    (("tables", "action", "rows"), 7, "config.tables.action.rows: expected 6, one more than the 5 keys, found 7"),
     (("tables", "action", "keys"), ["A", "M", "D", 7, "A"], 'expected distinct keys, found "A" twice'),
     (("tables", "action", "keys"), [1, "1", 7, 7, 8], "expected distinct keys, found 7 twice"),
     (("tables", "action", "keys"), ["A", "M", "D", 7, 1.0], "config.tables.action.keys[4]:"),
@@ -197,6 +198,13 @@ TEXT_CASES = [
 @pytest.mark.parametrize(("text", "message"), TEXT_CASES)
 def test_config_text(tmp_path, capsys, text, message):
     assert message in refused(tmp_path, capsys, None, weights(CONFIG), text)
+
+
+@pytest.mark.parametrize("depth", [50, 200, *range(900, 1000, 3)])
+def test_deep_values(tmp_path, capsys, depth):
+    text = '{"format": 1, "name": ' + "[" * depth + "]" * depth + "}"
+    message = refused(tmp_path, capsys, None, weights(CONFIG), text)
+    assert message.startswith(("config.name: expected a string", "config: expected JSON, found it nested too deeply"))
 
 
 def test_number_beyond_double(tmp_path, capsys):

@@ -78,6 +78,13 @@ def test_shapes(tmp_path):
     assert sorted(x for x in file.flat("tables.action.slots") if x) == list(range(1, 17))
 
 
+def test_offsets_ascend_past_an_empty_text(tmp_path):
+    file = vocabulary_file(tmp_path, [3, 1, 2])
+    assert file.shape("tables.action.text") == (0,) and file.tensors["tables.action.text"].length == 0
+    offsets = [tensor.offset for tensor in file.header.tensors]
+    assert offsets == sorted(set(offsets))
+
+
 @pytest.mark.parametrize("keys", [[], ["only"], [5], [1, 2, 3]])
 def test_small(tmp_path, keys):
     file = vocabulary_file(tmp_path, keys)
