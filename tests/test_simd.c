@@ -22,7 +22,7 @@ static void assert_same_kernels(const struct vqr_kernels *a, const struct vqr_ke
     assert_memory_equal(a, b, sizeof *a);
 }
 
-/* What the header promises, written another way: for each entry, the last ISA up to `last` that is usable and has it. */
+/* What the header promises, another way: for each entry, the last ISA up to `last` that is usable and has it. */
 static void expected_kernels(struct vqr_kernels *k, uint32_t features, size_t last)
 {
     memset(k, 0, sizeof *k);

@@ -12,7 +12,7 @@ x86_64 | AMD64)
     newer='$2 ~ /^ *\{?v/ && $2 !~ /^ *(verr|verw|vm[a-z]+) / || $2 ~ /%[yz]mm|%k[0-7]/'
     ;;
 aarch64 | arm64)
-    newer='$2 ~ /^(ptrue|whilel|[su]dot|usdot|[su]mmla|usmmla|bf|ld1rq)/ || $3 ~ /(^|[^a-z0-9])z[0-9]+\.[bhsd]/'
+    newer='$2 ~ /^(ptrue|whilel|[su]dot|usdot|[su]mmla|usmmla|bf(dot|mmla|mlal|cvt)|ld1rq)/ || $3 ~ /(^|[^a-z0-9])z[0-9]+\.[bhsd]/'
     ;;
 *)
     skip "no list of newer instructions for $processor"

@@ -53,8 +53,7 @@ expect "no reference" "$(link "$work/extra.o" "$@")" "vqr_forgotten_f32_ref "
 expect "no check" "$(link "$work/reference.o" "$@")" "check_forgotten_f32 "
 expect "both" "$(link "$work/extra.o" "$work/reference.o" "$@")" "linked"
 
-sed 's/VQR_KERNEL(relu_f32, void, (float \*y, const float \*x, size_t n))/VQR_KERNEL(relu_f32, void, (float *y, const float *x, int n))/' \
-    "$root/simd/kernels.def" > "$work/simd/kernels.def"
+sed '/VQR_KERNEL(relu_f32/s/size_t n/int n/' "$root/simd/kernels.def" > "$work/simd/kernels.def"
 ! cmp -s "$root/simd/kernels.def" "$work/simd/kernels.def" || problem "found no line of relu_f32 to change"
 # shellcheck disable=SC2086
 if "$cc" $flags $ref_flags -c "$root/simd/ref/activation.c" -o "$work/drift.o" 2> "$work/log"; then
