@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import stat
 import sys
 import textwrap
@@ -143,6 +144,33 @@ def weights(config, seed=0, dtype=np.float32, **kwargs):
     return result
 
 
+def request_of(config, seed=0, events=60, candidates=5):
+    """A random request in which nothing is absent or unknown."""
+    rng = np.random.default_rng(seed)
+    keys = config["tables"]["action"]["keys"]
+
+    def values(group):
+        result = {}
+        for feature in config.get(group, []):
+            if feature["kind"] == "float":
+                result[feature["name"]] = float(rng.normal(3, 2))
+            elif feature["kind"] == "time":
+                result[feature["name"]] = int(rng.integers(10**9))
+            elif feature["table"] == "action":
+                result[feature["name"]] = keys[rng.integers(len(keys))]
+            else:
+                result[feature["name"]] = int(rng.integers(config["tables"][feature["table"]]["rows"]))
+        return result
+
+    return {
+        "id": 1,
+        "user": values("user"),
+        "context": values("context"),
+        "events": [values("event") for _ in range(events)],
+        "candidates": [values("candidate") for _ in range(candidates)],
+    }
+
+
 def write(path, config, tensors, text=None):
     """Writes a checkpoint; `text` stands in for the config's JSON."""
     tensors = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
@@ -248,3 +276,9 @@ class File:
             used[at] = True
         assert not flat[~used].any()
         return result
+
+
+def library():
+    """The command `vqrank`, if it is built."""
+    beside = Path(sys.executable).parent / "vqrank"
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("vqrank")

@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import shutil
 import struct
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from converter_support import CASES, CONFIG, File, answering_vqrank, config_with, fake_vqrank, weights, write
+from converter_support import CASES, CONFIG, File, answering_vqrank, config_with, fake_vqrank, library, weights, write
 from vqrank_convert import golden as goldens
 from vqrank_convert import reference
 from vqrank_convert.cli import main
@@ -226,11 +225,6 @@ def test_keys_that_need_escapes():
 
 
 # ---- with the library ----
-
-
-def library():
-    beside = Path(sys.executable).parent / "vqrank"
-    return str(beside) if os.access(beside, os.X_OK) else shutil.which("vqrank")
 
 
 @pytest.mark.skipif(library() is None, reason="the command vqrank is not built")

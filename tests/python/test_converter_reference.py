@@ -4,36 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from converter_support import CONFIG, config_with, weights
+from converter_support import CONFIG, config_with, request_of, weights
 from vqrank_convert.reference import RequestError, quantize, score
-
-
-def request_of(config, seed=0, events=60, candidates=5):
-    """A random request in which nothing is absent or unknown."""
-    rng = np.random.default_rng(seed)
-    keys = config["tables"]["action"]["keys"]
-
-    def values(group):
-        result = {}
-        for feature in config.get(group, []):
-            if feature["kind"] == "float":
-                result[feature["name"]] = float(rng.normal(3, 2))
-            elif feature["kind"] == "time":
-                result[feature["name"]] = int(rng.integers(10**9))
-            elif feature["table"] == "action":
-                result[feature["name"]] = keys[rng.integers(len(keys))]
-            else:
-                result[feature["name"]] = int(rng.integers(config["tables"][feature["table"]]["rows"]))
-        return result
-
-    return {
-        "id": 1,
-        "user": values("user"),
-        "context": values("context"),
-        "events": [values("event") for _ in range(events)],
-        "candidates": [values("candidate") for _ in range(candidates)],
-    }
-
 
 # ---- a second writing: whole tensors, einsum, all codebooks at once ----
 
