@@ -78,7 +78,9 @@ class Dmqn(nn.Module):
 
     def scores(self, e: Tensor) -> Tensor:
         """e [L, D] -> s [N, L, W], s_j = e P_j C_j^T (eq 4, 5)."""
-        return e @ (self.projection @ self.codebook.mT)
+        folded = self.projection @ self.codebook.mT  # G [N, D, W]
+        n, d, w = folded.shape
+        return (e @ folded.transpose(0, 1).reshape(d, n * w)).unflatten(-1, (n, w)).transpose(0, 1)
 
     def sample(self, scores: Tensor, tau: float) -> Tensor:
         """Training's assignment z [N, L, W]: one-hot forward, softmax((s + Gumbel) / tau) backward (eq 6, 7).

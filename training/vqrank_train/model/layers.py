@@ -41,7 +41,13 @@ class Stacked(nn.Module):
         """x [B, N, T, in] -> [B, N, T, out]; x [B, 1, T, in] too where every codebook sees the same input."""
         if self.weight.shape[0] == 1:
             return nn.functional.linear(x, self.weight[0], self.bias[0])
-        return torch.matmul(x, self.weight.mT) + self.bias[:, None, :]
+        stack, out, width = self.weight.shape
+        if x.shape[1] == 1:  # one matrix product over all codebooks' outputs
+            y = nn.functional.linear(x[:, 0], self.weight.reshape(stack * out, width), self.bias.reshape(-1))
+            return y.unflatten(-1, (stack, out)).transpose(1, 2)
+        batch, _, tokens, _ = x.shape
+        y = torch.baddbmm(self.bias[:, None], x.transpose(0, 1).reshape(stack, batch * tokens, width), self.weight.mT)
+        return y.unflatten(1, (batch, tokens)).transpose(0, 1)
 
 
 class StackedNorm(nn.Module):

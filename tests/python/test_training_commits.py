@@ -1,0 +1,204 @@
+"""The commits data set on a small made-up history: split, leaks, exact prefixes, resuming, the example's scripts."""
+
+import csv
+import json
+import lzma
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vqrank_train.checkpoint import load_checkpoint
+from vqrank_train.commits.baselines import match_counts, popularity
+from vqrank_train.commits.data import ADDED, MIN_HISTORY, RARE, Commits
+from vqrank_train.commits.example import write_example
+from vqrank_train.commits.fit import Trainer, split_moments
+from vqrank_train.commits.inputs import Inputs
+from vqrank_train.commits.scoring import score
+from vqrank_train.predict import predict
+
+ROOT = Path(__file__).resolve().parents[2]
+ITEMS, USERS = 60, 4
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with a data set of two repositories, two developers each, who keep to their own files."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "commits").mkdir()
+    rng = np.random.default_rng(3)
+    rows, born = [], set()
+    for time in range(1, 1500):
+        user = int(rng.integers(1, USERS + 1))
+        repository = 1 + (user > USERS // 2)
+        for item in sorted({int(i) for i in (user - 1) * 15 + 1 + rng.geometric(0.2, rng.integers(1, 4)) % 15}):
+            action = 2 if item in born else ADDED
+            born.add(item)
+            rows.append(
+                [1000 + 10 * time, user, item, (item - 1) // 5 + 1, (item - 1) // 15 + 1, item, 1, repository, action]
+            )
+
+    def write(name, header, lines):
+        with lzma.open(folder / "commits" / f"{name}.csv.xz", "wt", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([header, *lines])
+
+    write("events", ["time", "user", "item", "folder", "directory", "stem", "extension", "repository", "action"], rows)
+    write("items", ["id", "name"], [[i, f"r/f{i}.c"] for i in range(1, ITEMS + 1)])
+    write("repositories", ["id", "name"], [[1, "one"], [2, "two"]])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def commits(data):
+    return Commits(data)
+
+
+def spec(name="dmqn", steps=4):
+    found = json.loads((ROOT / "training" / "configs" / f"{name}.json").read_text())
+    found["model"]["sequences"][0]["codewords"] = 16
+    found["training"].update(steps=steps, batch=2, validate=2, validation_moments=20)
+    return found
+
+
+def test_split_keeps_commits_whole_and_in_time(commits):
+    training, validation, test = split_moments(commits)
+    assert training.time.max() < validation.time.min() <= validation.time.max() < commits.split_time <= test.time.min()
+    assert min(m.history.min() for m in (training, validation, test)) >= MIN_HISTORY
+    assert len(commits.known("item", commits.split_time)) <= ITEMS
+    late = commits.event["item"][commits.event["time"] < commits.split_time]
+    for item in commits.known("item", commits.split_time):
+        assert (late == item).sum() >= RARE
+
+
+def test_history_ends_before_the_commit(commits):
+    _, _, test = split_moments(commits)
+    for m in range(len(test)):
+        start = commits.start[test.user[m]]
+        own = commits.event["time"][start : start + test.history[m] + 1]
+        assert own[-1] == test.time[m]
+        assert (own[:-1] < test.time[m]).all()
+        touched = commits.by_time["time"] == test.time[m]
+        additions = commits.by_time["item"][touched & (commits.by_time["action"] == ADDED)]
+        assert not np.isin(test.positives(m), additions).any()
+
+
+def test_sample(commits):
+    _, _, test = split_moments(commits)
+    sample = commits.sample(test, np.random.default_rng(0), cap=2)
+    again = commits.sample(test, np.random.default_rng(0), cap=2)
+    assert (sample.item == again.item).all()
+    for m in range(len(test)):
+        own = sample.moment == m
+        positives = sample.item[own & (sample.label == 1)]
+        negatives = sample.item[own & (sample.label == 0)]
+        assert len(positives) == min(2, len(test.positives(m)))
+        assert np.isin(positives, test.positives(m)).all()
+        assert not np.isin(negatives, test.positives(m)).any()
+        assert (commits.file["repository"][negatives] == test.repository[m]).all()
+
+
+def test_baselines_count_what_stands_in_the_history(commits):
+    _, _, test = split_moments(commits)
+    sample = commits.sample(test, np.random.default_rng(0))
+    recent, whole = match_counts(commits, test, sample)
+    popular = popularity(commits, test, sample)
+    for i in range(0, len(sample.item), 7):
+        m = sample.moment[i]
+        start = commits.start[test.user[m]]
+        history = commits.event["item"][start : start + test.history[m]]
+        assert whole[i, 0] == (history == sample.item[i]).sum()
+        assert recent[i, 0] == (history[-50:] == sample.item[i]).sum()
+        before = (commits.by_time["repository"] == test.repository[m]) & (commits.by_time["time"] < test.time[m])
+        assert popular[i] == (commits.by_time["item"][before][-5000:] == sample.item[i]).sum()
+
+
+def request_of(commits, config, test, m, items):
+    """The same moment as a JSON request."""
+    from vqrank_train.commits.data import ACTIONS
+    from vqrank_train.commits.inputs import phase
+
+    def make(features, values, n):
+        return {
+            f["name"]: float(phase(f["name"], np.array([n]))[0]) if f["kind"] == "float" else values[f["name"]]
+            for f in features
+        }
+
+    start, history = int(commits.start[test.user[m]]), int(test.history[m])
+    events = []
+    for n in range(history):
+        values = {name: int(column[start + n]) for name, column in commits.event.items()}
+        events.append(make(config["event"], {**values, "action": ACTIONS[values["action"]]}, n))
+    files = [{name: int(column[item]) for name, column in commits.file.items()} for item in items]
+    return {
+        "id": "r",
+        "context": {"repository": int(test.repository[m])},
+        "events": events,
+        "candidates": [make(config["candidate"], values, history) for values in files],
+    }
+
+
+@pytest.mark.parametrize("name", ["dmqn", "dmqn-simple"])
+def test_batched_scores_are_those_of_single_requests(commits, tmp_path, name):
+    trainer = Trainer(commits, spec(name), tmp_path, 0, torch.device("cpu"))
+    trainer.run()
+    module = load_checkpoint(tmp_path / "model.safetensors").double()
+    _, _, test = split_moments(commits)
+    sample = commits.sample(test, np.random.default_rng(0))
+    scores = score(module, Inputs(commits, module.config), test, sample, size=5)
+    for m in (0, 1, len(test) - 1):
+        own = sample.moment == m
+        found = predict(module, request_of(commits, module.config.source, test, m, sample.item[own]))
+        assert found.outputs["touch"] == pytest.approx(1 / (1 + np.exp(-scores[own].astype(float))), rel=1e-4)
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(commits, tmp_path):
+    whole = Trainer(commits, spec(), tmp_path / "whole", 5, torch.device("cpu"))
+    whole.out.mkdir()
+    whole.run()
+    first = Trainer(commits, spec(), tmp_path / "broken", 5, torch.device("cpu"))
+    first.out.mkdir()
+
+    class Stopped(Exception):
+        pass
+
+    update = first.update
+
+    def stop_after_three():
+        if first.step == 3:
+            raise Stopped
+        return update()
+
+    first.update = stop_after_three
+    with pytest.raises(Stopped):
+        first.run()
+    second = Trainer(commits, spec(), tmp_path / "broken", 5, torch.device("cpu"))
+    second.resume()
+    assert second.step == 2
+    second.run()
+    for (name, a), b in zip(whole.module.state_dict().items(), second.module.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_example_scripts(commits, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("vqrank_train.commits.example.LONG", 100)
+    trainer = Trainer(commits, spec(), tmp_path, 0, torch.device("cpu"))
+    trainer.run()
+    out = tmp_path / "example"
+    write_example(commits, data, load_checkpoint(tmp_path / "model.safetensors"), out, 2, 3, 10)
+    for name in ("make_requests.py", "evaluate.py"):
+        (out / name).write_text((ROOT / "examples" / "commits" / name).read_text())
+    work = tmp_path / "work"
+    command = [sys.executable, str(out / "make_requests.py"), str(work), "--moments", "2"]
+    assert "4 requests of 2 developers" in subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    module = load_checkpoint(out / "model.safetensors")
+    with open(work / "responses.jsonl", "w") as file:
+        for line in (work / "requests.jsonl").read_text().splitlines():
+            request = json.loads(line)
+            assert all(event["time"] < request["time"] for event in request["events"])
+            file.write(json.dumps({"id": request["id"], "outputs": predict(module, request).outputs}) + "\n")
+    command = [sys.executable, str(out / "evaluate.py"), str(work / "responses.jsonl"), str(work), "--top", "3"]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "4 moments" in printed and "0 refused" in printed

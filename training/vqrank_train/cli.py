@@ -1,0 +1,100 @@
+"""The command vqrank-train."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from vqrank_train.checkpoint import load_checkpoint
+from vqrank_train.commits.data import Commits, default_data
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def device_of(name: str) -> torch.device:
+    """The device asked for; `auto` takes a GPU when there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+def fit(args: argparse.Namespace) -> None:
+    """Train one model."""
+    from vqrank_train.commits.fit import Trainer
+
+    path = Path(args.config)
+    if not path.exists() and (CONFIGS / f"{args.config}.json").exists():
+        path = CONFIGS / f"{args.config}.json"
+    spec = json.loads(path.read_text(encoding="utf-8"))
+    if args.steps:
+        spec.setdefault("training", {})["steps"] = args.steps
+    args.out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(Commits(args.data), spec, args.out, args.seed, device_of(args.device))
+    if (args.out / "state.pt").exists():
+        if not args.resume:
+            sys.exit(f"{args.out} holds a run already: give --resume to go on, or another --out")
+        trainer.resume()
+    best = trainer.run()
+    print(f"best validation AUC {best:.4f}; {args.out / 'model.safetensors'}")
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure baselines and checkpoints on the test part."""
+    from vqrank_train.commits.report import write_report
+
+    models = dict(item.split("=", 1) for item in args.model)
+    write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device))
+
+
+def example(args: argparse.Namespace) -> None:
+    """Make the files of examples/commits."""
+    from vqrank_train.commits.example import write_example
+
+    commits = Commits(args.data)
+    write_example(
+        commits, args.data, load_checkpoint(args.checkpoint), args.out, args.developers, args.moments, args.candidates
+    )
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="vqrank-train", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        added.add_argument("--data", type=Path, default=default_data(), help="folder that holds commits/")
+        added.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
+        added.add_argument("--device", default="auto", help="auto, cpu or cuda")
+        added.set_defaults(run=run)
+        return added
+
+    added = command("fit", fit, "train a model")
+    added.add_argument("config", help="a file, or the name of one of training/configs")
+    added.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the log and the state")
+    added.add_argument("--seed", type=int, default=0)
+    added.add_argument("--steps", type=int, default=0, help="instead of the config's; 0: the config's")
+    added.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
+
+    added = command("report", report, "AUC and log loss on the test part, baselines too")
+    added.add_argument("--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="may be repeated")
+    added.add_argument("--out", type=Path, required=True, help="folder for auc.md and auc.json")
+    added.add_argument("--seed", type=int, default=7, help="of the negatives")
+
+    added = command("example", example, "make the example's files from a checkpoint")
+    added.add_argument("checkpoint", type=Path)
+    added.add_argument("--out", type=Path, required=True)
+    added.add_argument("--developers", type=int, default=12)
+    added.add_argument("--moments", type=int, default=20, help="a developer")
+    added.add_argument("--candidates", type=int, default=1000, help="at most, a moment")
+
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

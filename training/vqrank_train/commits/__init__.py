@@ -1,0 +1,1 @@
+"""The `commits` data set: which file does a developer touch next?"""

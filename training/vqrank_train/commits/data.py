@@ -1,0 +1,153 @@
+"""Reads the data set, splits it by time and draws what is scored.
+
+A *moment* is one commit of a developer with a long enough history before it. Its positives are the files that the
+commit touched and that existed before (no additions); negatives come from the repository's last touches before it.
+Histories end before the commit's time, so a commit's own files are never in the history it is predicted from.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import lzma
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+FEATURES = ("item", "folder", "directory", "stem", "extension")  # of a file
+COLUMNS = ("time", "user", *FEATURES, "repository", "action")
+ACTIONS = {1: "A", 2: "M", 3: "D"}
+ADDED, DELETED = 1, 3
+
+MIN_HISTORY = 20  # events before the first moment of a user
+NEGATIVES = 6  # a positive
+POOL = 5000  # negatives are drawn from so many last touches of the repository
+RARE = 3  # ids seen fewer times before the split go to the unknown row
+SPLIT = 0.8  # share of the events that lie before the split
+BUCKETS = ((MIN_HISTORY, 100), (100, 1000), (1000, 5000), (5000, 1 << 30))  # history lengths that are reported
+
+
+def default_data() -> Path:
+    """Where the data lies unless told: $VQRANK_DATA, else ../shared/data beside the repository."""
+    root = Path(__file__).resolve().parents[3]
+    return Path(os.environ.get("VQRANK_DATA", root.parent / "shared" / "data"))
+
+
+def read_names(data: Path, which: str) -> dict[int, str]:
+    """id -> name of items, folders, directories, stems, extensions or repositories."""
+    with lzma.open(data / "commits" / f"{which}.csv.xz", "rt", encoding="utf-8", newline="") as file:
+        return {int(row["id"]): row["name"] for row in csv.DictReader(file)}
+
+
+@dataclass
+class Moments:
+    """Commits to predict, in the order of `user`, then time. Files of moment m: items[first[m]:first[m + 1]]."""
+
+    user: np.ndarray  # [M]
+    time: np.ndarray  # [M] seconds
+    history: np.ndarray  # [M] events of the user before the commit
+    repository: np.ndarray  # [M]
+    seen: np.ndarray  # [M] touches of the repository before the commit
+    first: np.ndarray  # [M + 1]
+    items: np.ndarray  # [sum] positives: distinct files touched that existed
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def positives(self, moment: int) -> np.ndarray:
+        """Items that this moment's commit touched."""
+        return self.items[self.first[moment] : self.first[moment + 1]]
+
+
+@dataclass
+class Sample:
+    """What is scored: positives and negatives of moments, in the order of moments."""
+
+    moment: np.ndarray  # [S]
+    item: np.ndarray  # [S]
+    label: np.ndarray  # [S] 1 touched, 0 not
+
+
+class Commits:
+    """All events, sorted by user, then time, then the file's order; `start[u]:start[u + 1]` are user u's."""
+
+    def __init__(self, data: Path) -> None:
+        with lzma.open(data / "commits" / "events.csv.xz", "rt", encoding="utf-8") as file:
+            header = tuple(file.readline().strip().split(","))
+            if header != COLUMNS:
+                raise ValueError(f"events.csv.xz: expected the columns {COLUMNS}, found {header}")
+            table = np.loadtxt(io.StringIO(file.read()), delimiter=",", dtype=np.int64, ndmin=2)
+        self.split_time = int(table[int(len(table) * SPLIT), 0])  # the test part is time >= split_time
+        order = np.lexsort((np.arange(len(table)), table[:, 0], table[:, 1]))
+        self.by_time = {name: table[:, i] for i, name in enumerate(COLUMNS)}
+        self.event = {name: table[order, i] for i, name in enumerate(COLUMNS)}
+        users = int(table[:, 1].max()) + 1
+        self.start = np.searchsorted(self.event["user"], np.arange(users + 1))
+
+        items = int(table[:, 2].max()) + 1
+        self.file = {name: np.zeros(items, np.int64) for name in (*FEATURES, "repository")}  # features of every item
+        for name, column in self.file.items():
+            column[self.event["item"]] = self.event[name]
+        # A repository's touches in time order: negatives and popularity come from here.
+        self.touched: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for repository in np.unique(self.by_time["repository"]):
+            own = self.by_time["repository"] == repository
+            self.touched[int(repository)] = (self.by_time["time"][own], self.by_time["item"][own])
+
+    def known(self, feature: str, before: int) -> list[int]:
+        """Ids seen at least RARE times before a time, ascending: the keys of a vocabulary."""
+        ids, counts = np.unique(self.event[feature][self.event["time"] < before], return_counts=True)
+        return ids[counts >= RARE].tolist()
+
+    def moments(self, low: int, high: int) -> Moments:
+        """Commits with low <= time < high by users with at least MIN_HISTORY events before it."""
+        event = self.event
+        n = len(event["time"])
+        change = (event["user"][1:] != event["user"][:-1]) | (event["time"][1:] != event["time"][:-1])
+        begin = np.concatenate([[0], np.flatnonzero(change) + 1])
+        end = np.concatenate([begin[1:], [n]])
+        history = begin - self.start[event["user"][begin]]
+        wanted = (event["time"][begin] >= low) & (event["time"][begin] < high) & (history >= MIN_HISTORY)
+        rows, items = [], []
+        for b, e, h in zip(begin[wanted], end[wanted], history[wanted], strict=True):
+            touched = np.unique(event["item"][b:e][event["action"][b:e] != ADDED])
+            repository = int(event["repository"][b])
+            seen = int(np.searchsorted(self.touched[repository][0], event["time"][b]))
+            if len(touched) and seen:
+                rows.append((event["user"][b], event["time"][b], h, repository, seen))
+                items.append(touched)
+        columns = np.array(rows, np.int64).reshape(-1, 5).T
+        first = np.concatenate([[0], np.cumsum([len(i) for i in items])]).astype(np.int64)
+        return Moments(*columns, first, np.concatenate(items) if items else np.zeros(0, np.int64))
+
+    def pool(self, repository: int, seen: int) -> np.ndarray:
+        """Items of the repository's last POOL touches among its first `seen`, in time order, with repeats."""
+        return self.touched[repository][1][max(0, seen - POOL) : seen]
+
+    def deleted(self, repository: int, time: int) -> np.ndarray:
+        """Items of a repository whose last touch before a time deleted them."""
+        own = (self.by_time["repository"] == repository) & (self.by_time["time"] < time)
+        items, actions = self.by_time["item"][own][::-1], self.by_time["action"][own][::-1]
+        latest, first = np.unique(items, return_index=True)
+        return latest[actions[first] == DELETED]
+
+    def sample(
+        self, moments: Moments, rng: np.random.Generator, which: np.ndarray | None = None, cap: int | None = None
+    ) -> Sample:
+        """Positives and NEGATIVES each; `cap` keeps at most so many positives of a moment.
+
+        A draw that the commit touched is not a negative and is left out.
+        """
+        moment, item, label = [], [], []
+        for m in range(len(moments)) if which is None else which:
+            touched = moments.positives(m)
+            kept = touched if cap is None or len(touched) <= cap else rng.choice(touched, cap, replace=False)
+            pool = self.pool(int(moments.repository[m]), int(moments.seen[m]))
+            drawn = pool[rng.integers(0, len(pool), NEGATIVES * len(kept))]
+            drawn = drawn[~np.isin(drawn, touched)]
+            moment.append(np.full(len(kept) + len(drawn), m))
+            item.append(np.concatenate([kept, drawn]))
+            label.append(np.concatenate([np.ones(len(kept), np.int64), np.zeros(len(drawn), np.int64)]))
+        return Sample(np.concatenate(moment), np.concatenate(item), np.concatenate(label))

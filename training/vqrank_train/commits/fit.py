@@ -1,0 +1,252 @@
+"""The trainer: resumable, seeded, validated by time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from vqrank_train.checkpoint import save_checkpoint
+from vqrank_train.commits.data import Commits, Moments, Sample
+from vqrank_train.commits.inputs import Inputs, fill_template
+from vqrank_train.commits.scoring import blocks, logits, score
+from vqrank_train.commits.start import start
+from vqrank_train.config import Config
+from vqrank_train.model import Ranker
+
+FREE = 0.1  # of the rate: codewords, projections, biases and norms
+WARM_UP = 50  # steps over which the rate rises
+VALIDATION = 0.05  # share of all events, the last before the split
+
+
+@dataclass
+class Options:
+    """The `training` part of a training config."""
+
+    steps: int = 2000
+    batch: int = 4  # blocks a step
+    block: int = 16  # consecutive moments of one user a block
+    shared: int = 4  # consecutive moments scored against one encoded history: the first one's
+    exact: float = 0.75  # share of the steps after which every moment gets its own history
+    positives: int = 4  # at most, a moment
+    rate: float = 2e-3  # of Adam at its highest; falls to zero along a cosine
+    table_rate: float = 2e-3
+    table_decay: float = 1e-2  # decoupled weight decay of embedding tables
+    decay: float = 1e-3  # of everything else
+    tau: tuple[float, float] = (0.5, 0.05)  # temperature from, to: falls geometrically
+    gradient_events: int = 256  # events of a block that carry the straight-through gradient
+    history: int = 8192  # in training, blocks with longer histories are left out
+    validate: int = 250  # steps between validations
+    patience: int = 4  # validations without a better one
+    validation_moments: int = 2000
+
+
+def split_moments(commits: Commits) -> tuple[Moments, Moments, Moments]:
+    """Moments of the training, validation and test part, in time."""
+    times = commits.by_time["time"]
+    edge = int(times[np.searchsorted(times, commits.split_time) - int(VALIDATION * len(times))])
+    return (
+        commits.moments(0, edge),
+        commits.moments(edge, commits.split_time),
+        commits.moments(commits.split_time, 1 << 60),
+    )
+
+
+class Batches:
+    """Endless blocks of training moments: every pass visits each user's moments in blocks, in a new random order."""
+
+    def __init__(self, moments: Moments, options: Options) -> None:
+        self.moments, self.options = moments, options
+        edges = np.concatenate([[0], np.flatnonzero(np.diff(moments.user)) + 1, [len(moments)]])
+        self.spans = [
+            (int(low), int(min(low + options.block, high)))
+            for a, high in itertools.pairwise(edges)
+            for low in range(a, high, options.block)
+            if moments.history[min(low + options.block, high) - 1] <= options.history
+        ]
+        self.steps_per_pass = len(self.spans) / options.batch
+
+    def at(self, step: int, seed: int) -> np.ndarray:
+        """Spans of a step; a function of seed and step alone, so that training can resume anywhere."""
+        size, n = self.options.batch, len(self.spans)
+        places = np.arange(step * size, (step + 1) * size)
+        return np.array(
+            [self.spans[np.random.default_rng((seed, int(p) // n)).permutation(n)[int(p) % n]] for p in places]
+        )
+
+    def sample(self, commits: Commits, step: int, seed: int) -> Sample:
+        """What a step scores: until `exact`, `shared` moments at a time count as their first."""
+        options = self.options
+        spans = self.at(step, seed)
+        which = np.concatenate([np.arange(low, high) for low, high in spans])
+        sample = commits.sample(self.moments, np.random.default_rng((seed, 2, step)), which, cap=options.positives)
+        if step < options.exact * options.steps:
+            first = np.concatenate(
+                [np.arange(high - low) // options.shared * options.shared + low for low, high in spans]
+            )
+            leader = dict(zip(which.tolist(), first.tolist(), strict=True))
+            sample.moment = np.array([leader[m] for m in sample.moment.tolist()])
+        return sample
+
+
+def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
+    """Tables have a rate and a decay of their own; codewords, biases and norms do not decay."""
+    tables, plain, free = [], [], []
+    for name, parameter in module.named_parameters():
+        if name.startswith("tables."):
+            tables.append(parameter)
+        elif name.endswith((".bias", ".codebook", ".projection")) or "norm" in name:
+            free.append(parameter)
+        else:
+            plain.append(parameter)
+    return [
+        {"params": tables, "lr": options.table_rate, "peak": options.table_rate, "weight_decay": options.table_decay},
+        {"params": plain, "lr": options.rate, "peak": options.rate, "weight_decay": options.decay},
+        {"params": free, "lr": options.rate, "peak": options.rate * FREE, "weight_decay": 0.0},
+    ]
+
+
+def loss_of(module: Ranker, inputs: Inputs, moments: Moments, sample: Sample, options: Options, tau: float) -> Tensor:
+    """Mean binary cross-entropy of a sample under training's noisy assignment."""
+    batch = list(blocks(moments, sample, options.block))
+    found = logits(module, inputs, batch, tau, options.gradient_events)
+    present = torch.from_numpy(np.concatenate([b.present.ravel() for b in batch])).to(inputs.device)
+    label = torch.from_numpy(np.concatenate([b.label.ravel() for b in batch])).to(inputs.device)
+    every = torch.cat([part.flatten() for part in found])
+    return nn.functional.binary_cross_entropy_with_logits(every[present], label[present].float())
+
+
+def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, list[dict[str, float]]]:
+    """Per sequence and codebook over events drawn from all: share of codewords used, perplexity / W."""
+    rng = np.random.default_rng(0)
+    total = len(inputs.commits.event["time"])
+    index = torch.from_numpy(np.sort(rng.choice(total, min(events, total), replace=False)))
+    found = {}
+    with torch.no_grad():
+        columns = {name: column[index.to(inputs.device)] for name, column in inputs.events.items()}
+        e = module.embed("event", columns, (len(index),))
+        for sequence in module.config.sequences:
+            clusters = module.sequences[sequence.name].scores(e).argmax(-1)
+            rows = []
+            for own in clusters:
+                share = torch.bincount(own, minlength=sequence.codewords).double() / len(index)
+                entropy = -(share[share > 0] * share[share > 0].log()).sum().item()
+                used = (share > 0).double().mean().item()
+                rows.append({"used": used, "perplexity": math.exp(entropy) / sequence.codewords})
+            found[sequence.name] = rows
+    return found
+
+
+class Trainer:
+    """One run: `out` gets model.safetensors (the best so far), log.jsonl, and state.pt to go on from."""
+
+    def __init__(self, commits: Commits, spec: dict[str, Any], out: Path, seed: int, device: torch.device) -> None:
+        self.out, self.seed, self.device = out, seed, device
+        self.options = Options(**spec.get("training", {}))
+        self.commits = commits
+        self.training, self.validation, _ = split_moments(commits)
+        torch.manual_seed(seed)
+        source = fill_template(spec["model"], commits, commits.split_time)
+        self.module = Ranker(Config.read(source))
+        start(self.module, spec["start"])
+        self.module.to(device)
+        self.inputs = Inputs(commits, self.module.config, device)
+        self.optimizer = torch.optim.AdamW(parameter_groups(self.module, self.options), betas=(0.9, 0.99))
+        rng = np.random.default_rng((seed, 1))
+        count = min(self.options.validation_moments, len(self.validation))
+        which = np.sort(rng.choice(len(self.validation), count, replace=False))
+        self.validation_sample = commits.sample(self.validation, rng, which, cap=8)
+        self.step, self.best, self.waited, self.seconds = 0, 0.0, 0, 0.0
+
+    def resume(self) -> None:
+        """Go on from state.pt; with the same seed and options the run ends as it would have without a break."""
+        state = torch.load(self.out / "state.pt", map_location=self.device, weights_only=True)
+        if state["seed"] != self.seed or state["options"] != json.dumps(asdict(self.options)):
+            raise ValueError(f"{self.out}: made with another seed or other options")
+        self.module.load_state_dict(state["module"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step, self.best, self.waited = state["step"], state["best"], state["waited"]
+        self.seconds = state["seconds"]
+
+    def save(self) -> None:
+        """Write state.pt, replaced by rename."""
+        state = {
+            "module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step,
+            "best": self.best, "waited": self.waited, "seconds": self.seconds, "seed": self.seed,
+            "options": json.dumps(asdict(self.options)), "random": torch.get_rng_state(),
+        }  # fmt: skip
+        torch.save(state, self.out / "state.pt.part")
+        os.replace(self.out / "state.pt.part", self.out / "state.pt")
+
+    def update(self) -> float:
+        """One step; returns its loss."""
+        options, done = self.options, self.step / self.options.steps
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * done)) * min(1.0, (self.step + 1) / WARM_UP)
+        tau = options.tau[0] * (options.tau[1] / options.tau[0]) ** done
+        sample = self.batches.sample(self.commits, self.step, self.seed)
+        self.module.train()
+        loss = loss_of(self.module, self.inputs, self.training, sample, options, tau)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"step {self.step}: the loss is not finite")
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        return loss.item()
+
+    def validate(self, loss: float) -> bool:
+        """Score the validation part, keep the best, and tell whether to stop."""
+        sample = self.validation_sample
+        found = score(self.module, self.inputs, self.validation, sample)
+        auc = float(roc_auc_score(sample.label, found))
+        if auc > self.best:
+            self.best, self.waited = auc, 0
+            save_checkpoint(self.out / "model.safetensors", self.module)
+        else:
+            self.waited += 1
+        books = [
+            [round(row["used"], 3), round(row["perplexity"], 3)]
+            for rows in health(self.module, self.inputs, 10000).values()
+            for row in rows
+        ]
+        line = {"step": self.step, "seconds": round(self.seconds, 1), "loss": loss, "auc": auc, "codebooks": books}
+        with open(self.out / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        tqdm.write(f"step {self.step}: loss {loss:.4f}, validation AUC {auc:.4f}, best {self.best:.4f}")
+        return self.waited >= self.options.patience
+
+    def run(self) -> float:
+        """Train to the end or until validation stops improving; returns the best validation AUC."""
+        options = self.options
+        self.batches = Batches(self.training, options)
+        tqdm.write(f"{options.steps / self.batches.steps_per_pass:.2f} passes, {len(self.training)} training moments")
+        mean = 0.0
+        with tqdm(total=options.steps, initial=self.step, unit="step", smoothing=0.05) as bar:
+            while self.step < options.steps:
+                began = time.monotonic()
+                loss = self.update()
+                mean = loss if not mean else 0.98 * mean + 0.02 * loss
+                self.seconds += time.monotonic() - began
+                bar.update()
+                bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
+                if self.step % options.validate == 0 or self.step == options.steps:
+                    stop = self.validate(mean)
+                    self.save()
+                    if stop:
+                        tqdm.write(f"stopped: no better one in {options.patience} validations")
+                        break
+        return self.best

@@ -1,0 +1,156 @@
+"""The table of docs/auc.md: baselines and checkpoints on the test part, overall and by length of history."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import log_loss, roc_auc_score
+
+from vqrank_train.checkpoint import load_checkpoint
+from vqrank_train.commits import baselines
+from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, RARE, Commits
+from vqrank_train.commits.fit import health, split_moments
+from vqrank_train.commits.inputs import Inputs
+from vqrank_train.commits.scoring import score
+
+LOGISTIC_MOMENTS = 40000  # of the training part
+LOGISTIC_POSITIVES = 4  # at most, a moment, as the trainer takes them
+
+
+def bucket_name(low: int, high: int) -> str:
+    """Words for a range of history lengths."""
+    return f"{low:,}-{high:,}" if high < 1 << 30 else f"{low:,} and more"
+
+
+def measured(label: np.ndarray, score_: np.ndarray, history: np.ndarray) -> dict[str, list[float]]:
+    """AUC and log loss: all, then per bucket. `score_` are logits."""
+    masks = [np.ones(len(label), bool)] + [(history >= low) & (history < high) for low, high in BUCKETS]
+    probability = 1 / (1 + np.exp(-score_.astype(np.float64)))
+    return {
+        "auc": [float(roc_auc_score(label[own], score_[own])) for own in masks],
+        "log_loss": [float(log_loss(label[own], probability[own])) for own in masks],
+    }
+
+
+def measure(commits: Commits, models: dict[str, str], seed: int, device: torch.device) -> dict[str, Any]:
+    """Everything that the report prints, as one JSON object."""
+    training, validation, test = split_moments(commits)
+    sample = commits.sample(test, np.random.default_rng(seed))
+    history = test.history[sample.moment]
+    rng = np.random.default_rng(seed + 1)
+    which = np.sort(rng.choice(len(training), min(LOGISTIC_MOMENTS, len(training)), replace=False))
+    fitted = commits.sample(training, rng, which, cap=LOGISTIC_POSITIVES)
+    found: dict[str, Any] = {
+        "split": datetime.fromtimestamp(commits.split_time, timezone.utc).isoformat(),
+        "seed": seed,
+        "moments": {"training": len(training), "validation": len(validation), "test": len(test)},
+        "scored": [len(sample.item)] + [int(((history >= a) & (history < b)).sum()) for a, b in BUCKETS],
+        "positives": int(sample.label.sum()),
+        "rows": [],
+        "codebooks": {},
+    }
+
+    def add(name: str, score_: np.ndarray) -> None:
+        found["rows"].append({"name": name, **measured(sample.label, score_, history)})
+        print(name, [round(value, 4) for value in found["rows"][-1]["auc"]], flush=True)
+
+    train_counts = baselines.match_counts(commits, training, fitted)
+    test_counts = baselines.match_counts(commits, test, sample)
+    popular = [
+        np.log1p(baselines.popularity(commits, moments, drawn))[:, None]
+        for moments, drawn in ((training, fitted), (test, sample))
+    ]
+    add("popularity", baselines.fit(popular[0], fitted.label).decision_function(popular[1]))
+    names = ("last 50 events", "whole history", "both")
+    logistic = None
+    for name, parts in zip(names, ((0,), (1,), (0, 1)), strict=True):
+        own, other = (np.concatenate([baselines.inputs(c[i]) for i in parts], 1) for c in (train_counts, test_counts))
+        logistic = baselines.fit(own, fitted.label)
+        add(f"logistic regression, {name}", logistic.decision_function(other))
+
+    for name, path in models.items():
+        module = load_checkpoint(path).to(device)
+        inputs = Inputs(commits, module.config, device)
+        scores = score(module, inputs, test, sample)
+        add(name, scores)
+        found["codebooks"][name] = health(module, inputs)
+        # What the model knows that exact matches do not: both as inputs of one logistic regression.
+        drawn = commits.sample(validation, np.random.default_rng(seed + 2), cap=LOGISTIC_POSITIVES)
+        counts = baselines.match_counts(commits, validation, drawn)
+        own = np.column_stack([*map(baselines.inputs, counts), score(module, inputs, validation, drawn)])
+        other = np.column_stack([*map(baselines.inputs, test_counts), scores])
+        add(f"logistic regression, both + {name}", baselines.fit(own, drawn.label).decision_function(other))
+    return found
+
+
+def table(found: dict[str, Any], key: str) -> list[str]:
+    """Markdown rows of one measure."""
+    lines = ["| | all | " + " | ".join(bucket_name(*bucket) for bucket in BUCKETS) + " |", "|---|" + "---|" * 5]
+    for row in found["rows"]:
+        lines.append(f"| {row['name']} | " + " | ".join(f"{value:.4f}" for value in row[key]) + " |")
+    return lines
+
+
+def write_report(commits: Commits, models: dict[str, str], out: Path, seed: int, device: torch.device) -> None:
+    """Write auc.json and the measured part of auc.md; text below the line `<!-- notes -->` of an old auc.md stays."""
+    found = measure(commits, models, seed, device)
+    (out / "auc.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    moments, scored = found["moments"], found["scored"]
+    command = " ".join(f"--model '{name}={path}'" for name, path in models.items())
+    lines = [
+        "# AUC on the commits data set",
+        "",
+        "Which file does this developer touch next? Measured by `vqrank-train report`; numbers also in `auc.json`.",
+        "",
+        f"* Split by time at {found['split']}: the first 80% of the events are before it. Training: "
+        f"{moments['training']:,} commits; validation: the last 5% of the events before the split, "
+        f"{moments['validation']:,} commits; test: {moments['test']:,} commits.",
+        "* Scored: every test commit of a developer with at least 20 earlier events. Positives: the files it touched, "
+        f"additions left out. Negatives: {NEGATIVES} a positive, drawn from the repository's last {POOL:,} touches "
+        "(draws that the commit touched are dropped). "
+        f"{scored[0]:,} candidates, {found['positives']:,} of them positive; "
+        f"by history length {', '.join(f'{n:,}' for n in scored[1:])}.",
+        "* Every commit is scored against the exact whole history before it; its own files are not in it. "
+        f"Ids seen fewer than {RARE} times before the split are unknown to the models.",
+        f"* Logistic regressions: counts of the candidate's item, folder, directory and stem in the history (ln(1 + n) "
+        f'and n > 0), fitted on {LOGISTIC_MOMENTS:,} training commits. "both + model" adds the model\'s logit and is '
+        "fitted on the validation part: what the model knows that exact matches do not.",
+        f"* Seed of the negatives: {seed}. Command: `vqrank-train report --out docs --seed {seed} {command}`",
+        "",
+        "## AUC",
+        "",
+        *table(found, "auc"),
+        "",
+        "## Log loss",
+        "",
+        *table(found, "log_loss"),
+        "",
+        "## Codebooks",
+        "",
+        "Share of codewords that are the best one for some event, and perplexity / W, over 50,000 events.",
+        "",
+        "| | sequence | " + " | ".join(f"codebook {j}" for j in range(max_codebooks(found))) + " |",
+        "|---|---|" + "---|" * max_codebooks(found),
+    ]
+    for name, sequences in found["codebooks"].items():
+        for sequence, rows in sequences.items():
+            cells = [f"{row['used']:.0%}, {row['perplexity']:.2f}" for row in rows]
+            cells += [""] * (max_codebooks(found) - len(cells))
+            lines.append(f"| {name} | {sequence} | " + " | ".join(cells) + " |")
+    path, notes = out / "auc.md", ""
+    if path.exists() and NOTES in (old := path.read_text(encoding="utf-8")):
+        notes = old.split(NOTES, 1)[1]
+    path.write_text("\n".join(lines) + f"\n\n{NOTES}{notes}" + ("" if notes else "\n"), encoding="utf-8")
+
+
+NOTES = "<!-- notes -->"
+
+
+def max_codebooks(found: dict[str, Any]) -> int:
+    """Columns of the table of codebooks."""
+    return max((len(rows) for own in found["codebooks"].values() for rows in own.values()), default=0)
