@@ -12,10 +12,11 @@ GENERATED = HERE / "vqrank_schema"
 
 
 def generate() -> None:
-    """Runs flatc over the schema; a source package without the schema beside it carries the generated code."""
+    """Runs flatc over the schema unless what it generated is newer; source packages carry it without the schema."""
+    made = GENERATED / "Model.py"
+    if made.exists() and (not SCHEMA.exists() or made.stat().st_mtime > SCHEMA.stat().st_mtime):
+        return
     if not SCHEMA.exists():
-        if GENERATED.is_dir():
-            return
         raise SystemExit(f"vqrank-convert: {SCHEMA} is missing; install from a clone of the vqrank repository")
     flatc = shutil.which("flatc")
     if flatc is None:

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -53,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
+    if arguments is None:  # as a command: leave no temporary file behind when asked to stop
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     bar_from = math.inf if options.quiet else 1 << 20 if sys.stderr.isatty() else LARGE_TABLE_BYTES
     try:
         summary = convert(

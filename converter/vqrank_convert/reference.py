@@ -245,8 +245,8 @@ class _Reference:
         bias = bias[h if bias.shape[0] > 1 else 0]
         if sequence.hstu.bias == "dense":
             return np.asarray(bias)
-        w = sequence.codewords
-        return np.array([[bias[w - 1 + column - row] for column in range(w)] for row in range(w)], self.dtype)
+        row, column = np.indices((sequence.codewords, sequence.codewords))
+        return np.asarray(bias[sequence.codewords - 1 + column - row])
 
     def attend(self, sequence: DmqnConfig, j: int, y: Array, counts: Array, t: Array) -> Array:
         """Target attention of kind "dot" over codebook j's tokens: o_j for every candidate, [C, width]."""

@@ -3,8 +3,11 @@
 import json
 import os
 import re
+import signal
 import struct
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -239,3 +242,19 @@ def test_the_library_agrees(tmp_path, name):
         (golden,) = File(tmp_path / f"{seed}.vqr").header.golden
         bits = struct.pack(f"<{len(golden.bits)}I", *golden.bits)
         assert np.abs(np.frombuffer(bits, "<f4") - golden.float64).max() < 1e-5
+
+
+def test_a_conversion_that_is_stopped_leaves_nothing(tmp_path, source):
+    """SIGTERM while the library computes: no half file, no temporary file, and the old model stays."""
+    target, started = tmp_path / "m.vqr", tmp_path / "started"
+    target.write_bytes(b"the old model")
+    tool = fake_vqrank(tmp_path / "tool", f"import time\nopen({str(started)!r}, 'w').close()\ntime.sleep(60)")
+    command = [sys.executable, "-m", "vqrank_convert", str(source), "-o", str(target), "--vqrank", str(tool)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not started.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    assert process.communicate(timeout=30) == (b"", b"")
+    assert process.returncode == 128 + signal.SIGTERM
+    assert target.read_bytes() == b"the old model"
+    assert sorted(os.listdir(tmp_path)) == ["m.safetensors", "m.vqr", "started", "tool"]
