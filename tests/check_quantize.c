@@ -249,6 +249,11 @@ static bool mean_one(vqr_cluster_mean_f32_fn *ref, vqr_cluster_mean_f32_fn *fn, 
         static const uint32_t values[] = {0, 1, 2, 3, 1 << 24, UINT32_MAX, 1u << 31};
         counts[i] = check_below(2) ? values[check_below(7)] : (uint32_t)check_below(1 << 24);
     }
+    /* Means exactly between two floats, where an error of the last bit of a double decides: with units that are powers
+     * of two, sum / count is exact here, and sum * (1 / count) often is not. */
+    for (size_t i = 0; i < clusters * width; i++)
+        if (check_below(3) == 0 && counts[i / width] <= 1 << 24)
+            sums[i] = ((1 << 24) + 2 * (int64_t)check_below(1 << 20) + 1) * counts[i / width];
     uint32_t *list = check_input(tokens, sizeof *list);
     for (size_t t = 0; t < tokens; t++)
         list[t] = (uint32_t)check_below(clusters);

@@ -2,12 +2,12 @@
 # symbol_prefix.sh NM libvqrank.a libvqrank.so vqrank.h
 # Nothing of ours collides with an application's names: every global symbol of the static library starts with vqr_
 # (instances of inline C++ functions excepted: the linker merges those, and their names carry our namespaces or
-# FlatBuffers'), and the shared library exports exactly the functions that the public header declares.
+# FlatBuffers'; so are AddressSanitizer's marks), and the shared library exports exactly the functions that the public header declares.
 . "$(dirname "$0")/common.sh"
 nm=$1 static=$2 shared=$3 header=$4
 
 strays=$("$nm" -g --defined-only "$static" | awk '
-    NF == 3 && $3 !~ /^vqr_/ && !($2 ~ /^[WVu]$/ && $3 ~ /^_Z.*(flatbuffers|vqrank_)/) { print $3 }')
+    NF == 3 && $3 !~ /^(__odr_asan\.)?vqr_/ && !($2 ~ /^[WVu]$/ && $3 ~ /^_Z.*(flatbuffers|vqrank_)/) { print $3 }')
 for symbol in $strays; do
     problem "$static defines $symbol, which does not start with vqr_"
 done
