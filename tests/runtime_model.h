@@ -1,0 +1,81 @@
+/* Builds small complete DMQN models in memory: every tensor that a configuration needs, with seeded random weights.
+ * What a configuration says and what its tensors are can come from two sets of options, to build files that are wrong
+ * in one place. C++ behind it (FlatBuffers' generated builder), for tests only.
+ *
+ * Tables: "item" direct, "word" a vocabulary of integers and strings (runtime_words).
+ * user: age (float), word      context: item      event: item, word, price (float), time      candidate: item, price */
+#ifndef VQR_TESTS_RUNTIME_MODEL_H
+#define VQR_TESTS_RUNTIME_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "schema/reader.h"
+#include "vqrank/vqrank.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { RUNTIME_HIDDEN_MAX = 4 };
+
+struct runtime_options {
+    uint64_t seed;
+    float scale; /* weights lie in -scale ... scale; embeddings in -1 ... 1 */
+    uint32_t format_version;
+    const char *name;
+
+    uint64_t items; /* rows of "item" */
+    uint32_t item_dim, word_dim;
+    uint8_t item_ids, word_ids; /* enum vqr_id_mapping */
+    uint64_t words;             /* keys of "word" that the header claims */
+    uint32_t max_probe;         /* UINT32_MAX: the true one */
+    size_t slots;               /* a power of two */
+
+    uint8_t event_kinds[4];    /* enum vqr_kind of item, word, price, time */
+    int32_t event_tables[4];   /* -1: none */
+    uint32_t event_widths[4];  /* UINT32_MAX: the right one */
+    int32_t event_exponents[4];
+    double price_mean, price_std;
+    const char *event_names[4];
+    uint8_t context_kind;
+
+    uint32_t sequences; /* "long", "long1", ...: all alike but for their weights */
+    uint8_t sequence_kind;
+    bool sequences_same_name, tables_same_name;
+    uint32_t codebooks, codewords;
+    uint8_t empty;
+    struct vqr_header_hstu hstu;
+    struct vqr_header_dot_attention attention;
+
+    uint32_t hidden[RUNTIME_HIDDEN_MAX];
+    size_t hidden_count, outputs;
+    uint8_t activation;
+
+    const char *extra_tensor;   /* one more than anything reads, or NULL */
+    const char *without_tensor; /* left out, or NULL */
+};
+
+/* N 2, W 20, one HSTU layer of two heads, attention of two heads, two outputs. */
+struct runtime_options runtime_options_default(void);
+
+struct runtime_file {
+    uint8_t *data; /* aligned to 64, `size` bytes and none after: free() it */
+    size_t size;
+    size_t header; /* bytes of the header */
+};
+
+/* A file whose tensors are those of `options`. Aborts when memory runs out. */
+struct runtime_file runtime_build(const struct runtime_options *options);
+
+/* The same tensors under the configuration of `says`. */
+struct runtime_file runtime_build_saying(const struct runtime_options *options, const struct runtime_options *says);
+
+/* The keys of "word": row i + 1 is key i. */
+const struct vqr_id *runtime_words(size_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
