@@ -42,7 +42,7 @@ FORMAT_VERSION = 1
 IDENTIFIER = b"VQRM"
 HEADER_LIMIT = 64 << 20
 # The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.
-CONFIG_TEXT_LIMIT = 1 << 20
+CONFIG_TEXT_LIMIT = 64 << 10
 
 
 @dataclass(frozen=True)

@@ -55,16 +55,3 @@ def pack(values: npt.NDArray[np.float32], layout: Layout) -> npt.NDArray[np.floa
         return padded
     split = padded.reshape(*padded.shape[:-1], padded.shape[-1] // PANEL, PANEL)
     return np.ascontiguousarray(np.swapaxes(split, -2, -3))
-
-
-def unpack(packed: npt.NDArray[np.float32], layout: Layout, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """The inverse of `pack`, from the tensor's flat values."""
-    if layout is Layout.ROWS:
-        return packed.reshape(shape)
-    *leading, last = shape
-    panels = round_up(last, PANEL) // PANEL
-    if layout is Layout.PADDED_ROWS:
-        return packed.reshape(*leading, panels * PANEL)[..., :last]
-    *outer, rows = leading
-    split = packed.reshape(*outer, panels, rows, PANEL)
-    return np.swapaxes(split, -2, -3).reshape(*outer, rows, panels * PANEL)[..., :last]

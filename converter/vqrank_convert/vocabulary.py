@@ -2,7 +2,6 @@
 
 import math
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,22 +60,3 @@ def build(table: TableConfig, bar_from: float = math.inf) -> Vocabulary:
         slots[slot] = i + 1
         max_probe = max(max_probe, probe)
     return Vocabulary(entries, np.frombuffer(bytes(text), np.uint8), slots, max_probe)
-
-
-def lookup(vocabulary: Vocabulary, key: int | str) -> int:
-    """The row of a key, 0 if unknown: how a reader of the file finds it."""
-    raw = key_bytes(key)
-    slots: Sequence[int] = vocabulary.slots  # type: ignore[assignment]
-    slot = xxhash.xxh3_64_intdigest(raw, seed=0) & (len(slots) - 1)
-    for probe in range(vocabulary.max_probe + 1):
-        row = int(slots[(slot + probe) & (len(slots) - 1)])
-        if row == 0:
-            return 0
-        low, high, length, kind = (int(x) for x in vocabulary.keys[row - 1])
-        word = high << 32 | low
-        if isinstance(key, int):
-            if kind == KIND_INTEGER and word == key & (2**64 - 1):
-                return row
-        elif kind == KIND_STRING and bytes(vocabulary.text[word : word + length]) == raw:
-            return row
-    return 0

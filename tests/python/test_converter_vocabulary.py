@@ -8,7 +8,7 @@ import xxhash
 from converter_support import File, config_with, weights, write
 from vqrank_convert.cli import main
 from vqrank_convert.config import TableConfig
-from vqrank_convert.vocabulary import build, lookup
+from vqrank_convert.vocabulary import build
 
 KEYS = [
     "A",
@@ -30,11 +30,8 @@ KEYS = [
 ]
 
 
-def find(file, table, key):
-    """Row of a key, as schema/model.fbs says; asserts that no probe goes past max_probe."""
-    entry = next(t for t in file.header.tables if t.name.decode() == table)
-    keys, slots = file.values(f"tables.{table}.keys"), file.flat(f"tables.{table}.slots")
-    text = file.flat(f"tables.{table}.text").tobytes()
+def walk(keys, text, slots, max_probe, key):
+    """Row of a key, as schema/model.fbs says; asserts that no key is found past max_probe."""
     raw = struct.pack("<q", key) if isinstance(key, int) else key.encode()
     home = xxhash.xxh3_64_intdigest(raw) % len(slots)
     for probe in range(len(slots)):
@@ -49,9 +46,21 @@ def find(file, table, key):
             assert kind == 1
             same = isinstance(key, str) and text[(high << 32 | low) :][:length] == raw
         if same:
-            assert probe <= entry.maxProbe
+            assert probe <= max_probe
             return row
     return 0
+
+
+def find(file, table, key):
+    """The row of a key in a table of a file."""
+    entry = next(t for t in file.header.tables if t.name.decode() == table)
+    keys, text = file.values(f"tables.{table}.keys"), file.flat(f"tables.{table}.text").tobytes()
+    return walk(keys, text, file.flat(f"tables.{table}.slots"), entry.maxProbe, key)
+
+
+def lookup(built, key):
+    """The row of a key in a vocabulary that is in no file yet."""
+    return walk(built.keys, built.text.tobytes(), built.slots, built.max_probe, key)
 
 
 def vocabulary_file(tmp_path, keys):
