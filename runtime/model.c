@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/bind.h"
+#include "simd/cpu.h"
 
 /* The header asks for this alignment of the file's first byte (segments are aligned relative to it). */
 static int is_aligned(const void *data)
@@ -47,7 +48,10 @@ static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t siz
         return vqr_fail(error, VQR_ERROR_FORMAT, "%s", message);
     }
     struct vqr_binder binder = {.model = model, .error = error, .bound = 0};
-    return vqr_bind(&binder);
+    const uint64_t host = vqr_fp_enter(); /* constants such as 1 / sqrt(d) are computed here */
+    status = vqr_bind(&binder);
+    vqr_fp_restore(host);
+    return status;
 }
 
 static enum vqr_status new_model(vqr_model **model, struct vqr_error *error)

@@ -372,6 +372,9 @@ bool check_golden(const fb::Golden *golden, size_t i, const Message &message)
     if (!is_aligned(golden->float64())) {
         return refuse(message, "golden request %zu: damaged: its outputs are not aligned", i);
     }
+    if (!(golden->bound() >= 0.0 && golden->bound() <= 1.0)) {
+        return refuse(message, "golden request %zu: its bound is %g, expected 0 to 1", i, golden->bound());
+    }
     return check_no_nul("golden request", golden->request(), message);
 }
 
@@ -566,6 +569,7 @@ void vqr_header_golden(const struct vqr_header *header, size_t i, struct vqr_hea
     golden->bits = stored->bits()->data();
     golden->float64 = stored->float64()->data();
     golden->count = stored->bits()->size();
+    golden->bound = stored->bound();
 }
 
 uint64_t vqr_layout_elements(enum vqr_layout layout, size_t rank, const uint64_t *shape)

@@ -132,6 +132,7 @@ struct vqr_header_golden {
     const uint32_t *bits; /* [count] fp32 outputs, [candidates][outputs] */
     const double *float64; /* [count] */
     size_t count;
+    double bound; /* what the fp32 outputs may differ from float64 by; finite, at least 0 */
 };
 void vqr_header_golden(const struct vqr_header *header, size_t i, struct vqr_header_golden *golden);
 

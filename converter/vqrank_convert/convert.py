@@ -42,7 +42,7 @@ def convert(
     else:
         found = command
         made = golden = goldens.make(config, weights)
-        entry = GoldenEntry(made.request, (0,) * len(made.float64), made.float64)
+        entry = GoldenEntry(made.request, (0,) * len(made.float64), made.float64, made.bound)
         written = write_model(
             plan, checkpoint, target, entry, lambda path: goldens.compute_bits(found, path, config, made), bar_from
         )

@@ -47,11 +47,13 @@ CONFIG_TEXT_LIMIT = 64 << 10
 
 @dataclass(frozen=True)
 class GoldenEntry:
-    """A golden request as the file holds it; `bits` and `float64` are row-major [candidates, outputs]."""
+    """A golden request as the file holds it; `bits` and `float64` are row-major [candidates, outputs], and differ by at
+    most `bound`."""
 
     request: str
     bits: Sequence[int]
     float64: Sequence[float]
+    bound: float
 
 
 def config_text(config: Config) -> str:
@@ -180,4 +182,5 @@ def _head(config: Config) -> Any:
 def _golden(golden: GoldenEntry) -> Any:
     entry = GoldenT()
     entry.request, entry.bits, entry.float64 = golden.request, list(golden.bits), list(golden.float64)
+    entry.bound = golden.bound
     return entry

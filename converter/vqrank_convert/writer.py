@@ -76,7 +76,7 @@ def write_model(
         _write_header(file, header, room)
         if golden is not None:
             assert compute_bits is not None
-            entry = GoldenEntry(golden.request, compute_bits(temporary), golden.float64)
+            entry = GoldenEntry(golden.request, compute_bits(temporary), golden.float64, golden.bound)
             header = build_header(plan, offsets, length, exponents, entry)
             _write_header(file, header, room)
         os.fsync(file.fileno())

@@ -1,7 +1,7 @@
 """The command `vqrank` from outside: answers, refusals, exit statuses, messages (docs/command.md)."""
 
 import json
-import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +9,10 @@ from pathlib import Path
 import converter_support as support
 import numpy as np
 import pytest
+from library import build_folder
+from vqrank_schema.Model import Model
 
-ROOT = Path(__file__).resolve().parents[2]
-VQRANK = Path(os.environ.get("VQRANK", ROOT / "build/release/bin/vqrank"))
+VQRANK = build_folder() / "bin" / "vqrank"
 
 EVENTS = [{"item": 5, "directory": 2, "action": "M", "dwell": 1.5, "time": 1700000000}, {"item": 6, "action": 7}]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {"item": 1000}, {}]
@@ -31,7 +32,7 @@ def lines(*requests):
 def model(tmp_path_factory):
     """A model of three outputs, converted with its golden request."""
     if not VQRANK.exists():
-        pytest.fail(f"{VQRANK} is missing: build it first (./demo.sh), or set VQRANK")
+        pytest.fail(f"{VQRANK} is missing: build it first (./demo.sh), or set VQRANK_BUILD")
     folder = tmp_path_factory.mktemp("command")
     config = support.config_with(**support.CASES["outputs"])
     checkpoint = support.write(folder / "model.safetensors", config, support.weights(config))
@@ -242,8 +243,15 @@ def test_selftest_fails_when_scores_differ(model, tmp_path):
     done = run("selftest", damaged(model, tmp_path / "other.vqr", bias["offset"], np.float32(0.5).tobytes()))
     assert done.returncode == 1
     assert "ref FAILED golden request 0, value 0: found " in done.stdout
-    done = run("selftest", model, "--bound", "0")
-    assert done.returncode == 1 and "allowed 0.0e+00" in done.stdout
+
+
+def test_selftest_fails_when_float64_is_further_than_the_bound(model, tmp_path):
+    content = model.read_bytes()
+    golden = Model.GetRootAs(content, 4).Golden(0)
+    stored = struct.pack("<d", golden.Float64(0))
+    done = run("selftest", damaged(model, tmp_path / "far.vqr", content.index(stored), struct.pack("<d", 0.123)))
+    assert done.returncode == 1
+    assert "ref FAILED golden request 0: error against float64 is " in done.stdout and "allowed 1.0e-05" in done.stdout
 
 
 def test_a_damaged_table_is_found(model, tmp_path):
