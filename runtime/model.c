@@ -73,10 +73,11 @@ static enum vqr_status finish(vqr_model **model, enum vqr_status status)
 
 enum vqr_status vqr_model_open_memory(const void *data, size_t size, vqr_model **model, struct vqr_error *error)
 {
-    if (!data)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "data is NULL");
-    const enum vqr_status status = new_model(model, error);
-    return status ? status : finish(model, open_bytes(*model, data, size, error));
+    enum vqr_status status = new_model(model, error);
+    if (status)
+        return status;
+    status = data ? open_bytes(*model, data, size, error) : vqr_fail(error, VQR_ERROR_ARGUMENT, "data is NULL");
+    return finish(model, status);
 }
 
 /* The part of the descriptor to map: *length 0 becomes what is left from offset on. */
@@ -124,9 +125,10 @@ enum vqr_status vqr_model_open_fd(int fd, uint64_t offset, uint64_t length, vqr_
 
 enum vqr_status vqr_model_open(const char *path, vqr_model **model, struct vqr_error *error)
 {
+    if (model)
+        *model = NULL;
     if (!path || !model)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "path or model is NULL");
-    *model = NULL;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return vqr_fail(error, VQR_ERROR_IO, "cannot open %.128s: %s", path, strerror(errno));

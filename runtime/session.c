@@ -51,9 +51,10 @@ enum vqr_status vqr_session_create(const vqr_model *model, const struct vqr_sess
                                    vqr_session **session, struct vqr_error *error)
 {
     static const struct vqr_session_options defaults = {NULL, NULL, 0};
+    if (session)
+        *session = NULL;
     if (!model || !session)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "vqr_session_create: model or session is NULL");
-    *session = NULL;
     if (!options)
         options = &defaults;
     struct vqr_kernels kernels;

@@ -28,9 +28,10 @@ size_t vqr_state_size(const vqr_model *model)
 enum vqr_status vqr_state_create(const vqr_model *model, void *buffer, size_t buffer_size, vqr_state **state,
                                  struct vqr_error *error)
 {
+    if (state)
+        *state = NULL;
     if (!model || !state)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "vqr_state_create: model or state is NULL");
-    *state = NULL;
     const size_t size = vqr_state_size(model);
     if (buffer && buffer_size < size)
         return vqr_fail(error, VQR_ERROR_MEMORY, "a state of this model needs a buffer of %zu bytes, found %zu", size,
