@@ -1,6 +1,7 @@
 #include "runtime/bind.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/model.h"
 
@@ -18,6 +19,9 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
     struct vqr_header_sequence header;
     vqr_header_sequence(&binder->model->header, i, &header);
     sequence->name = header.name;
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(binder->model->sequence[j].name, header.name) == 0)
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": the name is used twice", header.name);
     switch (header.kind) {
     case VQR_SEQUENCE_DMQN:
         sequence->kind = &vqr_dmqn;

@@ -68,6 +68,9 @@ static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
     struct vqr_table *table = &binder->model->table[i];
     struct vqr_header_table header;
     vqr_header_table(&binder->model->header, i, &header);
+    for (size_t j = 0; j < i; j++)
+        if (strcmp(binder->model->table[j].name, header.name) == 0)
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": the name is used twice", header.name);
     if (header.rows < 1 || header.rows > UINT32_MAX || header.dim < 1)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": %llu rows of %u, expected at least 1 and at most "
                         "2^32 - 1 rows of at least 1", header.name, (unsigned long long)header.rows, header.dim);

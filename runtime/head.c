@@ -27,6 +27,11 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
     vqr_header_head(&model->header, &header);
     if (header.output_count == 0)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "the head has no outputs");
+    for (size_t i = 0; i < header.output_count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(vqr_header_output(&model->header, i), vqr_header_output(&model->header, j)) == 0)
+                return vqr_fail(binder->error, VQR_ERROR_FORMAT, "output \"%s\": the name is used twice",
+                                vqr_header_output(&model->header, i));
     if (header.activation != VQR_RELU && header.activation != VQR_SILU)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "the head's activation is %d, which this vqrank (%s) does not "
                         "know", header.activation, vqr_version());

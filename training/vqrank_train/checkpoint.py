@@ -25,13 +25,14 @@ def save_checkpoint(
 ) -> None:
     """Write `module` as .safetensors, replaced by rename. `config` defaults to the one the module was made from.
 
-    `dtype` stores every tensor in another type (float16 halves the file).
+    `dtype` stores tensors in another type (float16 halves the file), codewords excepted: the best of near neighbours
+    must stay the best.
     """
     config = module.config.source if config is None else config
     Config.read(config)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if dtype is not None:
-        tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+        tensors = {n: tensor if n.endswith(".codebook") else tensor.to(dtype) for n, tensor in tensors.items()}
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{name}: not finite")
