@@ -123,10 +123,11 @@ static void test_exact_sizes(void **state)
         const size_t session_size = vqr_session_size(w.model), state_size = vqr_state_size(w.model);
         struct guarded session = guarded_new(session_size + SLACK), user = guarded_new(state_size + SLACK);
 
-        float *found = scores_in(&w, events, session.end - session_size, session_size, user.end - state_size, state_size);
+        uint8_t *session_at = session.end - session_size, *user_at = user.end - state_size;
+        float *found = scores_in(&w, events, session_at, session_size, user_at, state_size);
         assert_same_scores(&w, expected, found);
-        assert_untouched(session, session.end - session_size, session_size, SLACK);
-        assert_untouched(user, user.end - state_size, state_size, SLACK);
+        assert_untouched(session, session_at, session_size, SLACK);
+        assert_untouched(user, user_at, state_size, SLACK);
         free(found);
         guarded_free(session);
         guarded_free(user);

@@ -144,7 +144,8 @@ static void test_from_descriptor(void **state)
     struct runtime_file file = default_file();
     float expected[2 * CANDIDATES];
     expected_scores(file, expected);
-    static const size_t offsets[] = {0, 1, 3, 63, 64, 65, 100, 4032, 4095, 4096, 4097, 8192 + 17, 65536, 65536 + 64, 100001};
+    static const size_t offsets[] = {0, 1, 3, 63, 64, 65, 100, 4032, 4095, 4096, 4097, 8209, 65536, 65600,
+                                     100001};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++)
         for (size_t after = 0; after < 2; after++) {
             const char *path = write_file("inside", offsets[i], file.data, file.size, after * 777);
@@ -332,7 +333,8 @@ static void test_isas(void **state)
     }
     assert_string_equal(vqr_isa_name(0, NULL), "ref");
     assert_null(vqr_isa_name(SIZE_MAX, &usable));
-    static const char *const wrong[] = {"", "REF", "sse2", "avx", "a name far longer than any instruction set has ever had, or will"};
+    static const char *const wrong[] = {"", "REF", "sse2", "avx",
+                                        "a name far longer than any instruction set has ever had, or will"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct vqr_error error;
         vqr_session *session = (vqr_session *)&error;
@@ -374,7 +376,11 @@ static void test_names(void **state)
     } groups[VQR_GROUPS] = {
         {2, {{"age", VQR_FEATURE_FLOAT}, {"word", VQR_FEATURE_ID}}},
         {1, {{"item", VQR_FEATURE_ID}}},
-        {4, {{"item", VQR_FEATURE_ID}, {"word", VQR_FEATURE_ID}, {"price", VQR_FEATURE_FLOAT}, {"time", VQR_FEATURE_TIME}}},
+        {4,
+         {{"item", VQR_FEATURE_ID},
+          {"word", VQR_FEATURE_ID},
+          {"price", VQR_FEATURE_FLOAT},
+          {"time", VQR_FEATURE_TIME}}},
         {2, {{"item", VQR_FEATURE_ID}, {"price", VQR_FEATURE_FLOAT}}},
     };
     for (size_t g = 0; g < VQR_GROUPS; g++) {

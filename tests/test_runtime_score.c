@@ -238,7 +238,8 @@ static void test_vocabulary(void **state)
                 columns[1] = (struct vqr_column){VQR_COLUMN_ID, &id, NULL};
             }
         }
-        const struct vqr_id others[] = {{NULL, 7}, {"sho", 3}, {"shoes", 5}, {"1", 1}, {NULL, INT64_MIN + 1}, {"a\0c", 3}};
+        const struct vqr_id others[] = {{NULL, 7}, {"sho", 3}, {"shoes", 5},
+                                        {"1", 1},  {"a\0c", 3}, {NULL, INT64_MIN + 1}};
         for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
             struct vqr_stats stats = {0, 0};
             id = others[i];

@@ -496,7 +496,8 @@ static void test_limit_of_events(void **state)
     struct world w = world_new(&options, NULL, 3);
     const uint64_t limit = (uint64_t)1 << 24;
     struct vqr_error error;
-    const struct vqr_rows most = {NULL, 0, limit - 1}, one = {NULL, 0, 1}, two = {NULL, 0, 2}, all = {NULL, 0, SIZE_MAX};
+    const struct vqr_rows most = {NULL, 0, limit - 1}, one = {NULL, 0, 1}, two = {NULL, 0, 2};
+    const struct vqr_rows all = {NULL, 0, SIZE_MAX};
     append(&w, &most);
     assert_refusal(VQR_ERROR_LIMIT, vqr_append(w.session, w.state, &two, NULL, &error), &error);
     assert_refusal(VQR_ERROR_LIMIT, vqr_append(w.session, w.state, &all, NULL, &error), &error);
