@@ -38,6 +38,7 @@ def save_checkpoint(
             raise CheckpointError(f"{name}: not finite")
     part = f"{path}.part"
     save_file(tensors, part, metadata={"vqrank": json.dumps(config, ensure_ascii=False, separators=(",", ":"))})
+    os.chmod(part, 0o644)
     os.replace(part, path)
 
 
