@@ -18,6 +18,45 @@ size_t random_below(uint64_t *random, size_t n)
     return (size_t)(random_next(random) % n);
 }
 
+/* ---- models ---- */
+
+struct runtime_options random_options(uint64_t i)
+{
+    struct runtime_options o = runtime_options_default();
+    uint64_t random = 1000 + i;
+    o.seed = random;
+    o.sequences = 1 + (uint32_t)random_below(&random, 2);
+    o.codebooks = 1 + (uint32_t)random_below(&random, 3);
+    o.codewords = 1 + (uint32_t)random_below(&random, 40);
+    o.item_dim = 1 + (uint32_t)random_below(&random, 20);
+    o.word_dim = 1 + (uint32_t)random_below(&random, 6);
+    o.empty = random_below(&random, 2) ? VQR_EMPTY_ZERO : VQR_EMPTY_MASKED;
+    o.hstu.layers = (uint32_t)random_below(&random, 3);
+    o.hstu.heads = 1 + (uint32_t)random_below(&random, 3);
+    o.hstu.qk_dim = 1 + (uint32_t)random_below(&random, 9);
+    o.hstu.v_dim = 2 + (uint32_t)random_below(&random, 18);
+    o.hstu.pre_norm = random_below(&random, 2);
+    o.hstu.affine = random_below(&random, 2);
+    o.hstu.residual = random_below(&random, 2);
+    o.hstu.share = random_below(&random, 2);
+    o.hstu.activate = (int)random_below(&random, 2);
+    o.hstu.alpha = (int)random_below(&random, 2);
+    o.hstu.bias = (int)random_below(&random, 3);
+    o.hstu.normalize = (int)random_below(&random, 4);
+    o.hstu.norm = (int)random_below(&random, 2);
+    o.hstu.output = (int)random_below(&random, 3);
+    o.attention.heads = 1 + (uint32_t)random_below(&random, 3);
+    o.attention.dim = 1 + (uint32_t)random_below(&random, 19);
+    o.attention.out = random_below(&random, 2) ? 1 + (uint32_t)random_below(&random, 40) : 0;
+    o.attention.share = random_below(&random, 2);
+    o.attention.count_bias = random_below(&random, 2);
+    o.hidden_count = random_below(&random, 3);
+    o.hidden[1] = 1 + (uint32_t)random_below(&random, 40);
+    o.activation = random_below(&random, 2) ? VQR_SILU : VQR_RELU;
+    o.outputs = 1 + random_below(&random, 20);
+    return o;
+}
+
 /* ---- values ---- */
 
 static void *allocate(size_t count, size_t size)

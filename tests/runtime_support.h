@@ -17,6 +17,11 @@
 uint64_t random_next(uint64_t *random);
 size_t random_below(uint64_t *random, size_t n);
 
+/* ---- models ---- */
+
+/* Number i of the models that vary all that a model can switch, and are small. */
+struct runtime_options random_options(uint64_t i);
+
 /* ---- values ---- */
 
 enum { VALUES_COLUMNS = 4 };

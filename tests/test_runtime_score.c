@@ -253,45 +253,8 @@ static void test_vocabulary(void **state)
 
 /* ---- the same bits ---- */
 
-/* All that a model can switch, in files small enough to try on every ISA. */
-static struct runtime_options variant(uint64_t i)
-{
-    struct runtime_options o = runtime_options_default();
-    uint64_t random = 1000 + i;
-    o.seed = random;
-    o.sequences = 1 + (uint32_t)random_below(&random, 2);
-    o.codebooks = 1 + (uint32_t)random_below(&random, 3);
-    o.codewords = 1 + (uint32_t)random_below(&random, 40);
-    o.item_dim = 1 + (uint32_t)random_below(&random, 20);
-    o.word_dim = 1 + (uint32_t)random_below(&random, 6);
-    o.empty = random_below(&random, 2) ? VQR_EMPTY_ZERO : VQR_EMPTY_MASKED;
-    o.hstu.layers = (uint32_t)random_below(&random, 3);
-    o.hstu.heads = 1 + (uint32_t)random_below(&random, 3);
-    o.hstu.qk_dim = 1 + (uint32_t)random_below(&random, 9);
-    o.hstu.v_dim = 2 + (uint32_t)random_below(&random, 18);
-    o.hstu.pre_norm = random_below(&random, 2);
-    o.hstu.affine = random_below(&random, 2);
-    o.hstu.residual = random_below(&random, 2);
-    o.hstu.share = random_below(&random, 2);
-    o.hstu.activate = (int)random_below(&random, 2);
-    o.hstu.alpha = (int)random_below(&random, 2);
-    o.hstu.bias = (int)random_below(&random, 3);
-    o.hstu.normalize = (int)random_below(&random, 4);
-    o.hstu.norm = (int)random_below(&random, 2);
-    o.hstu.output = (int)random_below(&random, 3);
-    o.attention.heads = 1 + (uint32_t)random_below(&random, 3);
-    o.attention.dim = 1 + (uint32_t)random_below(&random, 19);
-    o.attention.out = random_below(&random, 2) ? 1 + (uint32_t)random_below(&random, 40) : 0;
-    o.attention.share = random_below(&random, 2);
-    o.attention.count_bias = random_below(&random, 2);
-    o.hidden_count = random_below(&random, 3);
-    o.hidden[1] = 1 + (uint32_t)random_below(&random, 40);
-    o.activation = random_below(&random, 2) ? VQR_SILU : VQR_RELU;
-    o.outputs = 1 + random_below(&random, 20);
-    return o;
-}
-
-static size_t variants(void)
+/* Random models, small enough to try on every ISA. */
+static size_t models_here(void)
 {
     return VQR_TESTS_EMULATED ? 6 : VQR_TESTS_SANITIZED ? 30 : 150;
 }
@@ -299,8 +262,8 @@ static size_t variants(void)
 static void test_every_isa(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < variants(); i++) {
-        const struct runtime_options options = variant(i);
+    for (size_t i = 0; i < models_here(); i++) {
+        const struct runtime_options options = random_options(i);
         struct world w = world_new(&options, "ref", 30);
         struct values *events = values_new(w.model, VQR_EVENT, events_here() / 3, i);
         encode(&w, &events->rows);
