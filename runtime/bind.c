@@ -27,8 +27,10 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
         sequence->kind = &vqr_dmqn;
         break;
     default:
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\" is of kind %d, which this vqrank (%s) does "
-                        "not know", header.name, header.kind, vqr_version());
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "sequence \"%s\" is of kind %d, which this vqrank (%s) does "
+                        "not know",
+                        header.name, header.kind, vqr_version());
     }
     return sequence->kind->bind(binder, &header, sequence);
 }

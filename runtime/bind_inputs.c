@@ -22,8 +22,8 @@ static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct v
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": expected %llu keys for %llu rows, found %llu",
                         header->name, (unsigned long long)header->rows - 1, (unsigned long long)header->rows,
                         (unsigned long long)header->keys);
-    struct vqr_expected expected = {.type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 2, .shape = {header->keys, 4},
-                                    .lazy = true};
+    struct vqr_expected expected = {
+        .type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 2, .shape = {header->keys, 4}, .lazy = true};
     enum vqr_status status = vqr_bind_tensor(binder, &expected, &keys, "tables.%s.keys", header->name);
     if (status)
         return status;
@@ -42,18 +42,20 @@ static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct v
     }
     if (table->slot_count == 0 || table->slot_count < header->keys ||
         (table->slot_count & (table->slot_count - 1)) != 0)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": %zu slots for %llu keys, expected a power of "
-                        "two that holds them", header->name, table->slot_count, (unsigned long long)header->keys);
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "table \"%s\": %zu slots for %llu keys, expected a power of "
+                        "two that holds them",
+                        header->name, table->slot_count, (unsigned long long)header->keys);
     if (header->max_probe >= table->slot_count)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": longest probe %u, expected less than %zu slots",
                         header->name, header->max_probe, table->slot_count);
-    expected = (struct vqr_expected){.type = VQR_TENSOR_U8, .layout = VQR_ROWS, .rank = 1, .shape = {table->text_size},
-                                     .lazy = true};
+    expected = (struct vqr_expected){
+        .type = VQR_TENSOR_U8, .layout = VQR_ROWS, .rank = 1, .shape = {table->text_size}, .lazy = true};
     status = vqr_bind_tensor(binder, &expected, &text, "tables.%s.text", header->name);
     if (status)
         return status;
-    expected = (struct vqr_expected){.type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 1,
-                                     .shape = {table->slot_count}, .lazy = true};
+    expected = (struct vqr_expected){
+        .type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 1, .shape = {table->slot_count}, .lazy = true};
     status = vqr_bind_tensor(binder, &expected, &slots, "tables.%s.slots", header->name);
     table->keys = keys;
     table->text = text;
@@ -72,16 +74,19 @@ static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
         if (strcmp(binder->model->table[j].name, header.name) == 0)
             return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": the name is used twice", header.name);
     if (header.rows < 1 || header.rows > UINT32_MAX || header.dim < 1)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": %llu rows of %u, expected at least 1 and at most "
-                        "2^32 - 1 rows of at least 1", header.name, (unsigned long long)header.rows, header.dim);
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "table \"%s\": %llu rows of %u, expected at least 1 and at most "
+                        "2^32 - 1 rows of at least 1",
+                        header.name, (unsigned long long)header.rows, header.dim);
     if (header.ids != VQR_IDS_DIRECT && header.ids != VQR_IDS_VOCABULARY)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": id mapping %d, which this vqrank (%s) does not "
-                        "know", header.name, header.ids, vqr_version());
-    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2,
-                                          .shape = {header.rows, header.dim}, .lazy = true};
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "table \"%s\": id mapping %d, which this vqrank (%s) does not "
+                        "know",
+                        header.name, header.ids, vqr_version());
+    const struct vqr_expected expected = {
+        .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2, .shape = {header.rows, header.dim}, .lazy = true};
     const void *weight = NULL;
-    const enum vqr_status status =
-        vqr_bind_tensor(binder, &expected, &weight, "tables.%s.weight", header.name);
+    const enum vqr_status status = vqr_bind_tensor(binder, &expected, &weight, "tables.%s.weight", header.name);
     if (status)
         return status;
     table->name = header.name;
@@ -140,8 +145,10 @@ static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const
             return bad_feature(binder, group, header->name, "a time has width 0 and belongs to events");
         break;
     default:
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s feature \"%s\" is of kind %d, which this vqrank (%s) does "
-                        "not know", group_names[group], header->name, header->kind, vqr_version());
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "%s feature \"%s\" is of kind %d, which this vqrank (%s) does "
+                        "not know",
+                        group_names[group], header->name, header->kind, vqr_version());
     }
     return VQR_OK;
 }
@@ -166,8 +173,7 @@ static enum vqr_status bind_exponent(struct vqr_binder *binder, const struct vqr
 static enum vqr_status bind_group(struct vqr_binder *binder, size_t group, size_t count)
 {
     struct vqr_inputs *inputs = &binder->model->inputs[group];
-    enum vqr_status status =
-        vqr_allocate((void **)&inputs->input, count, sizeof *inputs->input, binder->error);
+    enum vqr_status status = vqr_allocate((void **)&inputs->input, count, sizeof *inputs->input, binder->error);
     inputs->count = count;
     for (size_t i = 0, times = 0; !status && i < count; i++) {
         struct vqr_header_feature header;

@@ -108,8 +108,10 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
                             dmqn->width, dmqn->unit); /* eq 9 */
         vqr_hstu_run(&dmqn->hstu, k, &s->hstu, j, s->tokens, tokens, s->x);
         if (!vqr_interests_compute(dmqn, k, s, j, counts, tokens, &st->interests[j]))
-            return vqr_fail(error, VQR_ERROR_OVERFLOW, "sequence \"%s\", codebook %zu: the history's interests are not "
-                            "finite; the model's weights are too large", sequence->name, j);
+            return vqr_fail(error, VQR_ERROR_OVERFLOW,
+                            "sequence \"%s\", codebook %zu: the history's interests are not "
+                            "finite; the model's weights are too large",
+                            sequence->name, j);
     }
     return VQR_OK;
 }

@@ -30,12 +30,12 @@ struct vqr_hstu_layer {
 /* An HSTU stack (model-spec section 4; arXiv 2402.17152). */
 struct vqr_hstu {
     struct vqr_header_hstu config;
-    size_t width;            /* D */
-    size_t tokens;           /* W, the most that a codebook can have */
-    size_t v_width;          /* heads * v_dim */
-    size_t uvqk_width;       /* 2 heads v_dim + 2 heads qk_dim */
-    size_t z_width;          /* of f2's input */
-    float alpha;             /* of the scores */
+    size_t width;                 /* D */
+    size_t tokens;                /* W, the most that a codebook can have */
+    size_t v_width;               /* heads * v_dim */
+    size_t uvqk_width;            /* 2 heads v_dim + 2 heads qk_dim */
+    size_t z_width;               /* of f2's input */
+    float alpha;                  /* of the scores */
     struct vqr_hstu_layer *layer; /* [config.layers] */
 };
 
@@ -61,7 +61,7 @@ struct vqr_dot_attention {
 
 struct vqr_dmqn {
     size_t codebooks, codewords, width, candidate_width;
-    bool masked; /* empty clusters are no tokens; else they are tokens of value 0 */
+    bool masked;       /* empty clusters are no tokens; else they are tokens of value 0 */
     const float *fold; /* [N, D, W] panels */
     const uint32_t *widths;
     size_t features;
@@ -80,8 +80,8 @@ struct vqr_interests {
 };
 
 struct vqr_dmqn_state {
-    int64_t *sums;    /* [N, W, D] */
-    uint32_t *counts; /* [N, W] */
+    int64_t *sums;                   /* [N, W, D] */
+    uint32_t *counts;                /* [N, W] */
     struct vqr_interests *interests; /* [N] */
 };
 
@@ -90,11 +90,11 @@ struct vqr_dmqn_scratch {
     uint32_t *tokens; /* [W] clusters that take part, ascending */
     float *x;         /* [W, hstu.x_stride] */
     struct vqr_hstu_scratch hstu;
-    float *kv;        /* [W, kv_stride] keys, then values, before packing */
-    float *count;     /* [padded(W)] */
-    float *q;         /* [VQR_CANDIDATE_BLOCK, q_stride] */
-    float *o;         /* [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
-    float *scores;    /* [VQR_ATTENTION_ROWS, padded(W)] */
+    float *kv;     /* [W, kv_stride] keys, then values, before packing */
+    float *count;  /* [padded(W)] */
+    float *q;      /* [VQR_CANDIDATE_BLOCK, q_stride] */
+    float *o;      /* [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
+    float *scores; /* [VQR_ATTENTION_ROWS, padded(W)] */
     size_t kv_stride, q_stride;
 };
 

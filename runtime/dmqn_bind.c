@@ -56,11 +56,12 @@ static enum vqr_status bind_attention_bias(struct vqr_binder *binder, const char
 {
     const struct vqr_header_hstu *c = &hstu->config;
     const size_t heads = c->bias == VQR_BIAS_PER_HEAD ? c->heads : 1, w = hstu->tokens;
-    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PADDED_ROWS, .rank = 4,
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32,
+                                          .layout = VQR_PADDED_ROWS,
+                                          .rank = 4,
                                           .shape = {c->share ? 1 : codebooks, heads, w, w}};
     const void *data = NULL;
-    const enum vqr_status status =
-        vqr_bind_tensor(binder, &expected, &data, "sequences.%s.hstu.%zu.bias", sequence, i);
+    const enum vqr_status status = vqr_bind_tensor(binder, &expected, &data, "sequences.%s.hstu.%zu.bias", sequence, i);
     layer->bias.data = data;
     layer->bias.step = c->share ? 0 : heads * w * vqr_padded(w);
     return status;
@@ -93,12 +94,9 @@ static enum vqr_status check_hstu(struct vqr_binder *binder, const char *sequenc
         const char *what;
         int value, last;
     } switches[] = {
-        {"hstu activate", c->activate, VQR_ACTIVATE_U},
-        {"hstu alpha", c->alpha, VQR_ALPHA_RSQRT},
-        {"hstu bias", c->bias, VQR_BIAS_PER_HEAD},
-        {"hstu normalize", c->normalize, VQR_NORMALIZE_CONSTANT},
-        {"hstu norm", c->norm, VQR_NORM_GROUP},
-        {"hstu output", c->output, VQR_OUTPUT_CONCAT_RAW},
+        {"hstu activate", c->activate, VQR_ACTIVATE_U}, {"hstu alpha", c->alpha, VQR_ALPHA_RSQRT},
+        {"hstu bias", c->bias, VQR_BIAS_PER_HEAD},      {"hstu normalize", c->normalize, VQR_NORMALIZE_CONSTANT},
+        {"hstu norm", c->norm, VQR_NORM_GROUP},         {"hstu output", c->output, VQR_OUTPUT_CONCAT_RAW},
     };
     enum vqr_status status = check_range(binder, sequence, "hstu heads", c->heads, 1, COUNT_MAX);
     if (!status)
@@ -109,8 +107,10 @@ static enum vqr_status check_hstu(struct vqr_binder *binder, const char *sequenc
         status = check_range(binder, sequence, "hstu normalize_constant", c->normalize_constant, 1, UINT32_MAX);
     for (size_t i = 0; !status && i < sizeof switches / sizeof *switches; i++)
         if (switches[i].value < 0 || switches[i].value > switches[i].last)
-            status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": %s is %d, which this vqrank (%s) does "
-                              "not know", sequence, switches[i].what, switches[i].value, vqr_version());
+            status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                              "sequence \"%s\": %s is %d, which this vqrank (%s) does "
+                              "not know",
+                              sequence, switches[i].what, switches[i].value, vqr_version());
     if (!status && !(isfinite(c->eps) && c->eps >= 0.0f))
         status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": hstu eps is %g, expected 0 or more",
                           sequence, (double)c->eps);
@@ -185,8 +185,10 @@ static enum vqr_status bind_dmqn(struct vqr_binder *binder, const struct vqr_hea
     if (!status)
         status = check_range(binder, header->name, "codewords", header->codewords, 1, COUNT_MAX);
     if (!status && header->empty != VQR_EMPTY_MASKED && header->empty != VQR_EMPTY_ZERO)
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": empty is %d, which this vqrank (%s) does "
-                          "not know", header->name, header->empty, vqr_version());
+        status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                          "sequence \"%s\": empty is %d, which this vqrank (%s) does "
+                          "not know",
+                          header->name, header->empty, vqr_version());
     if (status)
         return status;
     dmqn->codebooks = header->codebooks;

@@ -32,8 +32,7 @@ static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct
     const struct vqr_model *model = s->model;
     for (size_t first = 0; first < end; first += VQR_EVENT_BLOCK) {
         struct vqr_event_block block;
-        const enum vqr_status status =
-            load_block(s, events, first, block_rows(first, end), stats, &block, error);
+        const enum vqr_status status = load_block(s, events, first, block_rows(first, end), stats, &block, error);
         if (status)
             return status;
         block.sign = sign;
@@ -143,8 +142,10 @@ enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct v
                            struct vqr_error *error)
 {
     if (!session || !events || !clusters || vqr_sequence_codebooks(session->model, sequence) == 0)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session, events or clusters is NULL, or sequence %zu has no "
-                        "codebooks", sequence);
+        return vqr_fail(error, VQR_ERROR_ARGUMENT,
+                        "session, events or clusters is NULL, or sequence %zu has no "
+                        "codebooks",
+                        sequence);
     const struct vqr_sequence *q = &session->model->sequence[sequence];
     const uint64_t host = vqr_fp_enter();
     enum vqr_status status = vqr_check_rows(session->model, VQR_EVENT, events, error);

@@ -45,7 +45,8 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
             return vqr_fail(error, VQR_ERROR_TYPE, "%s feature \"%s\" does not take a column of type %s",
                             group_names[group], inputs->input[i].name,
                             (size_t)column->type < sizeof column_names / sizeof *column_names
-                                ? column_names[column->type] : "unknown");
+                                ? column_names[column->type]
+                                : "unknown");
         if (column->type != VQR_COLUMN_ABSENT && !column->values && rows->rows != 0)
             return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": values is NULL", group_names[group],
                             inputs->input[i].name);
@@ -112,11 +113,12 @@ static enum vqr_status gather_ids(const struct source *s, float *dst, size_t str
     const enum vqr_status status = look_up(s, index, stats);
     if (status)
         return status;
-    const size_t bad =
-        s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit);
+    const size_t bad = s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit);
     if (bad < s->count)
-        return vqr_fail(s->error, VQR_ERROR_TABLE, "table \"%s\", row %" PRIu32 ": a value is not finite or exceeds %g "
-                        "in magnitude; the model file is damaged", table->name, index[bad], (double)s->input->limit);
+        return vqr_fail(s->error, VQR_ERROR_TABLE,
+                        "table \"%s\", row %" PRIu32 ": a value is not finite or exceeds %g "
+                        "in magnitude; the model file is damaged",
+                        table->name, index[bad], (double)s->input->limit);
     return VQR_OK;
 }
 
@@ -133,9 +135,9 @@ static enum vqr_status gather_floats(const struct source *s, float *dst, size_t 
             return refuse(s, VQR_ERROR_RANGE, row, "expected a finite number");
         const double normalised = (values[row] - s->input->mean) / s->input->std;
         if (!(fabs(normalised) <= limit))
-            return refuse(s, VQR_ERROR_RANGE, row, s->group == VQR_EVENT
-                              ? "expected at most 4096 in magnitude after (value - mean) / std"
-                              : "too large for fp32 after (value - mean) / std");
+            return refuse(s, VQR_ERROR_RANGE, row,
+                          s->group == VQR_EVENT ? "expected at most 4096 in magnitude after (value - mean) / std"
+                                                : "too large for fp32 after (value - mean) / std");
         dst[r * stride] = (float)normalised;
     }
     return VQR_OK;
@@ -164,8 +166,8 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
     const struct vqr_inputs *inputs = &model->inputs[group];
     for (size_t i = 0; i < inputs->count; i++) {
         const struct vqr_input *input = &inputs->input[i];
-        const struct source s = {model, k, group, input, rows->column_count ? &rows->columns[i] : NULL, first, count,
-                                 error};
+        const struct source s = {model, k,     group, input, rows->column_count ? &rows->columns[i] : NULL,
+                                 first, count, error};
         enum vqr_status status = VQR_OK;
         if (!s.column || s.column->type == VQR_COLUMN_ABSENT)
             status = gather_absent(&s, dst + input->offset, stride, index);

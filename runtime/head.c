@@ -33,13 +33,14 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
                 return vqr_fail(binder->error, VQR_ERROR_FORMAT, "output \"%s\": the name is used twice",
                                 vqr_header_output(&model->header, i));
     if (header.activation != VQR_RELU && header.activation != VQR_SILU)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "the head's activation is %d, which this vqrank (%s) does not "
-                        "know", header.activation, vqr_version());
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "the head's activation is %d, which this vqrank (%s) does not "
+                        "know",
+                        header.activation, vqr_version());
     head->activation = (enum vqr_activation)header.activation;
     head->layers = header.hidden_count + 1;
     model->outputs = header.output_count;
-    enum vqr_status status =
-        vqr_allocate((void **)&head->layer, head->layers, sizeof *head->layer, binder->error);
+    enum vqr_status status = vqr_allocate((void **)&head->layer, head->layers, sizeof *head->layer, binder->error);
     size_t in = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width + model->inputs[VQR_CANDIDATE].width +
                 model->interest_width;
     for (size_t i = 0; !status && i < head->layers; i++) {

@@ -26,8 +26,10 @@ static enum vqr_status align_copy(vqr_model *model, const void **data, size_t si
     const size_t room = (size + VQR_SEGMENT_ALIGN - 1) / VQR_SEGMENT_ALIGN * VQR_SEGMENT_ALIGN;
     model->copy = room >= size ? aligned_alloc(VQR_SEGMENT_ALIGN, room) : NULL;
     if (!model->copy)
-        return vqr_fail(error, VQR_ERROR_MEMORY, "out of memory for a copy of the model's %zu bytes, which start "
-                        "misaligned", size);
+        return vqr_fail(error, VQR_ERROR_MEMORY,
+                        "out of memory for a copy of the model's %zu bytes, which start "
+                        "misaligned",
+                        size);
     memcpy(model->copy, *data, size);
     *data = model->copy;
     return VQR_OK;

@@ -18,9 +18,9 @@ struct vqr_table {
     size_t rows, dim;
     enum vqr_id_mapping ids;
     /* vocabulary (schema/model.fbs, EmbeddingTable) */
-    const uint32_t *keys;   /* [key_count, 4] {low, high, length, kind} */
-    const uint8_t *text;    /* [text_size] */
-    const uint32_t *slots;  /* [slot_count], a power of two */
+    const uint32_t *keys;  /* [key_count, 4] {low, high, length, kind} */
+    const uint8_t *text;   /* [text_size] */
+    const uint32_t *slots; /* [slot_count], a power of two */
     size_t key_count, text_size, slot_count, max_probe;
 };
 

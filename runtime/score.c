@@ -25,8 +25,8 @@ static enum vqr_status score_block(vqr_session *s, const vqr_state *state, const
                                    struct vqr_error *error)
 {
     const struct vqr_model *model = s->model;
-    const enum vqr_status status = vqr_gather(model, &s->k, VQR_CANDIDATE, candidates, first, rows, s->x, s->x_stride,
-                                              s->index, stats, error);
+    const enum vqr_status status =
+        vqr_gather(model, &s->k, VQR_CANDIDATE, candidates, first, rows, s->x, s->x_stride, s->index, stats, error);
     if (status)
         return status;
     float *interest = s->x + model->inputs[VQR_CANDIDATE].width;
@@ -37,8 +37,10 @@ static enum vqr_status score_block(vqr_session *s, const vqr_state *state, const
         interest += sequence->interest_width;
     }
     if (!vqr_head_run(model, &s->k, &s->head, s->x, s->x_stride, rows, outputs))
-        return vqr_fail(error, VQR_ERROR_OVERFLOW, "candidates %zu to %zu: an output is not finite; the model's weights "
-                        "or the values are too large", first, first + rows - 1);
+        return vqr_fail(error, VQR_ERROR_OVERFLOW,
+                        "candidates %zu to %zu: an output is not finite; the model's weights "
+                        "or the values are too large",
+                        first, first + rows - 1);
     return VQR_OK;
 }
 
@@ -49,7 +51,8 @@ static enum vqr_status score(vqr_session *s, const vqr_state *state, const struc
     const struct vqr_rows *candidates = &request->candidates;
     enum vqr_status status = gather_one(s, VQR_USER, &request->user, s->head.ux, stats, error);
     if (!status)
-        status = gather_one(s, VQR_CONTEXT, &request->context, s->head.ux + model->inputs[VQR_USER].width, stats, error);
+        status =
+            gather_one(s, VQR_CONTEXT, &request->context, s->head.ux + model->inputs[VQR_USER].width, stats, error);
     if (!status)
         status = vqr_check_rows(model, VQR_CANDIDATE, candidates, error);
     if (status)

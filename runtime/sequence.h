@@ -58,9 +58,9 @@ enum {
 struct vqr_sequence {
     const struct vqr_sequence_ops *kind;
     const char *name;
-    void *self;             /* the kind's own description */
-    size_t interest_width;  /* columns of the user's interest vector */
-    size_t codebooks;       /* for vqr_assign; 0 if the kind has none */
+    void *self;            /* the kind's own description */
+    size_t interest_width; /* columns of the user's interest vector */
+    size_t codebooks;      /* for vqr_assign; 0 if the kind has none */
 };
 
 extern const struct vqr_sequence_ops vqr_dmqn;

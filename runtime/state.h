@@ -9,7 +9,7 @@
 
 struct vqr_state {
     const struct vqr_model *model;
-    void *owned;     /* what to free, or NULL for a caller's buffer */
+    void *owned; /* what to free, or NULL for a caller's buffer */
     uint64_t events;
     int stale;       /* events came or went since the interests were computed */
     void **sequence; /* [model->sequence_count] each kind's own */

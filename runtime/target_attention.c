@@ -48,7 +48,8 @@ int vqr_interests_compute(const struct vqr_dmqn *dmqn, const struct vqr_kernels 
     if (!project(dmqn, k, scratch, vqr_weights_of(a->v, codebook), vqr_weights_of(a->v_bias, codebook), tokens))
         return 0;
     for (size_t h = 0; h < a->config.heads; h++)
-        k->pack_f32(interests->v + h * tokens * vqr_padded(dim), scratch->kv + h * dim, scratch->kv_stride, tokens, dim);
+        k->pack_f32(interests->v + h * tokens * vqr_padded(dim), scratch->kv + h * dim, scratch->kv_stride, tokens,
+                    dim);
     if (a->config.count_bias)
         log_counts(k, scratch, counts, tokens, interests->log_counts);
     return 1;

@@ -16,8 +16,8 @@ static void format_shape(char *text, size_t size, size_t rank, const uint64_t *s
     size_t used = 0;
     text[0] = '\0';
     for (size_t i = 0; i < rank && used < size; i++) {
-        const int n = snprintf(text + used, size - used, "%s%" PRIu64 "%s", i ? ", " : "[", shape[i],
-                               i + 1 == rank ? "]" : "");
+        const int n =
+            snprintf(text + used, size - used, "%s%" PRIu64 "%s", i ? ", " : "[", shape[i], i + 1 == rank ? "]" : "");
         used += n > 0 ? (size_t)n : 0;
     }
 }
@@ -148,7 +148,9 @@ enum vqr_status vqr_bind_tensor(struct vqr_binder *binder, const struct vqr_expe
 enum vqr_status vqr_bind_panels(struct vqr_binder *binder, const float **data, size_t count, size_t in, size_t out,
                                 const char *name_format, ...)
 {
-    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 3,
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32,
+                                          .layout = VQR_PANELS,
+                                          .rank = 3,
                                           .shape = {count, in, out}};
     const void *found = NULL;
     va_list arguments;
@@ -162,7 +164,9 @@ enum vqr_status vqr_bind_panels(struct vqr_binder *binder, const float **data, s
 enum vqr_status vqr_bind_rows(struct vqr_binder *binder, const float **data, size_t count, size_t n,
                               const char *name_format, ...)
 {
-    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PADDED_ROWS, .rank = 2,
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32,
+                                          .layout = VQR_PADDED_ROWS,
+                                          .rank = 2,
                                           .shape = {count, n}};
     const void *found = NULL;
     va_list arguments;

@@ -27,9 +27,10 @@ static enum vqr_status verify_table(const struct vqr_model *model, const struct 
         if (fabsf(table->weight[i]) > limit)
             bad = i;
     if (bad < count)
-        return vqr_fail(error, VQR_ERROR_TABLE, "table \"%s\", row %zu, column %zu: %g, expected a finite number of at "
-                        "most %g in magnitude", table->name, bad / table->dim, bad % table->dim,
-                        (double)table->weight[bad], (double)limit);
+        return vqr_fail(error, VQR_ERROR_TABLE,
+                        "table \"%s\", row %zu, column %zu: %g, expected a finite number of at "
+                        "most %g in magnitude",
+                        table->name, bad / table->dim, bad % table->dim, (double)table->weight[bad], (double)limit);
     return vqr_vocabulary_verify(table, error);
 }
 

@@ -23,16 +23,17 @@
 #error "vqrank reads model files in place, which takes a little-endian processor"
 #endif
 
-namespace {
+namespace
+{
 
 namespace fb = vqrank_schema;
+using flatbuffers::Offset;
+using flatbuffers::String;
+using flatbuffers::Vector;
 using vqrank_refuse::Message;
 using vqrank_refuse::Quoted;
 using vqrank_refuse::refuse;
 using vqrank_refuse::ShapeText;
-using flatbuffers::Offset;
-using flatbuffers::String;
-using flatbuffers::Vector;
 
 constexpr size_t kFrameBytes = 12; // size prefix, root offset, identifier
 constexpr size_t kIdentifierAt = 8;
@@ -77,9 +78,8 @@ uint64_t header_bytes(const uint8_t *data)
 
 bool check_frame(const uint8_t *data, size_t size, const Message &message)
 {
-    if (size < kFrameBytes) {
+    if (size < kFrameBytes)
         return refuse(message, "%zu bytes, too short for a model file", size);
-    }
     if (data == nullptr || (uintptr_t)data % VQR_SEGMENT_ALIGN != 0) {
         return refuse(message, "the caller's bytes start at an address that is not a multiple of %d",
                       (int)VQR_SEGMENT_ALIGN);
@@ -93,9 +93,8 @@ bool check_frame(const uint8_t *data, size_t size, const Message &message)
         return refuse(message, "damaged: the header says it takes %" PRIu64 " bytes, expected %zu to %" PRIu64, header,
                       kFrameBytes, kHeaderBytesMax);
     }
-    if (header > size) {
+    if (header > size)
         return refuse(message, "truncated: %zu bytes, the header alone takes %" PRIu64, size, header);
-    }
     return true;
 }
 
@@ -105,9 +104,8 @@ bool verify(const uint8_t *data, uint64_t header, const Message &message)
     options.max_depth = kDepthMax;
     options.max_tables = kTablesMax;
     flatbuffers::Verifier verifier(data, (size_t)header, options);
-    if (!fb::VerifySizePrefixedModelBuffer(verifier)) {
+    if (!fb::VerifySizePrefixedModelBuffer(verifier))
         return refuse(message, "damaged: the header of %" PRIu64 " bytes is not a well-formed FlatBuffer", header);
-    }
     return true;
 }
 
@@ -131,9 +129,8 @@ vqr_header_status check_version(const fb::Model *model, const Message &message)
 bool check_file_length(const fb::Model *model, size_t size, const Message &message)
 {
     uint64_t length = model->file_length();
-    if (size < length) {
+    if (size < length)
         return refuse(message, "truncated: %zu bytes, the header says %" PRIu64, size, length);
-    }
     if (size > length) {
         return refuse(message, "%" PRIu64 " bytes after the end: %zu bytes, the header says %" PRIu64,
                       (uint64_t)size - length, size, length);
@@ -164,14 +161,12 @@ template <typename Element> auto at(const Vector<Element> *vector, size_t i)
 // What names may be: they are looked up, joined to make tensors' names and printed.
 bool is_name(const String *name)
 {
-    if (name->size() < 1 || name->size() > kNameMax) {
+    if (name->size() < 1 || name->size() > kNameMax)
         return false;
-    }
     for (flatbuffers::uoffset_t i = 0; i < name->size(); i++) {
         uint8_t byte = name->Get(i);
-        if (byte <= 0x20 || byte >= 0x7f) {
+        if (byte <= 0x20 || byte >= 0x7f)
             return false;
-        }
     }
     return true;
 }
@@ -186,8 +181,7 @@ template <typename Named> const String *name_of(const Named *named)
     return named->name();
 }
 
-template <typename Named>
-bool check_names(const char *what, const Vector<Offset<Named>> *list, const Message &message)
+template <typename Named> bool check_names(const char *what, const Vector<Offset<Named>> *list, const Message &message)
 {
     for (size_t i = 0; i < count(list); i++) {
         const String *name = name_of(at(list, i));
@@ -203,17 +197,14 @@ bool check_names(const char *what, const Vector<Offset<Named>> *list, const Mess
 // One line for people, in any script, or absent.
 bool check_line(const char *what, const String *text, const Message &message)
 {
-    if (text == nullptr) {
+    if (text == nullptr)
         return true;
-    }
-    if (text->size() > kTextMax) {
+    if (text->size() > kTextMax)
         return refuse(message, "%s: %" PRIu32 " bytes, expected at most %zu", what, text->size(), kTextMax);
-    }
     for (flatbuffers::uoffset_t i = 0; i < text->size(); i++) {
         uint8_t byte = text->Get(i);
-        if (byte < 0x20 || byte == 0x7f) {
+        if (byte < 0x20 || byte == 0x7f)
             return refuse(message, "%s: control character 0x%02x at byte %" PRIu32, what, byte, i);
-        }
     }
     return true;
 }
@@ -221,18 +212,16 @@ bool check_line(const char *what, const String *text, const Message &message)
 // A C string ends at the first NUL: the rest would be dropped in silence.
 bool check_no_nul(const char *what, const String *text, const Message &message)
 {
-    if (text != nullptr && memchr(text->c_str(), 0, text->size()) != nullptr) {
+    if (text != nullptr && memchr(text->c_str(), 0, text->size()) != nullptr)
         return refuse(message, "%s: a NUL inside its %" PRIu32 " bytes", what, text->size());
-    }
     return true;
 }
 
 bool check_strings(const fb::Model *model, const Message &message)
 {
     size_t outputs = count(model->head()->outputs());
-    if (outputs > kOutputsMax) {
+    if (outputs > kOutputsMax)
         return refuse(message, "%zu outputs, expected at most %zu", outputs, kOutputsMax);
-    }
     return check_line("model name", model->name(), message) && check_line("producer", model->producer(), message) &&
            check_no_nul("config", model->config(), message) && check_names("table", model->tables(), message) &&
            check_names("user feature", model->user(), message) &&
@@ -240,8 +229,7 @@ bool check_strings(const fb::Model *model, const Message &message)
            check_names("event feature", model->event(), message) &&
            check_names("candidate feature", model->candidate(), message) &&
            check_names("sequence", model->sequences(), message) &&
-           check_names("output", model->head()->outputs(), message) &&
-           check_names("tensor", model->tensors(), message);
+           check_names("output", model->head()->outputs(), message) && check_names("tensor", model->tensors(), message);
 }
 
 // ---- tensors ----
@@ -275,22 +263,18 @@ struct TensorCheck {
 
     bool form() const
     {
-        if (tensor->type() > fb::TensorType_MAX) {
+        if (tensor->type() > fb::TensorType_MAX)
             return no("unknown type %d", (int)tensor->type());
-        }
-        if (tensor->layout() > fb::Layout_MAX) {
+        if (tensor->layout() > fb::Layout_MAX)
             return no("unknown layout %d", (int)tensor->layout());
-        }
         const char *layout = vqr_layout_name(tensor->layout());
         const Vector<uint64_t> &shape = *tensor->shape();
         size_t rank = shape.size();
         size_t rank_min = tensor->layout() == fb::Layout_Panels ? 2 : 1;
-        if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX) {
+        if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX)
             return no("rank %zu, expected %zu to %d for %s", rank, rank_min, (int)VQR_TENSOR_RANK_MAX, layout);
-        }
-        if (!is_aligned(&shape)) {
+        if (!is_aligned(&shape))
             return no("damaged: its shape is not aligned to 8 bytes");
-        }
         // Only the first dimension, a count of rows, may be 0, and only where rows are not packed.
         for (size_t d = 0; d < rank; d++) {
             if (at(&shape, d) == 0 && (d > 0 || tensor->layout() != fb::Layout_Rows)) {
@@ -305,18 +289,16 @@ struct TensorCheck {
     {
         uint64_t shape[VQR_TENSOR_RANK_MAX] = {};
         size_t rank = tensor->shape()->size();
-        for (size_t d = 0; d < rank; d++) {
+        for (size_t d = 0; d < rank; d++)
             shape[d] = at(tensor->shape(), d);
-        }
         // Of an empty tensor the rest must fit too, as if there were one row: it gets multiplied elsewhere.
         bool empty = shape[0] == 0;
         shape[0] += empty;
         uint64_t elements = vqr_layout_elements((enum vqr_layout)tensor->layout(), rank, shape);
         uint64_t bytes = multiply(elements, tensor->type() == fb::TensorType_U8 ? 1 : 4);
         const ShapeText shape_text(tensor->shape()->data(), rank);
-        if (bytes == 0) {
+        if (bytes == 0)
             return no("shape %s is too large", shape_text.text);
-        }
         uint64_t expected = empty ? 0 : bytes;
         if (tensor->length() != expected) {
             return no("%" PRIu64 " bytes, expected %" PRIu64 " for %s %s %s", tensor->length(), expected,
@@ -328,18 +310,14 @@ struct TensorCheck {
     bool place(uint64_t free_from, uint64_t header, uint64_t size) const
     {
         uint64_t offset = tensor->offset();
-        if (offset % VQR_SEGMENT_ALIGN != 0) {
+        if (offset % VQR_SEGMENT_ALIGN != 0)
             return no("starts at byte %" PRIu64 ", expected a multiple of %d", offset, (int)VQR_SEGMENT_ALIGN);
-        }
-        if (offset < header) {
+        if (offset < header)
             return no("starts at byte %" PRIu64 ", inside the header of %" PRIu64 " bytes", offset, header);
-        }
-        if (offset < free_from) {
+        if (offset < free_from)
             return no("starts at byte %" PRIu64 ", the one before ends at %" PRIu64, offset, free_from);
-        }
-        if (offset > size || tensor->length() > size - offset) {
+        if (offset > size || tensor->length() > size - offset)
             return no("%" PRIu64 " bytes at byte %" PRIu64 ", the file has %" PRIu64, tensor->length(), offset, size);
-        }
         return true;
     }
 };
@@ -347,15 +325,13 @@ struct TensorCheck {
 bool check_tensors(const fb::Model *model, uint64_t header, size_t size, const Message &message)
 {
     const Vector<Offset<fb::Tensor>> *tensors = model->tensors();
-    if (tensors->size() > VQR_TENSORS_MAX) {
+    if (tensors->size() > VQR_TENSORS_MAX)
         return refuse(message, "%" PRIu32 " tensors, expected at most %d", tensors->size(), (int)VQR_TENSORS_MAX);
-    }
     uint64_t free_from = header;
     for (size_t i = 0; i < tensors->size(); i++) {
         TensorCheck check = {at(tensors, i), i, message};
-        if (!check.form() || !check.length() || !check.place(free_from, header, size)) {
+        if (!check.form() || !check.length() || !check.place(free_from, header, size))
             return false;
-        }
         free_from = check.tensor->offset() + check.tensor->length();
     }
     return true;
@@ -369,26 +345,21 @@ bool check_golden(const fb::Golden *golden, size_t i, const Message &message)
         return refuse(message, "golden request %zu: %" PRIu32 " bits and %" PRIu32 " float64, expected as many", i,
                       golden->bits()->size(), golden->float64()->size());
     }
-    if (!is_aligned(golden->float64())) {
+    if (!is_aligned(golden->float64()))
         return refuse(message, "golden request %zu: damaged: its outputs are not aligned", i);
-    }
-    if (!(golden->bound() >= 0.0 && golden->bound() <= 1.0)) {
+    if (!(golden->bound() >= 0.0 && golden->bound() <= 1.0))
         return refuse(message, "golden request %zu: its bound is %g, expected 0 to 1", i, golden->bound());
-    }
     return check_no_nul("golden request", golden->request(), message);
 }
 
 bool check_goldens(const fb::Model *model, const Message &message)
 {
     size_t n = count(model->golden());
-    if (n > kGoldensMax) {
+    if (n > kGoldensMax)
         return refuse(message, "%zu golden requests, expected at most %zu", n, kGoldensMax);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!check_golden(at(model->golden(), i), i, message)) {
+    for (size_t i = 0; i < n; i++)
+        if (!check_golden(at(model->golden(), i), i, message))
             return false;
-        }
-    }
     return true;
 }
 
@@ -407,10 +378,14 @@ const char *text_or_empty(const String *string)
 const Vector<Offset<fb::Feature>> *features_of(const fb::Model *model, size_t group)
 {
     switch (group) {
-    case 0: return model->user();
-    case 1: return model->context();
-    case 2: return model->event();
-    default: return model->candidate();
+    case 0:
+        return model->user();
+    case 1:
+        return model->context();
+    case 2:
+        return model->event();
+    default:
+        return model->candidate();
     }
 }
 
@@ -457,18 +432,15 @@ enum vqr_header_status vqr_header_open(struct vqr_header *header, const void *da
     *header = vqr_header{};
     const Message to = {message, message_size};
     const auto *bytes = static_cast<const uint8_t *>(data);
-    if (!check_frame(bytes, size, to) || !verify(bytes, header_bytes(bytes), to)) {
+    if (!check_frame(bytes, size, to) || !verify(bytes, header_bytes(bytes), to))
         return VQR_HEADER_DAMAGED;
-    }
     const fb::Model *model = fb::GetSizePrefixedModel(bytes);
     vqr_header_status status = check_version(model, to);
-    if (status != VQR_HEADER_OK) {
+    if (status != VQR_HEADER_OK)
         return status;
-    }
     if (!check_file_length(model, size, to) || !check_strings(model, to) ||
-        !check_tensors(model, header_bytes(bytes), size, to) || !check_goldens(model, to)) {
+        !check_tensors(model, header_bytes(bytes), size, to) || !check_goldens(model, to))
         return VQR_HEADER_DAMAGED;
-    }
     *header = vqr_header{bytes, size, model};
     return VQR_HEADER_OK;
 }
@@ -485,9 +457,8 @@ void vqr_header_info(const struct vqr_header *header, struct vqr_header_info *in
     info->sequences = count(model->sequences());
     info->tensors = count(model->tensors());
     info->goldens = count(model->golden());
-    for (size_t group = 0; group < 4; group++) {
+    for (size_t group = 0; group < 4; group++)
         info->features[group] = count(features_of(model, group));
-    }
 }
 
 void vqr_header_tensor(const struct vqr_header *header, size_t i, struct vqr_header_tensor *tensor)
@@ -497,9 +468,8 @@ void vqr_header_tensor(const struct vqr_header *header, size_t i, struct vqr_hea
     tensor->type = (enum vqr_tensor_type)stored->type();
     tensor->layout = (enum vqr_layout)stored->layout();
     tensor->rank = count(stored->shape());
-    for (size_t d = 0; d < VQR_TENSOR_RANK_MAX; d++) {
+    for (size_t d = 0; d < VQR_TENSOR_RANK_MAX; d++)
         tensor->shape[d] = d < tensor->rank ? at(stored->shape(), d) : 1;
-    }
     tensor->offset = stored->offset();
     tensor->length = stored->length();
 }
@@ -534,9 +504,8 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
     sequence->name = stored->name()->c_str();
     sequence->kind = stored->kind_type();
     const fb::Dmqn *dmqn = stored->kind_as_Dmqn(); // null for another kind
-    if (dmqn == nullptr) {
+    if (dmqn == nullptr)
         return;
-    }
     sequence->codebooks = dmqn->codebooks();
     sequence->codewords = dmqn->codewords();
     sequence->empty = dmqn->empty();
@@ -575,13 +544,11 @@ void vqr_header_golden(const struct vqr_header *header, size_t i, struct vqr_hea
 uint64_t vqr_layout_elements(enum vqr_layout layout, size_t rank, const uint64_t *shape)
 {
     size_t rank_min = layout == VQR_PANELS ? 2 : 1;
-    if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX || (unsigned)layout > (unsigned)VQR_PANELS) {
+    if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX || (unsigned)layout > (unsigned)VQR_PANELS)
         return 0;
-    }
     uint64_t elements = layout == VQR_ROWS ? shape[rank - 1] : round_up_to_panel(shape[rank - 1]);
-    for (size_t d = 0; d + 1 < rank; d++) {
+    for (size_t d = 0; d + 1 < rank; d++)
         elements = multiply(elements, shape[d]);
-    }
     return elements;
 }
 

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    VQR_FORMAT_VERSION = 1,  /* the newest that this reader knows */
+    VQR_FORMAT_VERSION = 1, /* the newest that this reader knows */
     VQR_SEGMENT_ALIGN = 64,
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
@@ -28,18 +28,35 @@ enum {
 enum vqr_tensor_type { VQR_TENSOR_F32 = 0, VQR_TENSOR_U8 = 1, VQR_TENSOR_U32 = 2 };
 enum vqr_layout { VQR_ROWS = 0, VQR_PADDED_ROWS = 1, VQR_PANELS = 2 };
 enum vqr_id_mapping { VQR_IDS_DIRECT = 0, VQR_IDS_VOCABULARY = 1, VQR_IDS_HASH = 2 };
-enum vqr_kind { VQR_KIND_ID = 0, VQR_KIND_FLOAT = 1, VQR_KIND_TIME = 2, VQR_KIND_IDS = 3, VQR_KIND_VECTOR = 4,
-                VQR_KIND_SEMANTIC_ID = 5 };
+enum vqr_kind {
+    VQR_KIND_ID = 0,
+    VQR_KIND_FLOAT = 1,
+    VQR_KIND_TIME = 2,
+    VQR_KIND_IDS = 3,
+    VQR_KIND_VECTOR = 4,
+    VQR_KIND_SEMANTIC_ID = 5
+};
 enum vqr_activate { VQR_ACTIVATE_ALL = 0, VQR_ACTIVATE_U = 1 };
 enum vqr_alpha { VQR_ALPHA_ONE = 0, VQR_ALPHA_RSQRT = 1 };
 enum vqr_attention_bias { VQR_BIAS_NONE = 0, VQR_BIAS_SHARED = 1, VQR_BIAS_PER_HEAD = 2 };
-enum vqr_normalize { VQR_NORMALIZE_ONE = 0, VQR_NORMALIZE_TOKENS = 1, VQR_NORMALIZE_ATTENDED = 2,
-                     VQR_NORMALIZE_CONSTANT = 3 };
+enum vqr_normalize {
+    VQR_NORMALIZE_ONE = 0,
+    VQR_NORMALIZE_TOKENS = 1,
+    VQR_NORMALIZE_ATTENDED = 2,
+    VQR_NORMALIZE_CONSTANT = 3
+};
 enum vqr_norm { VQR_NORM_LAYER = 0, VQR_NORM_GROUP = 1 };
 enum vqr_output { VQR_OUTPUT_GATED = 0, VQR_OUTPUT_CONCAT = 1, VQR_OUTPUT_CONCAT_RAW = 2 };
 enum vqr_empty { VQR_EMPTY_MASKED = 0, VQR_EMPTY_ZERO = 1 };
-enum vqr_activation { VQR_RELU = 0, VQR_SILU = 1, VQR_LEAKY_RELU = 2, VQR_PRELU = 3, VQR_GELU = 4, VQR_TANH = 5,
-                      VQR_DICE = 6 };
+enum vqr_activation {
+    VQR_RELU = 0,
+    VQR_SILU = 1,
+    VQR_LEAKY_RELU = 2,
+    VQR_PRELU = 3,
+    VQR_GELU = 4,
+    VQR_TANH = 5,
+    VQR_DICE = 6
+};
 enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1 };
 
 struct vqr_header {
@@ -129,7 +146,7 @@ const char *vqr_header_output(const struct vqr_header *header, size_t i);
 
 struct vqr_header_golden {
     const char *request;
-    const uint32_t *bits; /* [count] fp32 outputs, [candidates][outputs] */
+    const uint32_t *bits;  /* [count] fp32 outputs, [candidates][outputs] */
     const double *float64; /* [count] */
     size_t count;
     double bound; /* what the fp32 outputs may differ from float64 by; finite, at least 0 */

@@ -8,7 +8,8 @@
 #include <cstdint>
 #include <cstdio>
 
-namespace vqrank_refuse {
+namespace vqrank_refuse
+{
 
 constexpr size_t kQuoteMax = 48; // bytes of a bad string that a message shows
 constexpr size_t kRankShown = 4;
@@ -55,9 +56,8 @@ struct ShapeText {
     ShapeText(const uint64_t *shape, size_t rank)
     {
         size_t length = (size_t)snprintf(text, sizeof(text), "[");
-        for (size_t d = 0; d < rank && d < kRankShown; d++) {
+        for (size_t d = 0; d < rank && d < kRankShown; d++)
             length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%" PRIu64, d > 0 ? ", " : "", shape[d]);
-        }
         (void)snprintf(text + length, sizeof(text) - length, "]");
     }
 };

@@ -18,14 +18,14 @@ struct check {
     bool (*run)(const struct vqr_kernels *ref, const struct vqr_kernels *k);
 };
 
-#define VQR_KERNEL(name, ret, params)                                                      \
-    static bool present_##name(const struct vqr_kernels *k)                                \
-    {                                                                                      \
-        return k->name != NULL;                                                            \
-    }                                                                                      \
-    static bool run_##name(const struct vqr_kernels *ref, const struct vqr_kernels *k)     \
-    {                                                                                      \
-        return check_##name(ref->name, k->name);                                           \
+#define VQR_KERNEL(name, ret, params)                                                  \
+    static bool present_##name(const struct vqr_kernels *k)                            \
+    {                                                                                  \
+        return k->name != NULL;                                                        \
+    }                                                                                  \
+    static bool run_##name(const struct vqr_kernels *ref, const struct vqr_kernels *k) \
+    {                                                                                  \
+        return check_##name(ref->name, k->name);                                       \
     }
 #include "simd/kernels.def"
 #undef VQR_KERNEL
@@ -37,11 +37,11 @@ static const struct check checks[] = {
 };
 
 /* Checks of the reference itself; the second table is not looked at. */
-#define REFERENCE_CHECK(part)                                                                       \
-    static bool reference_##part(const struct vqr_kernels *ref, const struct vqr_kernels *unused)   \
-    {                                                                                               \
-        (void)unused;                                                                               \
-        return check_reference_##part(ref);                                                         \
+#define REFERENCE_CHECK(part)                                                                     \
+    static bool reference_##part(const struct vqr_kernels *ref, const struct vqr_kernels *unused) \
+    {                                                                                             \
+        (void)unused;                                                                             \
+        return check_reference_##part(ref);                                                       \
     }
 REFERENCE_CHECK(sums)
 REFERENCE_CHECK(cases)

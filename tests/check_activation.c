@@ -40,8 +40,9 @@ static bool activation(vqr_exp_f32_fn *ref, vqr_exp_f32_fn *fn)
             check_case("numbers with sign %u and biased exponent %u", sign, exponent);
             float *x = check_input(n, sizeof *x);
             for (size_t i = 0; i < n; i++) {
-                const uint32_t mantissa = i < 4 ? (uint32_t)i : i < 8 ? 0x7fffffu - (uint32_t)(i - 4)
-                                                                      : check_random() >> 9;
+                const uint32_t mantissa = i < 4   ? (uint32_t)i
+                                          : i < 8 ? 0x7fffffu - (uint32_t)(i - 4)
+                                                  : check_random() >> 9;
                 const uint32_t bits = sign << 31 | exponent << 23 | mantissa;
                 memcpy(&x[i], &bits, sizeof bits);
             }

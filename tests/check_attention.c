@@ -94,8 +94,8 @@ bool check_hstu_attention_f32(vqr_hstu_attention_f32_fn *ref, vqr_hstu_attention
     return check_quick || (hstu_one(ref, fn, 128, 16, 16) && hstu_one(ref, fn, 300, 32, 64));
 }
 
-static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn, size_t rows,
-                        size_t tokens, size_t qk_dim, size_t v_dim)
+static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn, size_t rows, size_t tokens,
+                        size_t qk_dim, size_t v_dim)
 {
     const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0};
     const struct inputs in = make_inputs(&a, 1);
@@ -104,8 +104,7 @@ static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention
         check_output_of(in.scratch, VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof(float));
     ref(o.want, in.o_stride, in.q, in.q_stride, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.alpha,
         scratch.want);
-    fn(o.got, in.o_stride, in.q, in.q_stride, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.alpha,
-       scratch.got);
+    fn(o.got, in.o_stride, in.q, in.q_stride, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.alpha, scratch.got);
     return check_same_f32(&o) && check_bounds(&scratch, sizeof(float));
 }
 

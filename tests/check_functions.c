@@ -20,8 +20,8 @@ struct function {
     const char *name;
     vqr_exp_f32_fn *fn;
     double (*exact)(double x);
-    double ulp;         /* the bound */
-    float low, high;    /* where it holds */
+    double ulp;      /* the bound */
+    float low, high; /* where it holds */
 };
 
 /* The distance in units in the last place of the float next to `want`. */

@@ -239,9 +239,20 @@ static bool mean_one(vqr_cluster_mean_f32_fn *ref, vqr_cluster_mean_f32_fn *fn, 
     for (size_t i = 0; i < clusters * width; i++)
         if (check_below(8) == 0) {
             /* The ends of what conversions by a magic constant, by halves, or by instruction get right. */
-            static const int64_t values[] = {0, 1, -1, INT64_MAX, INT64_MIN, (int64_t)1 << 51, -((int64_t)1 << 51),
-                                             ((int64_t)1 << 53) + 1, -((int64_t)1 << 53) - 1, (int64_t)1 << 54,
-                                             UINT32_MAX, -(int64_t)UINT32_MAX, (int64_t)1 << 32, INT32_MIN};
+            static const int64_t values[] = {0,
+                                             1,
+                                             -1,
+                                             INT64_MAX,
+                                             INT64_MIN,
+                                             (int64_t)1 << 51,
+                                             -((int64_t)1 << 51),
+                                             ((int64_t)1 << 53) + 1,
+                                             -((int64_t)1 << 53) - 1,
+                                             (int64_t)1 << 54,
+                                             UINT32_MAX,
+                                             -(int64_t)UINT32_MAX,
+                                             (int64_t)1 << 32,
+                                             INT32_MIN};
             sums[i] = values[check_below(sizeof values / sizeof *values)];
         }
     uint32_t *counts = check_input(clusters, sizeof *counts);

@@ -293,8 +293,12 @@ static bool quantize_cases(const struct vqr_kernels *ref)
     static const struct {
         float scores[4];
         uint32_t want;
-    } cases[] = {{{1, 3, 3, 2}, 1}, {{-0.0f, 0, -0.0f, 0}, 0}, {{NAN, -1, -2, NAN}, 1},
-                 {{NAN, NAN, NAN, NAN}, 0}, {{NAN, -INFINITY, -INFINITY, NAN}, 0}, {{-5, -4, INFINITY, INFINITY}, 2}};
+    } cases[] = {{{1, 3, 3, 2}, 1},
+                 {{-0.0f, 0, -0.0f, 0}, 0},
+                 {{NAN, -1, -2, NAN}, 1},
+                 {{NAN, NAN, NAN, NAN}, 0},
+                 {{NAN, -INFINITY, -INFINITY, NAN}, 0},
+                 {{-5, -4, INFINITY, INFINITY}, 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         memcpy(b, cases[i].scores, sizeof cases[i].scores);
         ref->quantize_f32(&z, e, 1, 1, b, widths, 1, 4);
@@ -392,10 +396,9 @@ static bool row_cases(const struct vqr_kernels *ref)
     if (!equal("mul", y, squares, 6))
         return false;
     ref->add_f32(y, in, in, 6);
-    if (!equal("add", y, doubles, 6) ||
-        !check_that(ref->finite_f32(in, 4) == 1 && ref->finite_f32(in, 5) == 0 && ref->finite_f32(in + 5, 1) == 0 &&
-                        ref->finite_f32(in, 0) == 1,
-                    "finite"))
+    if (!equal("add", y, doubles, 6) || !check_that(ref->finite_f32(in, 4) == 1 && ref->finite_f32(in, 5) == 0 &&
+                                                        ref->finite_f32(in + 5, 1) == 0 && ref->finite_f32(in, 0) == 1,
+                                                    "finite"))
         return false;
 
     check_case("embed");

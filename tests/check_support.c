@@ -12,9 +12,9 @@
 #include "check.h"
 
 enum {
-    SLOTS = 24,         /* buffers of one case */
-    BODY = 1 << 24,     /* bytes of address space of each; only what is touched takes memory */
-    MARGIN = 256        /* bytes watched around an output: more than the widest vector */
+    SLOTS = 24,     /* buffers of one case */
+    BODY = 1 << 24, /* bytes of address space of each; only what is touched takes memory */
+    MARGIN = 256    /* bytes watched around an output: more than the widest vector */
 };
 
 static const uint32_t pattern = 0xC0DECAFE; /* as a float -6.96..., as an integer just as unlikely */
@@ -85,11 +85,11 @@ bool check_that(bool ok, const char *format, ...)
 
 /* ---- numbers ---- */
 
-const float check_specials[] = {
-    0.0f, -0.0f, 1.0f, -1.0f, FLT_MIN, -FLT_MIN, 0x1p-149f, -0x1p-149f, 0x1.fffffcp-127f, 0x1.000002p0f, 0x1.fffffep-1f,
-    16777215.0f, 0x1p30f, FLT_MAX, -FLT_MAX, 0x1p63f, 88.72284f, -87.33655f, -103.97208f, 0.5f, -2.5f,
-    /* The last four are not finite; FILL_SPECIAL leaves them out. */
-    INFINITY, -INFINITY, NAN, -NAN};
+const float check_specials[] = {0.0f, -0.0f, 1.0f, -1.0f, FLT_MIN, -FLT_MIN, 0x1p-149f, -0x1p-149f, 0x1.fffffcp-127f,
+                                0x1.000002p0f, 0x1.fffffep-1f, 16777215.0f, 0x1p30f, FLT_MAX, -FLT_MAX, 0x1p63f,
+                                88.72284f, -87.33655f, -103.97208f, 0.5f, -2.5f,
+                                /* The last four are not finite; FILL_SPECIAL leaves them out. */
+                                INFINITY, -INFINITY, NAN, -NAN};
 const size_t check_special_count = sizeof check_specials / sizeof *check_specials;
 
 /* splitmix64's step and finaliser: every seed gives a good sequence. */

@@ -8,7 +8,8 @@
 
 #include "model_generated.h"
 
-namespace {
+namespace
+{
 
 namespace fb = vqrank_schema;
 using flatbuffers::FlatBufferBuilder;
@@ -20,9 +21,14 @@ struct Builder {
     FlatBufferBuilder out;
     const model_options &options;
 
-    explicit Builder(const model_options &chosen) : options(chosen) {}
+    explicit Builder(const model_options &chosen) : options(chosen)
+    {
+    }
 
-    bool has(model_part part) const { return (options.leave_out >> part & 1) == 0; }
+    bool has(model_part part) const
+    {
+        return (options.leave_out >> part & 1) == 0;
+    }
 
     // A null offset, which add_ functions leave out, when `part` is to be absent.
     Offset<String> text(const model_text &value, bool wanted = true)
@@ -32,9 +38,8 @@ struct Builder {
 
     template <typename T> Offset<Vector<Offset<T>>> list(const std::vector<Offset<T>> &items)
     {
-        if (options.lists_absent) {
+        if (options.lists_absent)
             return {};
-        }
         return out.CreateVector(options.lists_empty ? std::vector<Offset<T>>() : items);
     }
 
@@ -46,14 +51,12 @@ struct Builder {
         Offset<Vector<uint32_t>> whole;
         for (size_t at = 0; at < 2; at++) {
             words[at] = (uint32_t)items.size();
-            if (!items.empty()) {
+            if (!items.empty())
                 memcpy(&words[at + 1], items.data(), items.size() * sizeof(T));
-            }
             whole = out.CreateVector(words);
             uint32_t start = whole.o - 4 - 4 * (uint32_t)at; // of the count
-            if (start % 8 == 0) {
+            if (start % 8 == 0)
                 return Offset<Vector<T>>(start); // the elements are 4 bytes on
-            }
         }
         abort();
     }
@@ -133,23 +136,20 @@ struct Builder {
         fb::SequenceBuilder sequence(out);
         sequence.add_name(name);
         sequence.add_kind_type((fb::SequenceKind)options.sequence_kind);
-        if (has(MODEL_SEQUENCE_KIND)) {
+        if (has(MODEL_SEQUENCE_KIND))
             sequence.add_kind(kind);
-        }
         return sequence.Finish();
     }
 
     Offset<fb::Head> head()
     {
         std::vector<Offset<String>> names(options.output_times, text(options.output_name));
-        if (options.lists_empty || options.lists_absent) {
+        if (options.lists_empty || options.lists_absent)
             names.clear();
-        }
         auto outputs = has(MODEL_OUTPUTS) ? out.CreateVector(names) : Offset<Vector<Offset<String>>>();
         std::vector<uint32_t> widths = {8, 4};
-        if (options.lists_empty) {
+        if (options.lists_empty)
             widths.clear();
-        }
         auto hidden = options.lists_absent ? Offset<Vector<uint32_t>>() : out.CreateVector(widths);
         fb::HeadBuilder head(out);
         head.add_hidden(hidden);
@@ -163,9 +163,8 @@ struct Builder {
         auto name = text(chosen.name, has(MODEL_TENSOR_NAME));
         std::vector<uint64_t> dimensions(chosen.shape, chosen.shape + chosen.rank);
         Offset<Vector<uint64_t>> shape;
-        if (has(MODEL_TENSOR_SHAPE)) {
+        if (has(MODEL_TENSOR_SHAPE))
             shape = chosen.shape_off_by_4 ? off_by_4(dimensions) : out.CreateVector(dimensions);
-        }
         fb::TensorBuilder tensor(out);
         tensor.add_name(name);
         tensor.add_type((fb::TensorType)chosen.type);
@@ -179,13 +178,11 @@ struct Builder {
     Offset<Vector<Offset<fb::Tensor>>> tensors()
     {
         std::vector<Offset<fb::Tensor>> tensors;
-        for (const model_tensor &chosen : options.tensors) {
+        for (const model_tensor &chosen : options.tensors)
             tensors.push_back(tensor(chosen));
-        }
         tensors.insert(tensors.begin(), options.tensor_times - 1, tensors[0]);
-        if (options.lists_empty || options.lists_absent) {
+        if (options.lists_empty || options.lists_absent)
             tensors.clear();
-        }
         return has(MODEL_TENSOR_LIST) ? out.CreateVector(tensors) : Offset<Vector<Offset<fb::Tensor>>>();
     }
 
@@ -193,18 +190,15 @@ struct Builder {
     {
         std::vector<uint32_t> bit_values;
         std::vector<double> double_values;
-        for (size_t i = 0; i < options.bits; i++) {
+        for (size_t i = 0; i < options.bits; i++)
             bit_values.push_back(0x3f000000u + (uint32_t)i);
-        }
-        for (size_t i = 0; i < options.float64; i++) {
+        for (size_t i = 0; i < options.float64; i++)
             double_values.push_back(0.5 + (double)i);
-        }
         auto request = text(options.request, has(MODEL_REQUEST));
         auto bits = has(MODEL_BITS) ? out.CreateVector(bit_values) : Offset<Vector<uint32_t>>();
         Offset<Vector<double>> float64;
-        if (has(MODEL_FLOAT64)) {
+        if (has(MODEL_FLOAT64))
             float64 = options.float64_off_by_4 ? off_by_4(double_values) : out.CreateVector(double_values);
-        }
         fb::GoldenBuilder golden(out);
         golden.add_request(request);
         golden.add_bits(bits);
@@ -219,9 +213,8 @@ struct Builder {
         auto config = text(options.config);
         auto tables = list(std::vector<Offset<fb::EmbeddingTable>>(options.table_times, table()));
         Offset<Vector<Offset<fb::Feature>>> groups[4];
-        for (size_t group = 0; group < 4; group++) {
+        for (size_t group = 0; group < 4; group++)
             groups[group] = features(group);
-        }
         auto sequences = list<fb::Sequence>({sequence()});
         auto head_part = has(MODEL_HEAD) ? head() : Offset<fb::Head>();
         auto tensor_list = tensors();
@@ -248,9 +241,8 @@ struct Builder {
 uint8_t *allocate(size_t size)
 {
     void *data = nullptr;
-    if (posix_memalign(&data, 64, size) != 0) {
+    if (posix_memalign(&data, 64, size) != 0)
         abort();
-    }
     memset(data, 0, size);
     return static_cast<uint8_t *>(data);
 }
@@ -275,16 +267,28 @@ struct model_options model_options_default(void)
     options.ids = fb::IdMapping_Vocabulary;
     options.sequence_kind = fb::SequenceKind_Dmqn;
     options.bias = fb::AttentionBias_PerHead;
-    options.tensors[0] = {MODEL_TEXT("tables.item.weight"), fb::TensorType_F32, fb::Layout_Rows, 2, {5, 3},
-                          MODEL_SEGMENTS, 60, false};
-    options.tensors[1] = {MODEL_TEXT("tables.item.keys"), fb::TensorType_U32, fb::Layout_Rows, 2, {4, 4},
-                          MODEL_SEGMENTS + 64, 64, false};
-    options.tensors[2] = {MODEL_TEXT("tables.item.text"), fb::TensorType_U8, fb::Layout_Rows, 1, {0},
-                          MODEL_SEGMENTS + 128, 0, false};
-    options.tensors[3] = {MODEL_TEXT("long.fold"), fb::TensorType_F32, fb::Layout_Panels, 3, {2, 3, 20},
-                          MODEL_SEGMENTS + 128, 768, false};
-    options.tensors[4] = {MODEL_TEXT("head.0.bias"), fb::TensorType_F32, fb::Layout_PaddedRows, 2, {2, 20},
-                          MODEL_SEGMENTS + 896, 256, false};
+    options.tensors[0] = {
+        MODEL_TEXT("tables.item.weight"), fb::TensorType_F32, fb::Layout_Rows, 2, {5, 3}, MODEL_SEGMENTS, 60, false};
+    options.tensors[1] = {
+        MODEL_TEXT("tables.item.keys"), fb::TensorType_U32, fb::Layout_Rows, 2, {4, 4}, MODEL_SEGMENTS + 64, 64, false};
+    options.tensors[2] = {
+        MODEL_TEXT("tables.item.text"), fb::TensorType_U8, fb::Layout_Rows, 1, {0}, MODEL_SEGMENTS + 128, 0, false};
+    options.tensors[3] = {MODEL_TEXT("long.fold"),
+                          fb::TensorType_F32,
+                          fb::Layout_Panels,
+                          3,
+                          {2, 3, 20},
+                          MODEL_SEGMENTS + 128,
+                          768,
+                          false};
+    options.tensors[4] = {MODEL_TEXT("head.0.bias"),
+                          fb::TensorType_F32,
+                          fb::Layout_PaddedRows,
+                          2,
+                          {2, 20},
+                          MODEL_SEGMENTS + 896,
+                          256,
+                          false};
     options.bits = 2;
     options.float64 = 2;
     options.table_times = options.output_times = options.golden_times = options.tensor_times = 1;

@@ -68,8 +68,8 @@ struct model_options {
     struct model_tensor tensors[MODEL_TENSORS];
     size_t bits, float64; /* elements */
     bool float64_off_by_4;
-    bool lists_empty;  /* every list that may be: there, with no elements */
-    bool lists_absent; /* every list that may be: not there */
+    bool lists_empty;   /* every list that may be: there, with no elements */
+    bool lists_absent;  /* every list that may be: not there */
     uint32_t leave_out; /* 1 << enum model_part, or 0 */
     /* How often the one table, output and golden request and the first tensor are listed, by repeated reference. */
     size_t table_times, output_times, golden_times, tensor_times;

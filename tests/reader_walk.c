@@ -13,9 +13,8 @@ struct span {
 static void check_string(struct span header, const char *string)
 {
     const uint8_t *at = (const uint8_t *)string;
-    if (*string == '\0' && (at < header.begin || at >= header.end)) {
+    if (*string == '\0' && (at < header.begin || at >= header.end))
         return; /* absent: the reader's own "" */
-    }
     assert_true(at >= header.begin && at < header.end);
     assert_non_null(memchr(at, 0, (size_t)(header.end - at)));
 }
@@ -49,12 +48,10 @@ static uint64_t walk_tensors(const struct vqr_header *file, const struct vqr_hea
         assert_true(free_from >= tensor.offset && free_from <= file->size);
         uint64_t elements = vqr_layout_elements(tensor.layout, tensor.rank, tensor.shape);
         assert_true(tensor.length == elements * (tensor.type == VQR_TENSOR_U8 ? 1 : 4));
-        if (tensor.length > 0) {
+        if (tensor.length > 0)
             sum += file->data[tensor.offset] + file->data[free_from - 1];
-        }
-        for (size_t d = tensor.rank; d < VQR_TENSOR_RANK_MAX; d++) {
+        for (size_t d = tensor.rank; d < VQR_TENSOR_RANK_MAX; d++)
             assert_true(tensor.shape[d] == 1);
-        }
     }
     return sum;
 }
@@ -66,9 +63,8 @@ static uint64_t walk_goldens(const struct vqr_header *file, const struct vqr_hea
         struct vqr_header_golden golden;
         vqr_header_golden(file, i, &golden);
         check_string(header, golden.request);
-        for (size_t j = 0; j < golden.count; j++) {
+        for (size_t j = 0; j < golden.count; j++)
             sum += golden.bits[j] + (golden.float64[j] > 0);
-        }
     }
     return sum;
 }
@@ -99,12 +95,10 @@ uint64_t reader_walk(const struct vqr_header *file)
     }
     struct vqr_header_head head;
     vqr_header_head(file, &head);
-    for (size_t i = 0; i < head.hidden_count; i++) {
+    for (size_t i = 0; i < head.hidden_count; i++)
         sum += vqr_header_hidden(file, i);
-    }
-    for (size_t i = 0; i < head.output_count; i++) {
+    for (size_t i = 0; i < head.output_count; i++)
         check_string(header, vqr_header_output(file, i));
-    }
     return sum;
 }
 
@@ -120,8 +114,7 @@ bool reader_open_any(const uint8_t *data, size_t size)
     }
     assert_null(header.root);
     assert_true(message[0] != '\0');
-    for (const char *c = message; *c != '\0'; c++) {
+    for (const char *c = message; *c != '\0'; c++)
         assert_true(*c >= 0x20 && *c < 0x7f);
-    }
     return false;
 }

@@ -231,9 +231,8 @@ static void test_layout_elements(void **state)
         {VQR_ROWS, 0, {0}, 0},
         {(enum vqr_layout)3, 1, {16}, 0},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_true(vqr_layout_elements(cases[i].layout, cases[i].rank, cases[i].shape) == cases[i].expected);
-    }
     static const uint64_t five[5] = {1, 1, 1, 1, 1};
     assert_true(vqr_layout_elements(VQR_ROWS, 5, five) == 0);
 }
@@ -324,8 +323,9 @@ static void test_every_bit(void **state)
 static void test_every_word(void **state)
 {
     (void)state;
-    static const uint32_t words[] = {0, 1, 2, 4, 0xffff, 0x10000, 0x1fffffff, 0x20000000, 0x3fffffff, 0x40000000,
-                                     0x7fffffff, 0x80000000, 0x80000001, 0xfffffff0, 0xfffffffc, 0xffffffff};
+    static const uint32_t words[] = {0,          1,          2,          4,          0xffff,     0x10000,
+                                     0x1fffffff, 0x20000000, 0x3fffffff, 0x40000000, 0x7fffffff, 0x80000000,
+                                     0x80000001, 0xfffffff0, 0xfffffffc, 0xffffffff};
     for (size_t form = 0; form < FORMS; form++) {
         struct model_file file = build_form(form);
         for (size_t at = 0; at + 4 <= file.header; at += 2) {
@@ -355,9 +355,15 @@ static void damage(uint8_t *data, size_t header, uint64_t *random)
 {
     size_t at = 12 + next_random(random) % (header - 12);
     switch (next_random(random) % 3) {
-    case 0: data[at] = (uint8_t)next_random(random); break;
-    case 1: data[at] = (uint8_t)(data[at] + next_random(random) % 17 - 8); break;
-    default: memmove(data + at / 4 * 4, data + next_random(random) % (header / 4) * 4, 4); break;
+    case 0:
+        data[at] = (uint8_t)next_random(random);
+        break;
+    case 1:
+        data[at] = (uint8_t)(data[at] + next_random(random) % 17 - 8);
+        break;
+    default:
+        memmove(data + at / 4 * 4, data + next_random(random) % (header / 4) * 4, 4);
+        break;
     }
 }
 
@@ -372,9 +378,8 @@ static void test_random_damage(void **state)
         uint8_t *copy = copy_of(file.data, file.size);
         for (size_t i = 0; i < FILES / FORMS; i++) {
             memcpy(copy, file.data, file.header);
-            for (size_t places = 1 + next_random(&random) % 8; places > 0; places--) {
+            for (size_t places = 1 + next_random(&random) % 8; places > 0; places--)
                 damage(copy, file.header, &random);
-            }
             opened_count += reader_open_any(copy, file.size);
         }
         free(copy);
@@ -391,9 +396,8 @@ static void test_random_bytes(void **state)
     uint64_t random = 1;
     uint8_t *data = copy_of((const uint8_t[SIZE]){0}, SIZE);
     for (size_t i = 0; i < FILES; i++) {
-        for (size_t at = 0; at < SIZE; at++) {
+        for (size_t at = 0; at < SIZE; at++)
             data[at] = next_random(&random) % 4 == 0 ? (uint8_t)next_random(&random) : 0;
-        }
         memcpy(data, &(uint32_t){SIZE - 4}, 4);
         memcpy(data + 4, &(uint32_t){(uint32_t)(8 + next_random(&random) % 61 * 4)}, 4);
         memcpy(data + 8, "VQRM", 4);

@@ -323,8 +323,9 @@ static void test_refuses_by_tensor_length(void **state)
     tensor = right.tensors[4];
     tensor.rank = 4;
     tensor.shape[0] = tensor.shape[1] = tensor.shape[2] = tensor.shape[3] = UINT64_MAX;
-    refused_tensor(4, tensor, "tensor 4 \"head.0.bias\": shape [18446744073709551615, 18446744073709551615, "
-                              "18446744073709551615, 18446744073709551615] is too large");
+    refused_tensor(4, tensor,
+                   "tensor 4 \"head.0.bias\": shape [18446744073709551615, 18446744073709551615, "
+                   "18446744073709551615, 18446744073709551615] is too large");
 }
 
 static void test_refuses_by_tensor_place(void **state)
@@ -379,18 +380,12 @@ static void test_message_fits_its_buffer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refuses_by_frame),
-        cmocka_unit_test(test_refuses_missing_parts),
-        cmocka_unit_test(test_refuses_by_version),
-        cmocka_unit_test(test_refuses_by_file_length),
-        cmocka_unit_test(test_refuses_by_name),
-        cmocka_unit_test(test_refuses_by_text),
-        cmocka_unit_test(test_refuses_by_count),
-        cmocka_unit_test(test_refuses_by_golden),
-        cmocka_unit_test(test_refuses_by_tensor_form),
-        cmocka_unit_test(test_refuses_by_tensor_length),
-        cmocka_unit_test(test_refuses_by_tensor_place),
-        cmocka_unit_test(test_message_fits_its_buffer),
+        cmocka_unit_test(test_refuses_by_frame),        cmocka_unit_test(test_refuses_missing_parts),
+        cmocka_unit_test(test_refuses_by_version),      cmocka_unit_test(test_refuses_by_file_length),
+        cmocka_unit_test(test_refuses_by_name),         cmocka_unit_test(test_refuses_by_text),
+        cmocka_unit_test(test_refuses_by_count),        cmocka_unit_test(test_refuses_by_golden),
+        cmocka_unit_test(test_refuses_by_tensor_form),  cmocka_unit_test(test_refuses_by_tensor_length),
+        cmocka_unit_test(test_refuses_by_tensor_place), cmocka_unit_test(test_message_fits_its_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

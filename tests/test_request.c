@@ -13,12 +13,15 @@
 
 static const struct vqr_feature user_features[] = {{"age", VQR_FEATURE_FLOAT}};
 static const struct vqr_feature context_features[] = {{"repository", VQR_FEATURE_ID}};
-static const struct vqr_feature event_features[] = {
-    {"item", VQR_FEATURE_ID}, {"action", VQR_FEATURE_ID}, {"price", VQR_FEATURE_FLOAT}, {"time", VQR_FEATURE_TIME}};
+static const struct vqr_feature event_features[] = {{"item", VQR_FEATURE_ID},
+                                                    {"action", VQR_FEATURE_ID},
+                                                    {"price", VQR_FEATURE_FLOAT},
+                                                    {"time", VQR_FEATURE_TIME}};
 static const struct vqr_feature candidate_features[] = {{"item", VQR_FEATURE_ID}, {"weight", VQR_FEATURE_FLOAT}};
 
-static const struct request_schema schema = {
-    .features = {user_features, context_features, event_features, candidate_features}, .count = {1, 1, 4, 2}};
+static const struct request_schema schema = {.features = {user_features, context_features, event_features,
+                                                          candidate_features},
+                                             .count = {1, 1, 4, 2}};
 
 enum { ITEM = 0, ACTION = 1, PRICE = 2, TIME = 3, WEIGHT = 1 };
 
@@ -27,9 +30,8 @@ enum { ITEM = 0, ACTION = 1, PRICE = 2, TIME = 3, WEIGHT = 1 };
 static int set_up(void **state)
 {
     struct request *request = malloc(sizeof *request);
-    if (request == NULL || !request_init(request, &schema)) {
+    if (request == NULL || !request_init(request, &schema))
         return -1;
-    }
     *state = request;
     return 0;
 }
@@ -44,9 +46,8 @@ static int tear_down(void **state)
 /* Requests and messages are written with ' for " below, to be readable. */
 static void use_quotes(char *text, size_t length)
 {
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0; i < length; i++)
         text[i] = text[i] == '\'' ? '"' : text[i];
-    }
 }
 
 /* Reads a copy that ends where its memory ends, as sanitizers want to see it: no terminator to lean on. */
@@ -64,9 +65,8 @@ static bool read_bytes(struct request *request, const char *text, size_t length,
 static void accept(struct request *request, const char *text)
 {
     struct refusal refusal = {.code = "", .message = ""};
-    if (!read_bytes(request, text, strlen(text), &refusal)) {
+    if (!read_bytes(request, text, strlen(text), &refusal))
         fail_msg("%s\nrefused: %s: %s", text, refusal.code, refusal.message);
-    }
 }
 
 /* Expects a refusal by `code` whose message has `part` in it, and the id "r" to be known. */
@@ -77,9 +77,8 @@ static void refuse_with(struct request *request, const char *text, const char *c
     const bool accepted = read_bytes(request, text, strlen(text), &refusal);
     snprintf(expected, sizeof expected, "%s", part);
     use_quotes(expected, strlen(expected));
-    if (accepted || strcmp(refusal.code, code) != 0 || strstr(refusal.message, expected) == NULL) {
+    if (accepted || strcmp(refusal.code, code) != 0 || strstr(refusal.message, expected) == NULL)
         fail_msg("%s\nexpected %s: ...%s...\nfound %s: %s", text, code, part, refusal.code, refusal.message);
-    }
     assert_true(strlen(refusal.message) < REFUSAL_MESSAGE_SIZE);
     if (strstr(text, "'id': 'r'") != NULL) {
         assert_non_null(request->id);
@@ -136,9 +135,8 @@ static void test_everything(void **state)
     assert_true(floats(events, PRICE)[0] == 1.5 && floats(events, PRICE)[1] == 2);
     assert_int_equal(times(events, TIME)[0], 1700000000);
     assert_int_equal(times(events, TIME)[1], -1);
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 4; i++)
         assert_null(events->columns[i].present);
-    }
 
     assert_int_equal(request->score.user.rows, 1);
     assert_true(floats(&request->score.user, 0)[0] == 31);
@@ -214,9 +212,8 @@ static void test_buffers_are_reused(void **state)
     assert_non_null(text);
     for (int round = 0; round < 2; round++) {
         size_t used = (size_t)sprintf(text, "{'id': 1, 'candidates': [], 'events': [");
-        for (int i = 0; i < EVENTS; i++) {
+        for (int i = 0; i < EVENTS; i++)
             used += (size_t)sprintf(text + used, "%s{'item': %d, 'price': %d.5}", i == 0 ? "" : ", ", i, i);
-        }
         strcpy(text + used, "]}");
         accept(request, text);
         assert_int_equal(request->events.rows, EVENTS);
@@ -266,9 +263,8 @@ static void test_utf8(void **state)
                                         "{'id': '\xf4\x90\x80\x80', 'candidates': []}",
                                         "{'id': 1, 'candidates': [{'\xff': 1}]}",
                                         "\xef\xbb\xbf{}"};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         refuse_with(*state, texts[i], "json", "not JSON: ");
-    }
     struct refusal refusal;
     assert_false(read_bytes(*state, "{'id': 1, \0'candidates': []}", 28, &refusal));
     assert_string_equal(refusal.code, "json");

@@ -26,9 +26,9 @@ static void assert_same_kernels(const struct vqr_kernels *a, const struct vqr_ke
 static void expected_kernels(struct vqr_kernels *k, uint32_t features, size_t last)
 {
     memset(k, 0, sizeof *k);
-#define VQR_KERNEL(name, ret, params)                                                   \
-    for (size_t i = 0; i <= last; i++)                                                  \
-        if ((vqr_isas[i]->needs & ~features) == 0 && vqr_isas[i]->k.name != NULL)       \
+#define VQR_KERNEL(name, ret, params)                                             \
+    for (size_t i = 0; i <= last; i++)                                            \
+        if ((vqr_isas[i]->needs & ~features) == 0 && vqr_isas[i]->k.name != NULL) \
             k->name = vqr_isas[i]->k.name;
 #include "simd/kernels.def"
 #undef VQR_KERNEL
@@ -193,9 +193,9 @@ static void test_traps_are_off(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_select_by_features),   cmocka_unit_test(test_select_by_limit),
-        cmocka_unit_test(test_select_unknown_limit), cmocka_unit_test(test_reference_is_complete),
-        cmocka_unit_test(test_isas_are_described),   cmocka_unit_test(test_features_are_known),
+        cmocka_unit_test(test_select_by_features),        cmocka_unit_test(test_select_by_limit),
+        cmocka_unit_test(test_select_unknown_limit),      cmocka_unit_test(test_reference_is_complete),
+        cmocka_unit_test(test_isas_are_described),        cmocka_unit_test(test_features_are_known),
         cmocka_unit_test(test_state_is_set_and_restored), cmocka_unit_test(test_traps_are_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

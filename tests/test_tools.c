@@ -141,8 +141,9 @@ static void test_names(void **state)
     struct names names;
     struct refusal refusal;
     (void)state;
-    assert_true(load_names(
-        &names, "id,name,more\r\n10,ten\n9,\"a, \"\"b\"\"\",x,y\r\n\n-1,\nx,\"two\nlines\"\n\"7\",seven", &refusal));
+    assert_true(load_names(&names,
+                           "id,name,more\r\n10,ten\n9,\"a, \"\"b\"\"\",x,y\r\n\n-1,\nx,\"two\nlines\"\n\"7\",seven",
+                           &refusal));
     assert_string_equal(name_of(&names, NULL, 10), "ten");
     assert_string_equal(name_of(&names, NULL, 9), "a, \"b\"");
     assert_string_equal(name_of(&names, NULL, -1), "");

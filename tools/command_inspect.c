@@ -36,19 +36,16 @@ static int inspect(const char *path, const vqr_model *model, bool json)
     char message[256];
     size_t size = 0;
     const void *data = vqr_model_data(model, &size);
-    if (vqr_header_open(&inspection.header, data, size, message, sizeof message) != VQR_HEADER_OK) {
+    if (vqr_header_open(&inspection.header, data, size, message, sizeof message) != VQR_HEADER_OK)
         return complain("%s: %s", path, message);
-    }
     vqr_header_info(&inspection.header, &inspection.info);
     inspection.verified = vqr_model_verify(model, &inspection.error);
-    if (!json) {
+    if (!json)
         inspect_print_text(stdout, &inspection);
-    } else if (!inspect_print_json(stdout, &inspection)) {
+    else if (!inspect_print_json(stdout, &inspection))
         return complain("out of memory");
-    }
-    if (inspection.verified != VQR_OK) {
+    if (inspection.verified != VQR_OK)
         return complain("%s: %s", path, inspection.error.message);
-    }
     return EXIT_DONE;
 }
 

@@ -27,11 +27,9 @@ struct rank_inputs {
 
 static bool find_output(const struct scorer *scorer, const char *name, size_t *output)
 {
-    for (*output = 0; *output < scorer->outputs.count; ++*output) {
-        if (name == NULL || strcmp(scorer->outputs.names[*output], name) == 0) {
+    for (*output = 0; *output < scorer->outputs.count; ++*output)
+        if (name == NULL || strcmp(scorer->outputs.names[*output], name) == 0)
             return true;
-        }
-    }
     complain("--output %s: the model has no such output; vqrank inspect lists them", name != NULL ? name : "");
     return false;
 }
@@ -67,9 +65,8 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
 {
     struct refusal refusal;
     size_t count = 0;
-    while (options->names != NULL && options->names[count] != NULL) {
+    while (options->names != NULL && options->names[count] != NULL)
         count++;
-    }
     inputs->names = calloc(count + 1, sizeof *inputs->names);
     if (inputs->names == NULL) {
         complain("out of memory");
@@ -77,9 +74,8 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
     }
     for (size_t i = 0; i < count; i++) {
         inputs->name_count = i + 1;
-        if (!load_names(scorer, options->names[i], &inputs->names[i])) {
+        if (!load_names(scorer, options->names[i], &inputs->names[i]))
             return false;
-        }
     }
     if (options->relevant != NULL && !relevance_load(&inputs->relevance, options->relevant, &refusal)) {
         complain("--relevant: %s", refusal.message);
@@ -90,9 +86,8 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
 
 static void free_inputs(struct rank_inputs *inputs)
 {
-    for (size_t i = 0; i < inputs->name_count; i++) {
+    for (size_t i = 0; i < inputs->name_count; i++)
         names_free(&inputs->names[i].names);
-    }
     free(inputs->names);
     relevance_free(&inputs->relevance);
 }
@@ -100,14 +95,11 @@ static void free_inputs(struct rank_inputs *inputs)
 /* The candidate feature whose ids --relevant lists: the first named one, else the first id; -1 if there is none. */
 static ptrdiff_t relevant_feature(const struct scorer *scorer, const struct rank_inputs *inputs)
 {
-    if (inputs->name_count > 0) {
+    if (inputs->name_count > 0)
         return (ptrdiff_t)inputs->names[0].feature;
-    }
-    for (size_t i = 0; i < scorer->schema.count[VQR_CANDIDATE]; i++) {
-        if (scorer->features[VQR_CANDIDATE][i].kind == VQR_FEATURE_ID) {
+    for (size_t i = 0; i < scorer->schema.count[VQR_CANDIDATE]; i++)
+        if (scorer->features[VQR_CANDIDATE][i].kind == VQR_FEATURE_ID)
             return (ptrdiff_t)i;
-        }
-    }
     return -1;
 }
 
@@ -143,9 +135,8 @@ static int rank_all(struct scorer *scorer, int descriptor, const char *input, co
             result = complain("out of memory");
             break;
         }
-        if (fflush(stdout) != 0) {
+        if (fflush(stdout) != 0)
             break; /* close_output says why */
-        }
     }
     const int reason = errno;
     lines_free(&lines);
@@ -164,16 +155,13 @@ static int rank_input(struct scorer *scorer, const struct options *options, cons
                                .relevance = own->relevant != NULL ? &inputs->relevance : NULL,
                                .relevant_feature = relevant_feature(scorer, inputs),
                                .terminal = wants_colour()};
-    if (!find_output(scorer, own->output, &style.output)) {
+    if (!find_output(scorer, own->output, &style.output))
         return EXIT_UNUSABLE;
-    }
-    if (style.relevance != NULL && style.relevant_feature < 0) {
+    if (style.relevance != NULL && style.relevant_feature < 0)
         return complain("--relevant needs a candidate feature that is an id; this model has none");
-    }
     const int descriptor = open_input(input);
-    if (descriptor < 0) {
+    if (descriptor < 0)
         return EXIT_UNUSABLE;
-    }
     const int status = rank_all(scorer, descriptor, input, &style);
     close(descriptor);
     return status;
@@ -184,16 +172,13 @@ static int rank(const struct options *options, const struct rank_options *own)
     struct scorer scorer;
     struct rank_inputs inputs = {0};
     int status = EXIT_UNUSABLE;
-    if (own->top < 1) {
+    if (own->top < 1)
         return complain("--top must be at least 1");
-    }
     vqr_model *model = scorer_open_model(options->arguments[0]);
-    if (model == NULL) {
+    if (model == NULL)
         return EXIT_UNUSABLE;
-    }
-    if (scorer_init(&scorer, model, options->isa) && load_inputs(&scorer, own, &inputs)) {
+    if (scorer_init(&scorer, model, options->isa) && load_inputs(&scorer, own, &inputs))
         status = rank_input(&scorer, options, own, &inputs);
-    }
     free_inputs(&inputs);
     scorer_free(&scorer);
     vqr_model_close(model);
@@ -214,13 +199,11 @@ static int run(const struct command *command, int argc, const char **argv)
          "mark candidates known to be right; lines {\"id\": request id, \"relevant\": [ids]}", "FILE.jsonl"},
         {"output", '\0', POPT_ARG_STRING, &own.output, 0, "the output to rank by (default: the model's first)", "NAME"},
         POPT_TABLEEND};
-    if (options_parse(&options, command, table, argc, argv, &status)) {
+    if (options_parse(&options, command, table, argc, argv, &status))
         status = rank(&options, &own);
-    }
     options_free(&options);
-    for (size_t i = 0; own.names != NULL && own.names[i] != NULL; i++) {
+    for (size_t i = 0; own.names != NULL && own.names[i] != NULL; i++)
         free(own.names[i]);
-    }
     free(own.names);
     free(own.relevant);
     free(own.output);

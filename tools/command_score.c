@@ -47,15 +47,13 @@ static int answer_all(struct scorer *scorer, int descriptor, const char *input, 
     lines_init(&lines, descriptor, LINE_LENGTH_MAX);
     while ((status = lines_next(&lines)) == LINE_READ || status == LINE_TOO_LONG) {
         answer(scorer, &lines, status, tally);
-        if (ferror(stdout) || (driven && fflush(stdout) != 0)) {
+        if (ferror(stdout) || (driven && fflush(stdout) != 0))
             break; /* close_output says why */
-        }
     }
     const int reason = errno;
     lines_free(&lines);
-    if (status == LINE_FAILED) {
+    if (status == LINE_FAILED)
         return complain("cannot read %s: %s", input != NULL ? input : "standard input", strerror(reason));
-    }
     return tally->refused > 0 ? EXIT_REFUSED : EXIT_DONE;
 }
 
@@ -78,9 +76,8 @@ static int score(const struct options *options, bool stats)
     if (descriptor >= 0) {
         if (scorer_init(&scorer, model, options->isa)) {
             status = answer_all(&scorer, descriptor, input, &tally);
-            if (stats) {
+            if (stats)
                 print_tally(&tally, &scorer);
-            }
         }
         scorer_free(&scorer);
         close(descriptor);
@@ -93,12 +90,11 @@ static int run(const struct command *command, int argc, const char **argv)
 {
     struct options options;
     int stats = 0, status = EXIT_UNUSABLE;
-    struct poptOption table[] = {
-        {"stats", '\0', POPT_ARG_NONE, &stats, 0, "count requests and unknown ids on standard error at the end", NULL},
-        POPT_TABLEEND};
-    if (options_parse(&options, command, table, argc, argv, &status)) {
+    struct poptOption table[] = {{"stats", '\0', POPT_ARG_NONE, &stats, 0,
+                                  "count requests and unknown ids on standard error at the end", NULL},
+                                 POPT_TABLEEND};
+    if (options_parse(&options, command, table, argc, argv, &status))
         status = score(&options, stats != 0);
-    }
     options_free(&options);
     return status;
 }

@@ -29,9 +29,8 @@ static void compare(struct replay *replay, size_t number, const struct vqr_heade
         uint32_t bits;
         memcpy(&bits, &scores[i], sizeof bits);
         const double error = fabs((double)scores[i] - golden->float64[i]);
-        if (!(error <= worst)) {
+        if (!(error <= worst))
             worst = error; /* a NaN stays: it fails the bound */
-        }
         if (replay->problem[0] == '\0' && bits != golden->bits[i]) {
             float expected;
             memcpy(&expected, &golden->bits[i], sizeof expected);
@@ -102,13 +101,11 @@ static int find_goldens(struct selftest *selftest, const vqr_model *model, const
     char message[256];
     size_t size = 0;
     const void *data = vqr_model_data(model, &size);
-    if (vqr_header_open(&selftest->header, data, size, message, sizeof message) != VQR_HEADER_OK) {
+    if (vqr_header_open(&selftest->header, data, size, message, sizeof message) != VQR_HEADER_OK)
         return complain("%s: %s", path, message);
-    }
     vqr_header_info(&selftest->header, &info);
-    if (info.goldens == 0) {
+    if (info.goldens == 0)
         return complain("%s holds no golden request to replay; convert it again with vqrank-convert", path);
-    }
     selftest->model = model;
     selftest->goldens = info.goldens;
     return EXIT_DONE;
@@ -119,9 +116,8 @@ static int replay_all(const struct selftest *selftest, const char *only)
     int status = EXIT_DONE, usable = 0;
     const char *isa;
     for (size_t i = 0; (isa = vqr_isa_name(i, &usable)) != NULL; i++) {
-        if (only != NULL && strcmp(isa, only) != 0) {
+        if (only != NULL && strcmp(isa, only) != 0)
             continue;
-        }
         if (!usable) {
             printf("%s not run: this machine lacks it\n", isa);
             continue;
@@ -136,13 +132,11 @@ static int run_selftest(const struct options *options)
 {
     struct selftest selftest = {0};
     vqr_model *model = scorer_open_model(options->arguments[0]);
-    if (model == NULL) {
+    if (model == NULL)
         return EXIT_UNUSABLE;
-    }
     int status = find_goldens(&selftest, model, options->arguments[0]);
-    if (status == EXIT_DONE) {
+    if (status == EXIT_DONE)
         status = replay_all(&selftest, options->isa);
-    }
     vqr_model_close(model);
     return status;
 }
@@ -152,9 +146,8 @@ static int run(const struct command *command, int argc, const char **argv)
     struct options options;
     int status = EXIT_UNUSABLE;
     struct poptOption table[] = {POPT_TABLEEND};
-    if (options_parse(&options, command, table, argc, argv, &status)) {
+    if (options_parse(&options, command, table, argc, argv, &status))
         status = run_selftest(&options);
-    }
     options_free(&options);
     return status;
 }

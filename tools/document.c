@@ -20,12 +20,10 @@ static bool is_number_byte(char byte)
 static bool mark_overflow(char *line, size_t length, size_t end)
 {
     size_t start = end <= length ? end : 0;
-    while (start > 0 && is_number_byte(line[start - 1])) {
+    while (start > 0 && is_number_byte(line[start - 1]))
         start--;
-    }
-    if (end > length || end - start < OVERFLOW_TOKEN_SIZE) {
+    if (end > length || end - start < OVERFLOW_TOKEN_SIZE)
         return false;
-    }
     memset(line + start, ' ', end - start);
     line[start] = '"';
     memcpy(line + start + 1, overflow_text, OVERFLOW_TEXT_SIZE);
@@ -36,9 +34,8 @@ static bool mark_overflow(char *line, size_t length, size_t end)
 /* The text between the quotes of the key that ends at `end`, NULL if there is none. */
 static const char *key_before(const char *line, size_t length, size_t end, size_t *key_length)
 {
-    if (end < 2 || end > length || line[end - 1] != '"') {
+    if (end < 2 || end > length || line[end - 1] != '"')
         return NULL;
-    }
     for (size_t start = end - 1; start > 0; start--) {
         if (line[start - 1] == '"' && (start < 2 || line[start - 2] != '\\')) {
             *key_length = end - 1 - start;
@@ -63,9 +60,8 @@ static bool refuse_duplicate(const char *line, size_t length, size_t end, struct
 
 static bool refuse_syntax(const json_error_t *error, struct refusal *refusal)
 {
-    if (json_error_code(error) == json_error_out_of_memory) {
+    if (json_error_code(error) == json_error_out_of_memory)
         return refuse(refusal, "memory", "out of memory while reading the request");
-    }
     return refuse(refusal, "json", "not JSON: %s (byte %d)", error->text, error->position);
 }
 
@@ -80,9 +76,8 @@ bool document_parse(struct document *document, char *line, size_t length, struct
     for (;;) {
         json_error_t error;
         document->root = json_loadb(line, length, flags, &error);
-        if (document->root != NULL) {
+        if (document->root != NULL)
             break;
-        }
         const size_t position = error.position < 0 ? 0 : (size_t)error.position;
         if (json_error_code(&error) == json_error_duplicate_key) {
             duplicate = true;
@@ -90,16 +85,14 @@ bool document_parse(struct document *document, char *line, size_t length, struct
             flags &= ~(size_t)JSON_REJECT_DUPLICATES;
         } else if (json_error_code(&error) == json_error_numeric_overflow) {
             document->overflow = true;
-            if (++overflows > OVERFLOWS_MAX || !mark_overflow(line, length, position)) {
+            if (++overflows > OVERFLOWS_MAX || !mark_overflow(line, length, position))
                 return refuse(refusal, "range", "a number is too large (byte %zu)", position);
-            }
         } else {
             return refuse_syntax(&error, refusal);
         }
     }
-    if (duplicate_id) {
+    if (duplicate_id)
         document_free(document);
-    }
     return !duplicate;
 }
 

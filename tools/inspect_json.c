@@ -23,9 +23,8 @@ static json_t *real32(float value)
     char decimal[32];
     for (int digits = 6; digits <= 9; digits++) {
         snprintf(decimal, sizeof decimal, "%.*g", digits, (double)value);
-        if (strtof(decimal, NULL) == value) {
+        if (strtof(decimal, NULL) == value)
             break;
-        }
     }
     return json_real(strtod(decimal, NULL));
 }
@@ -52,9 +51,8 @@ static json_t *describe_feature(const struct inspection *inspection, size_t grou
         json_object_set_new(object, "mean", json_real(feature.mean));
         json_object_set_new(object, "std", json_real(feature.std));
     }
-    if (group == VQR_EVENT && feature.width > 0) {
+    if (group == VQR_EVENT && feature.width > 0)
         json_object_set_new(object, "exponent", json_integer(feature.exponent));
-    }
     return object;
 }
 
@@ -84,9 +82,8 @@ static json_t *describe_sequence(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_sequence sequence;
     vqr_header_sequence(header, i, &sequence);
-    if (sequence.kind != VQR_SEQUENCE_DMQN) {
+    if (sequence.kind != VQR_SEQUENCE_DMQN)
         return json_pack("{s:o, s:s}", "name", text(sequence.name), "kind", "unknown");
-    }
     return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", text(sequence.name), "kind", "dmqn", "codebooks",
                      (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
                      inspect_word(WORDS_EMPTY, sequence.empty), "hstu", describe_hstu(&sequence.hstu), "attention",
@@ -98,12 +95,10 @@ static json_t *describe_head(const struct vqr_header *header)
     struct vqr_header_head head;
     json_t *hidden = json_array(), *outputs = json_array();
     vqr_header_head(header, &head);
-    for (size_t i = 0; i < head.hidden_count; i++) {
+    for (size_t i = 0; i < head.hidden_count; i++)
         json_array_append_new(hidden, json_integer(vqr_header_hidden(header, i)));
-    }
-    for (size_t i = 0; i < head.output_count; i++) {
+    for (size_t i = 0; i < head.output_count; i++)
         json_array_append_new(outputs, text(vqr_header_output(header, i)));
-    }
     return json_pack("{s:o, s:s, s:o}", "hidden", hidden, "activation", inspect_word(WORDS_ACTIVATION, head.activation),
                      "outputs", outputs);
 }
@@ -113,9 +108,8 @@ static json_t *describe_tensor(const struct vqr_header *header, size_t i)
     struct vqr_header_tensor tensor;
     json_t *shape = json_array();
     vqr_header_tensor(header, i, &tensor);
-    for (size_t axis = 0; axis < tensor.rank; axis++) {
+    for (size_t axis = 0; axis < tensor.rank; axis++)
         json_array_append_new(shape, whole(tensor.shape[axis]));
-    }
     return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "name", text(tensor.name), "type",
                      vqr_tensor_type_name((int)tensor.type), "layout", inspect_word(WORDS_LAYOUT, (int)tensor.layout),
                      "shape", shape, "offset", whole(tensor.offset), "bytes", whole(tensor.length));
@@ -126,9 +120,8 @@ static json_t *describe_features(const struct inspection *inspection)
     json_t *groups = json_object();
     for (size_t group = 0; group < VQR_GROUPS; group++) {
         json_t *features = json_array();
-        for (size_t i = 0; i < inspection->info.features[group]; i++) {
+        for (size_t i = 0; i < inspection->info.features[group]; i++)
             json_array_append_new(features, describe_feature(inspection, group, i));
-        }
         json_object_set_new(groups, inspect_groups[group], features);
     }
     return groups;
@@ -139,9 +132,8 @@ static json_t *describe_all(const struct vqr_header *header, size_t count,
                             json_t *(*describe)(const struct vqr_header *header, size_t i))
 {
     json_t *array = json_array();
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         json_array_append_new(array, describe(header, i));
-    }
     return array;
 }
 
@@ -154,9 +146,8 @@ static json_t *describe_config(const char *config)
 
 static json_t *describe_verification(const struct inspection *inspection)
 {
-    if (inspection->verified == VQR_OK) {
+    if (inspection->verified == VQR_OK)
         return json_pack("{s:b}", "ok", 1);
-    }
     return json_pack("{s:b, s:s, s:o}", "ok", 0, "code", vqr_status_name(inspection->verified), "message",
                      text(inspection->error.message));
 }
@@ -165,19 +156,19 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
 {
     const struct vqr_header *header = &inspection->header;
     const struct vqr_header_info *info = &inspection->info;
-    json_t *root = json_pack(
-        "{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", text(info->name),
-        "format_version", (int)info->format_version, "producer", text(info->producer), "file_bytes",
-        whole(header->size), "header_bytes", whole(info->header_bytes), "session_bytes",
-        whole(vqr_session_size(inspection->model)), "state_bytes", whole(vqr_state_size(inspection->model)), "tables",
-        describe_all(header, info->tables, describe_table), "features", describe_features(inspection), "sequences",
-        describe_all(header, info->sequences, describe_sequence), "head", describe_head(header), "tensors",
-        describe_all(header, info->tensors, describe_tensor), "golden_requests", whole(info->goldens), "config",
-        describe_config(info->config), "verified", describe_verification(inspection));
+    json_t *root =
+        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+                  text(info->name), "format_version", (int)info->format_version, "producer", text(info->producer),
+                  "file_bytes", whole(header->size), "header_bytes", whole(info->header_bytes), "session_bytes",
+                  whole(vqr_session_size(inspection->model)), "state_bytes", whole(vqr_state_size(inspection->model)),
+                  "tables", describe_all(header, info->tables, describe_table), "features",
+                  describe_features(inspection), "sequences", describe_all(header, info->sequences, describe_sequence),
+                  "head", describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
+                  "golden_requests", whole(info->goldens), "config", describe_config(info->config), "verified",
+                  describe_verification(inspection));
     const bool printed = root != NULL && json_dumpf(root, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
-    if (printed) {
+    if (printed)
         fputc('\n', out);
-    }
     json_decref(root);
     return printed;
 }

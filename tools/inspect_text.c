@@ -15,9 +15,8 @@ static const char *grouped(char text[NUMBER_SIZE], uint64_t value)
     const int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
     int used = 0;
     for (int i = 0; i < count; i++) {
-        if (i > 0 && (count - i) % 3 == 0) {
+        if (i > 0 && (count - i) % 3 == 0)
             text[used++] = ',';
-        }
         text[used++] = digits[i];
     }
     text[used] = '\0';
@@ -71,9 +70,8 @@ static void print_tables(FILE *out, const struct inspection *inspection)
         text_print_padded(out, table.name, 16);
         fprintf(out, " %s rows x %u, %s bytes, ids %s", grouped(rows, table.rows), (unsigned)table.dim,
                 grouped(bytes, table.rows * table.dim * sizeof(float)), inspect_word(WORDS_IDS, table.ids));
-        if (table.ids == VQR_IDS_VOCABULARY) {
+        if (table.ids == VQR_IDS_VOCABULARY)
             fprintf(out, " of %s keys", grouped(keys, table.keys));
-        }
         fputc('\n', out);
     }
 }
@@ -124,9 +122,8 @@ static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
             hstu->pre_norm ? "yes" : "no", hstu->affine ? "yes" : "no", inspect_word(WORDS_ACTIVATE, hstu->activate),
             inspect_word(WORDS_ALPHA, hstu->alpha), inspect_word(WORDS_BIAS, hstu->bias),
             inspect_word(WORDS_NORMALIZE, hstu->normalize));
-    if (hstu->normalize == VQR_NORMALIZE_CONSTANT) {
+    if (hstu->normalize == VQR_NORMALIZE_CONSTANT)
         fprintf(out, " %u", (unsigned)hstu->normalize_constant);
-    }
     fputc('\n', out);
     print_label(out, "");
     fprintf(out, "      norm %s, eps %g, output %s, residual %s\n", inspect_word(WORDS_NORM, hstu->norm),
@@ -138,9 +135,8 @@ static void print_attention(FILE *out, const struct vqr_header_dot_attention *at
     print_label(out, "");
     fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
             (unsigned)attention->dim);
-    if (attention->out > 0) {
+    if (attention->out > 0)
         fprintf(out, ", projected to %u", (unsigned)attention->out);
-    }
     fprintf(out, "%s; %s\n", attention->count_bias ? ", count bias" : "",
             attention->share ? "one set of weights for all codebooks" : "weights per codebook");
 }
@@ -169,12 +165,10 @@ static void print_head(FILE *out, const struct inspection *inspection)
     struct vqr_header_head head;
     vqr_header_head(&inspection->header, &head);
     print_label(out, "head");
-    for (size_t i = 0; i < head.hidden_count; i++) {
+    for (size_t i = 0; i < head.hidden_count; i++)
         fprintf(out, "%s%u", i == 0 ? "" : "-", (unsigned)vqr_header_hidden(&inspection->header, i));
-    }
-    if (head.hidden_count > 0) {
+    if (head.hidden_count > 0)
         fprintf(out, " %s, ", inspect_word(WORDS_ACTIVATION, head.activation));
-    }
     fprintf(out, "output%s", plural(head.output_count));
     for (size_t i = 0; i < head.output_count; i++) {
         fputs(i == 0 ? " " : ", ", out);
@@ -186,9 +180,8 @@ static void print_head(FILE *out, const struct inspection *inspection)
 static const char *describe_shape(char text[SHAPE_SIZE], const struct vqr_header_tensor *tensor)
 {
     int used = snprintf(text, SHAPE_SIZE, "[");
-    for (size_t i = 0; i < tensor->rank && i < VQR_TENSOR_RANK_MAX; i++) {
+    for (size_t i = 0; i < tensor->rank && i < VQR_TENSOR_RANK_MAX; i++)
         used += snprintf(text + used, (size_t)(SHAPE_SIZE - used), "%s%" PRIu64, i == 0 ? "" : ", ", tensor->shape[i]);
-    }
     snprintf(text + used, (size_t)(SHAPE_SIZE - used), "]");
     return text;
 }

@@ -26,14 +26,12 @@ static bool make_room(struct line_reader *reader)
         reader->end -= reader->start;
         reader->start = 0;
     }
-    if (reader->capacity - reader->end >= CHUNK) {
+    if (reader->capacity - reader->end >= CHUNK)
         return true;
-    }
     const size_t capacity = 2 * reader->capacity + CHUNK;
     char *buffer = realloc(reader->buffer, capacity);
-    if (buffer == NULL) {
+    if (buffer == NULL)
         return false;
-    }
     reader->buffer = buffer;
     reader->capacity = capacity;
     return true;
@@ -50,9 +48,8 @@ static bool fill(struct line_reader *reader)
     do {
         count = read(reader->descriptor, reader->buffer + reader->end, reader->capacity - reader->end);
     } while (count < 0 && errno == EINTR);
-    if (count < 0) {
+    if (count < 0)
         return false;
-    }
     reader->end += (size_t)count;
     reader->finished = count == 0;
     return true;
@@ -74,28 +71,24 @@ static enum line_status next_line(struct line_reader *reader)
             reader->number++;
             return too_long || reader->length > reader->limit ? LINE_TOO_LONG : LINE_READ;
         }
-        if (reader->finished) {
+        if (reader->finished)
             return LINE_END;
-        }
         scanned = available;
         if (available > reader->limit) {
             too_long = true;
             reader->start = reader->end;
             scanned = 0;
         }
-        if (!fill(reader)) {
+        if (!fill(reader))
             return LINE_FAILED;
-        }
     }
 }
 
 static bool is_blank(const struct line_reader *reader)
 {
-    for (size_t i = 0; i < reader->length; i++) {
-        if (strchr(" \t\r", reader->text[i]) == NULL || reader->text[i] == '\0') {
+    for (size_t i = 0; i < reader->length; i++)
+        if (strchr(" \t\r", reader->text[i]) == NULL || reader->text[i] == '\0')
             return false;
-        }
-    }
     return true;
 }
 

@@ -17,9 +17,8 @@ static void print_usage(FILE *out)
           "\n"
           "Commands:\n",
           out);
-    for (int i = 0; i < COMMAND_COUNT; i++) {
+    for (int i = 0; i < COMMAND_COUNT; i++)
         fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    }
     fputs("\n"
           "Options:\n"
           "  --version  show the version\n"
@@ -59,14 +58,11 @@ static int run_options(int argc, const char **argv)
 
 static int run_command(int argc, const char **argv)
 {
-    if (argc < 2 || argv[1][0] == '-') {
+    if (argc < 2 || argv[1][0] == '-')
         return run_options(argc, argv);
-    }
-    for (int i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(argv[1], commands[i]->name) == 0) {
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(argv[1], commands[i]->name) == 0)
             return commands[i]->run(commands[i], argc - 1, argv + 1);
-        }
-    }
     return complain("no command is called %s; vqrank --help lists the commands", argv[1]);
 }
 
@@ -74,12 +70,10 @@ int main(int argc, char **argv)
 {
     /* popt takes const strings, and C converts `char **` to that by copying only. */
     const char **arguments = calloc((size_t)argc + 1, sizeof *arguments);
-    if (arguments == NULL) {
+    if (arguments == NULL)
         return complain("out of memory");
-    }
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc; i++)
         arguments[i] = argv[i];
-    }
     const int status = close_output(run_command(argc, arguments));
     free(arguments);
     return status;

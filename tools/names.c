@@ -18,14 +18,12 @@ static bool read_text(FILE *file, char **text, size_t *length)
     *length = 0;
     while (buffer != NULL) {
         *length += fread(buffer + *length, 1, capacity - *length, file);
-        if (*length < capacity) {
+        if (*length < capacity)
             break;
-        }
         capacity *= 2;
         char *larger = realloc(buffer, capacity + 1);
-        if (larger == NULL) {
+        if (larger == NULL)
             free(buffer);
-        }
         buffer = larger;
     }
     if (buffer == NULL) {
@@ -44,15 +42,13 @@ static bool load_text(const char *path, char **text, struct refusal *refusal)
     *text = NULL;
     if (file == NULL || !read_text(file, text, &length)) {
         const int reason = errno;
-        if (file != NULL) {
+        if (file != NULL)
             fclose(file);
-        }
         return refuse(refusal, "names", "cannot read %s: %s", path, strerror(reason));
     }
     fclose(file);
-    if (strlen(*text) != length) {
+    if (strlen(*text) != length)
         return refuse(refusal, "names", "%s: not a CSV file, it has NUL bytes", path);
-    }
     return true;
 }
 
@@ -63,9 +59,8 @@ static bool cut_quoted(char **cursor)
 {
     char *read = *cursor + 1, *write = *cursor;
     while (*read != '"' || read[1] == '"') {
-        if (*read == '\0') {
+        if (*read == '\0')
             return false;
-        }
         read += *read == '"' ? 1 : 0;
         *write++ = *read++;
     }
@@ -82,9 +77,8 @@ static char cut_field(char **cursor, char **field)
     char *end;
     *field = *cursor;
     if (**cursor == '"') {
-        if (!cut_quoted(cursor)) {
+        if (!cut_quoted(cursor))
             return '"';
-        }
         end = *cursor;
     } else {
         end = *cursor + strcspn(*cursor, ",\r\n");
@@ -108,11 +102,10 @@ static bool cut_record(char **cursor, struct name_entry *entry, size_t *fields)
     for (*fields = 0; ended == ','; ++*fields) {
         char *field;
         ended = cut_field(cursor, &field);
-        if (*fields == 0) {
+        if (*fields == 0)
             entry->id = field;
-        } else if (*fields == 1) {
+        else if (*fields == 1)
             entry->name = field;
-        }
     }
     return ended != '"';
 }
@@ -129,9 +122,8 @@ static bool add_entry(struct names *names, size_t *capacity, const struct name_e
     if (names->count == *capacity) {
         const size_t larger = 2 * *capacity + 1024;
         struct name_entry *entries = realloc(names->entries, larger * sizeof *entries);
-        if (entries == NULL) {
+        if (entries == NULL)
             return false;
-        }
         names->entries = entries;
         *capacity = larger;
     }
@@ -146,23 +138,18 @@ static bool read_entries(struct names *names, const char *path, struct refusal *
     struct name_entry entry;
     size_t fields, capacity = 0, record = 1;
     if (!cut_record(&cursor, &entry, &fields) || fields < 2 || strcmp(entry.id, "id") != 0 ||
-        strcmp(entry.name, "name") != 0) {
+        strcmp(entry.name, "name") != 0)
         return refuse(refusal, "names", "%s: the first line must be id,name", path);
-    }
     while (*cursor != '\0') {
         record++;
-        if (!cut_record(&cursor, &entry, &fields)) {
+        if (!cut_record(&cursor, &entry, &fields))
             return refuse(refusal, "names", "%s: record %zu has damaged quotes", path, record);
-        }
-        if (fields == 1 && entry.id[0] == '\0') {
+        if (fields == 1 && entry.id[0] == '\0')
             continue;
-        }
-        if (fields < 2) {
+        if (fields < 2)
             return refuse(refusal, "names", "%s: record %zu has one field, expected id,name", path, record);
-        }
-        if (!add_entry(names, &capacity, &entry)) {
+        if (!add_entry(names, &capacity, &entry))
             return refuse(refusal, "names", "%s: out of memory", path);
-        }
     }
     return true;
 }
@@ -170,12 +157,10 @@ static bool read_entries(struct names *names, const char *path, struct refusal *
 bool names_load(struct names *names, const char *path, struct refusal *refusal)
 {
     *names = (struct names){0};
-    if (!load_text(path, &names->text, refusal) || !read_entries(names, path, refusal)) {
+    if (!load_text(path, &names->text, refusal) || !read_entries(names, path, refusal))
         return false;
-    }
-    if (names->count > 0) {
+    if (names->count > 0)
         qsort(names->entries, names->count, sizeof *names->entries, compare_entries);
-    }
     for (size_t i = 1; i < names->count; i++) {
         if (strcmp(names->entries[i - 1].id, names->entries[i].id) == 0) {
             return refuse(refusal, "names", "%s: id %.*s appears twice", path,

@@ -27,21 +27,18 @@ int complain(const char *format, ...)
 
 int open_input(const char *path)
 {
-    if (path == NULL || strcmp(path, "-") == 0) {
+    if (path == NULL || strcmp(path, "-") == 0)
         return STDIN_FILENO;
-    }
     const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) {
+    if (descriptor < 0)
         complain("cannot open %s: %s", path, strerror(errno));
-    }
     return descriptor;
 }
 
 int close_output(int status)
 {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
+    if (fflush(stdout) != 0 || ferror(stdout))
         return complain("cannot write to standard output: %s", strerror(errno));
-    }
     return status;
 }
 
@@ -65,11 +62,9 @@ static bool check_isa(const char *isa)
     char list[128];
     int usable = 0;
     const char *name;
-    for (size_t i = 0; (name = vqr_isa_name(i, &usable)) != NULL; i++) {
-        if (strcmp(name, isa) == 0 && usable) {
+    for (size_t i = 0; (name = vqr_isa_name(i, &usable)) != NULL; i++)
+        if (strcmp(name, isa) == 0 && usable)
             return true;
-        }
-    }
     list_usable(list, sizeof list);
     complain("--isa %s cannot be used on this machine; usable here: %s", isa, list);
     return false;
@@ -86,9 +81,8 @@ static bool check_arguments(struct options *options, const struct command *comma
 {
     options->arguments = (const char *const *)poptGetArgs(options->context);
     options->argument_count = 0;
-    while (options->arguments != NULL && options->arguments[options->argument_count] != NULL) {
+    while (options->arguments != NULL && options->arguments[options->argument_count] != NULL)
         options->argument_count++;
-    }
     if (options->argument_count < command->arguments_min) {
         complain("%s needs more arguments; usage: vqrank %s [OPTION...] %s", command->name, command->name,
                  command->arguments);
@@ -106,14 +100,15 @@ bool options_parse(struct options *options, const struct command *command, struc
                    const char **argv, int *status)
 {
     static struct poptOption none[] = {POPT_TABLEEND};
-    *options = (struct options){
-        .shared = {{"isa", '\0', POPT_ARG_STRING, &options->isa, 0,
-                    "the strongest instruction set to use (ref, avx2, ...)", "NAME"},
-                   {"help", 'h', POPT_ARG_NONE, &options->help, 0, "show this help and an example", NULL},
-                   POPT_TABLEEND},
-        .table = {{NULL, '\0', POPT_ARG_INCLUDE_TABLE, table != NULL ? table : none, 0, NULL, NULL},
-                  {NULL, '\0', POPT_ARG_INCLUDE_TABLE, options->shared, 0, NULL, NULL},
-                  POPT_TABLEEND}};
+    *options =
+        (struct options){.shared = {{"isa", '\0', POPT_ARG_STRING, &options->isa, 0,
+                                     "the strongest instruction set to use (ref, avx2, ...)", "NAME"},
+                                    {"help", 'h', POPT_ARG_NONE, &options->help, 0, "show this help and an example",
+                                     NULL},
+                                    POPT_TABLEEND},
+                         .table = {{NULL, '\0', POPT_ARG_INCLUDE_TABLE, table != NULL ? table : none, 0, NULL, NULL},
+                                   {NULL, '\0', POPT_ARG_INCLUDE_TABLE, options->shared, 0, NULL, NULL},
+                                   POPT_TABLEEND}};
     snprintf(options->name, sizeof options->name, "vqrank %s", command->name);
     snprintf(options->usage, sizeof options->usage, "[OPTION...] %s", command->arguments);
     argv[0] = options->name;

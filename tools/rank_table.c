@@ -14,9 +14,8 @@ struct ranked {
 static int compare_ranked(const void *left, const void *right)
 {
     const struct ranked *a = left, *b = right;
-    if (a->score != b->score) {
+    if (a->score != b->score)
         return a->score > b->score ? -1 : 1;
-    }
     return a->row < b->row ? -1 : a->row > b->row;
 }
 
@@ -24,12 +23,10 @@ static struct ranked *rank(const struct scorer *scorer, size_t output)
 {
     const size_t rows = scorer->request.score.candidates.rows;
     struct ranked *ranked = calloc(rows + 1, sizeof *ranked);
-    for (size_t row = 0; ranked != NULL && row < rows; row++) {
+    for (size_t row = 0; ranked != NULL && row < rows; row++)
         ranked[row] = (struct ranked){.score = scorer->scores[row * scorer->outputs.count + output], .row = row};
-    }
-    if (ranked != NULL && rows > 1) {
+    if (ranked != NULL && rows > 1)
         qsort(ranked, rows, sizeof *ranked, compare_ranked);
-    }
     return ranked;
 }
 
@@ -50,11 +47,10 @@ static const struct vqr_id *candidate_id(const struct scorer *scorer, size_t fea
 
 static void print_id(FILE *out, const struct vqr_id *id)
 {
-    if (id->string != NULL) {
+    if (id->string != NULL)
         text_print_clean(out, id->string);
-    } else {
+    else
         fprintf(out, "%" PRId64, id->value);
-    }
 }
 
 /* "item=9 directory=2", values that are absent left out. */
@@ -64,17 +60,15 @@ static void print_values(FILE *out, const struct scorer *scorer, size_t row)
     const char *separator = "";
     for (size_t i = 0; i < candidates->column_count; i++) {
         const struct vqr_column *column = &candidates->columns[i];
-        if (!is_present(column, row)) {
+        if (!is_present(column, row))
             continue;
-        }
         fprintf(out, "%s%s=", separator, scorer->schema.features[VQR_CANDIDATE][i].name);
-        if (column->type == VQR_COLUMN_ID) {
+        if (column->type == VQR_COLUMN_ID)
             print_id(out, (const struct vqr_id *)column->values + row);
-        } else if (column->type == VQR_COLUMN_FLOAT64) {
+        else if (column->type == VQR_COLUMN_FLOAT64)
             fprintf(out, "%g", ((const double *)column->values)[row]);
-        } else {
+        else
             fprintf(out, "%" PRId64, ((const int64_t *)column->values)[row]);
-        }
         separator = " ";
     }
     fputs(*separator == '\0' ? "(no values)" : "", out);
@@ -111,13 +105,12 @@ static bool is_relevant(const struct scorer *scorer, const struct rank_style *st
     const struct vqr_id *id = candidate_id(scorer, (size_t)style->relevant_feature, row);
     size_t i;
     json_t *value;
-    if (id == NULL) {
+    if (id == NULL)
         return false;
-    }
-    json_array_foreach(relevant, i, value) {
-        if (relevance_equal(value, id)) {
+    json_array_foreach(relevant, i, value)
+    {
+        if (relevance_equal(value, id))
             return true;
-        }
     }
     return false;
 }
@@ -128,7 +121,8 @@ static size_t count_found(const struct scorer *scorer, const struct rank_style *
 {
     size_t found = 0, i;
     json_t *value;
-    json_array_foreach(relevant, i, value) {
+    json_array_foreach(relevant, i, value)
+    {
         for (size_t place = 0; place < shown; place++) {
             const struct vqr_id *id = candidate_id(scorer, (size_t)style->relevant_feature, ranked[place].row);
             if (id != NULL && relevance_equal(value, id)) {
@@ -144,11 +138,10 @@ static size_t count_found(const struct scorer *scorer, const struct rank_style *
 
 static void print_request_id(FILE *out, const json_t *id)
 {
-    if (json_is_string(id)) {
+    if (json_is_string(id))
         text_print_clean(out, json_string_value(id));
-    } else {
+    else
         fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
-    }
 }
 
 static void print_heading(FILE *out, const struct scorer *scorer, const struct rank_style *style,
@@ -173,9 +166,8 @@ bool rank_table_print(FILE *out, const struct scorer *scorer, const struct rank_
     const size_t shown = rows < style->top ? rows : style->top;
     const json_t *relevant = find_relevant(scorer, style);
     struct ranked *ranked = rank(scorer, style->output);
-    if (ranked == NULL) {
+    if (ranked == NULL)
         return false;
-    }
     print_heading(out, scorer, style, relevant, ranked, shown);
     if (shown > 0) {
         fputs("  rank     ", out);
@@ -187,11 +179,10 @@ bool rank_table_print(FILE *out, const struct scorer *scorer, const struct rank_
         const bool mark = relevant != NULL && is_relevant(scorer, style, relevant, row);
         fprintf(out, "%s%6zu  %c  %-10.6f ", mark && style->terminal ? "\033[32m" : "", place + 1, mark ? '*' : ' ',
                 (double)ranked[place].score);
-        if (style->name_count > 0) {
+        if (style->name_count > 0)
             print_names(out, scorer, style, row);
-        } else {
+        else
             print_values(out, scorer, row);
-        }
         fprintf(out, "%s\n", mark && style->terminal ? "\033[0m" : "");
     }
     free(ranked);

@@ -15,11 +15,10 @@ static const char *const group_keys[VQR_GROUPS] = {"user", "context", "events", 
 /* "user", "events[3]": where a value stands. */
 static void describe_row(char where[WHERE_SIZE], int group, size_t row)
 {
-    if (group == VQR_USER || group == VQR_CONTEXT) {
+    if (group == VQR_USER || group == VQR_CONTEXT)
         snprintf(where, WHERE_SIZE, "%s", group_keys[group]);
-    } else {
+    else
         snprintf(where, WHERE_SIZE, "%s[%zu]", group_keys[group], row);
-    }
 }
 
 static bool refuse_memory(struct refusal *refusal)
@@ -31,9 +30,8 @@ static bool refuse_memory(struct refusal *refusal)
 static bool refuse_type(const struct request *request, const char *where, const char *expected, const json_t *value,
                         struct refusal *refusal)
 {
-    if (document_is_overflow(&request->document, value)) {
+    if (document_is_overflow(&request->document, value))
         return refuse(refusal, "range", "%s: expected %s, found a number too large for 64 bits", where, expected);
-    }
     return refuse(refusal, "type", "%s: expected %s, found %s", where, expected, document_type_name(value));
 }
 
@@ -77,14 +75,12 @@ static enum vqr_column_type column_type(enum vqr_feature_kind kind)
 static bool grow_buffer(struct request_buffer *buffer, size_t value_bytes, size_t rows)
 {
     void *values = rows > SIZE_MAX / value_bytes ? NULL : realloc(buffer->values, rows * value_bytes);
-    if (values == NULL) {
+    if (values == NULL)
         return false;
-    }
     buffer->values = values;
     uint8_t *present = realloc(buffer->present, rows);
-    if (present == NULL) {
+    if (present == NULL)
         return false;
-    }
     buffer->present = present;
     return true;
 }
@@ -96,17 +92,14 @@ static bool clear_group(struct request *request, int group, size_t rows)
     const size_t count = request->schema->count[group];
     if (rows > into->capacity) {
         const size_t capacity = rows > SIZE_MAX / 2 || rows < 16 ? rows + 16 : rows + rows / 2;
-        for (size_t i = 0; i < count; i++) {
-            if (!grow_buffer(&into->buffers[i], value_size(request->schema->features[group][i].kind), capacity)) {
+        for (size_t i = 0; i < count; i++)
+            if (!grow_buffer(&into->buffers[i], value_size(request->schema->features[group][i].kind), capacity))
                 return false;
-            }
-        }
         into->capacity = capacity;
     }
     for (size_t i = 0; i < count; i++) {
-        if (rows > 0) {
+        if (rows > 0)
             memset(into->buffers[i].present, 0, rows);
-        }
         into->buffers[i].filled = 0;
     }
     return true;
@@ -151,21 +144,18 @@ static bool read_value(struct request *request, int group, size_t row, size_t in
     struct request_buffer *buffer = &request->groups[group].buffers[index];
     switch (feature->kind) {
     case VQR_FEATURE_ID:
-        if (!read_id(request, group, row, feature->name, value, (struct vqr_id *)buffer->values + row, refusal)) {
+        if (!read_id(request, group, row, feature->name, value, (struct vqr_id *)buffer->values + row, refusal))
             return false;
-        }
         break;
     case VQR_FEATURE_TIME:
-        if (!json_is_integer(value)) {
+        if (!json_is_integer(value))
             return refuse_value(request, group, row, feature->name, "integer unix seconds", value, refusal);
-        }
         ((int64_t *)buffer->values)[row] = json_integer_value(value);
         break;
     case VQR_FEATURE_FLOAT:
     default:
-        if (!json_is_number(value)) {
+        if (!json_is_number(value))
             return refuse_value(request, group, row, feature->name, "a number", value, refusal);
-        }
         ((double *)buffer->values)[row] = json_number_value(value);
         break;
     }
@@ -181,9 +171,8 @@ static size_t find_feature(const struct request_schema *schema, int group, const
     const size_t count = schema->count[group];
     for (size_t step = 0; step < count; step++) {
         const size_t index = (guess + step) % count;
-        if (strcmp(schema->features[group][index].name, key) == 0) {
+        if (strcmp(schema->features[group][index].name, key) == 0)
             return index;
-        }
     }
     return count;
 }
@@ -199,14 +188,13 @@ static bool read_row(struct request *request, int group, size_t row, json_t *obj
         describe_row(where, group, row);
         return refuse_type(request, where, "an object", object, refusal);
     }
-    json_object_foreach(object, key, value) {
+    json_object_foreach(object, key, value)
+    {
         const size_t index = find_feature(request->schema, group, key, guess);
-        if (index == count) {
+        if (index == count)
             return refuse_unknown(request->schema, group, row, key, refusal);
-        }
-        if (!json_is_null(value) && !read_value(request, group, row, index, value, refusal)) {
+        if (!json_is_null(value) && !read_value(request, group, row, index, value, refusal))
             return false;
-        }
         guess = index + 1;
     }
     return true;
@@ -222,12 +210,10 @@ static bool read_single(struct request *request, int group, struct vqr_rows *row
         *rows = (struct vqr_rows){0};
         return true;
     }
-    if (!clear_group(request, group, 1)) {
+    if (!clear_group(request, group, 1))
         return refuse_memory(refusal);
-    }
-    if (!read_row(request, group, 0, object, refusal)) {
+    if (!read_row(request, group, 0, object, refusal))
         return false;
-    }
     *rows = finish_group(request, group, 1);
     return true;
 }
@@ -236,21 +222,16 @@ static bool read_single(struct request *request, int group, struct vqr_rows *row
 static bool read_array(struct request *request, int group, struct vqr_rows *rows, struct refusal *refusal)
 {
     const json_t *array = json_object_get(request->document.root, group_keys[group]);
-    if (array == NULL && group == VQR_CANDIDATE) {
+    if (array == NULL && group == VQR_CANDIDATE)
         return refuse(refusal, "missing", "key \"candidates\" is missing: give an array of objects, [] for none");
-    }
-    if (array != NULL && !json_is_array(array)) {
+    if (array != NULL && !json_is_array(array))
         return refuse_type(request, group_keys[group], "an array of objects", array, refusal);
-    }
     const size_t count = json_array_size(array);
-    if (!clear_group(request, group, count)) {
+    if (!clear_group(request, group, count))
         return refuse_memory(refusal);
-    }
-    for (size_t row = 0; row < count; row++) {
-        if (!read_row(request, group, row, json_array_get(array, row), refusal)) {
+    for (size_t row = 0; row < count; row++)
+        if (!read_row(request, group, row, json_array_get(array, row), refusal))
             return false;
-        }
-    }
     *rows = finish_group(request, group, count);
     return true;
 }
@@ -259,20 +240,19 @@ static bool read_array(struct request *request, int group, struct vqr_rows *rows
 static void take_id(struct request *request)
 {
     const json_t *id = json_object_get(request->document.root, "id");
-    if (json_is_integer(id) || (json_is_string(id) && !document_is_overflow(&request->document, id))) {
+    if (json_is_integer(id) || (json_is_string(id) && !document_is_overflow(&request->document, id)))
         request->id = id;
-    }
 }
 
 static bool check_keys(const struct request *request, struct refusal *refusal)
 {
     const char *key;
     json_t *value;
-    json_object_foreach(request->document.root, key, value) {
+    json_object_foreach(request->document.root, key, value)
+    {
         bool known = strcmp(key, "id") == 0 || strcmp(key, "time") == 0;
-        for (int group = 0; group < VQR_GROUPS; group++) {
+        for (int group = 0; group < VQR_GROUPS; group++)
             known = known || strcmp(key, group_keys[group]) == 0;
-        }
         if (!known) {
             return refuse(refusal, "unknown",
                           "unknown key \"%.*s\", a request has id, time, user, context, events, candidates",
@@ -285,18 +265,16 @@ static bool check_keys(const struct request *request, struct refusal *refusal)
 static bool check_id(const struct request *request, struct refusal *refusal)
 {
     const json_t *id = json_object_get(request->document.root, "id");
-    if (id == NULL) {
+    if (id == NULL)
         return refuse(refusal, "missing", "key \"id\" is missing: give a string or an integer");
-    }
     return request->id != NULL || refuse_type(request, "id", "a string or an integer", id, refusal);
 }
 
 static bool read_time(struct request *request, struct refusal *refusal)
 {
     const json_t *time = json_object_get(request->document.root, "time");
-    if (time != NULL && !json_is_integer(time)) {
+    if (time != NULL && !json_is_integer(time))
         return refuse_type(request, "time", "integer unix seconds", time, refusal);
-    }
     request->has_time = time != NULL;
     request->time = time != NULL ? json_integer_value(time) : 0;
     return true;
@@ -309,14 +287,12 @@ bool request_init(struct request *request, const struct request_schema *schema)
     *request = (struct request){.schema = schema};
     for (int group = 0; group < VQR_GROUPS; group++) {
         struct request_group *into = &request->groups[group];
-        if (schema->count[group] == 0) {
+        if (schema->count[group] == 0)
             continue;
-        }
         into->buffers = calloc(schema->count[group], sizeof *into->buffers);
         into->columns = calloc(schema->count[group], sizeof *into->columns);
-        if (into->buffers == NULL || into->columns == NULL) {
+        if (into->buffers == NULL || into->columns == NULL)
             return false;
-        }
     }
     return true;
 }
@@ -326,22 +302,18 @@ bool request_read(struct request *request, char *line, size_t length, struct ref
     document_free(&request->document);
     request->id = NULL;
     const bool parsed = document_parse(&request->document, line, length, refusal);
-    if (json_is_object(request->document.root)) {
+    if (json_is_object(request->document.root))
         take_id(request);
-    }
-    if (!parsed) {
+    if (!parsed)
         return false;
-    }
-    if (!json_is_object(request->document.root)) {
+    if (!json_is_object(request->document.root))
         return refuse_type(request, "request", "an object", request->document.root, refusal);
-    }
     if (!check_keys(request, refusal) || !check_id(request, refusal) || !read_time(request, refusal) ||
         !read_single(request, VQR_USER, &request->score.user, refusal) ||
         !read_single(request, VQR_CONTEXT, &request->score.context, refusal) ||
         !read_array(request, VQR_EVENT, &request->events, refusal) ||
-        !read_array(request, VQR_CANDIDATE, &request->score.candidates, refusal)) {
+        !read_array(request, VQR_CANDIDATE, &request->score.candidates, refusal))
         return false;
-    }
     /* Every place that takes a value has refused it by now; a request with a number lost must never pass. */
     return !request->document.overflow || refuse(refusal, "range", "a number is too large for 64 bits");
 }

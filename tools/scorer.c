@@ -53,9 +53,8 @@ static bool describe_outputs(struct scorer *scorer)
         complain("out of memory");
         return false;
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         scorer->output_names[i] = vqr_model_output_name(scorer->model, i);
-    }
     scorer->outputs = (struct response_outputs){.names = scorer->output_names, .count = count};
     return true;
 }
@@ -70,9 +69,8 @@ bool scorer_init(struct scorer *scorer, const vqr_model *model, const char *isa)
         complain("%s", error.message);
         return false;
     }
-    if (!describe_features(scorer) || !describe_outputs(scorer)) {
+    if (!describe_features(scorer) || !describe_outputs(scorer))
         return false;
-    }
     if (!request_init(&scorer->request, &scorer->schema)) {
         complain("out of memory");
         return false;
@@ -83,14 +81,12 @@ bool scorer_init(struct scorer *scorer, const vqr_model *model, const char *isa)
 static bool grow_scores(struct scorer *scorer, size_t candidates)
 {
     const size_t width = scorer->outputs.count == 0 ? 1 : scorer->outputs.count;
-    if (candidates > SIZE_MAX / sizeof(float) / width) {
+    if (candidates > SIZE_MAX / sizeof(float) / width)
         return false;
-    }
     if (candidates * width > scorer->score_capacity) {
         float *scores = realloc(scorer->scores, candidates * width * sizeof *scores);
-        if (scores == NULL) {
+        if (scores == NULL)
             return false;
-        }
         scorer->scores = scores;
         scorer->score_capacity = candidates * width;
     }
@@ -113,9 +109,8 @@ bool scorer_run(struct scorer *scorer, char *line, size_t length, struct refusal
 {
     struct vqr_error error;
     const struct request *request = &scorer->request;
-    if (!request_read(&scorer->request, line, length, refusal)) {
+    if (!request_read(&scorer->request, line, length, refusal))
         return false;
-    }
     if (!grow_scores(scorer, request->score.candidates.rows)) {
         return refuse(refusal, "memory", "out of memory for the scores of %zu candidates",
                       request->score.candidates.rows);
@@ -123,9 +118,8 @@ bool scorer_run(struct scorer *scorer, char *line, size_t length, struct refusal
     const double start = seconds();
     enum vqr_status status = vqr_encode(scorer->session, scorer->state, &request->events, &scorer->stats, &error);
     const double encoded = seconds();
-    if (status != VQR_OK) {
+    if (status != VQR_OK)
         return refuse_library(refusal, status, &error);
-    }
     status = vqr_score(scorer->session, scorer->state, &request->score, scorer->scores, &scorer->stats, &error);
     scorer->encode_seconds = encoded - start;
     scorer->score_seconds = seconds() - encoded;
@@ -135,9 +129,8 @@ bool scorer_run(struct scorer *scorer, char *line, size_t length, struct refusal
 void scorer_free(struct scorer *scorer)
 {
     request_free(&scorer->request);
-    for (int group = 0; group < VQR_GROUPS; group++) {
+    for (int group = 0; group < VQR_GROUPS; group++)
         free(scorer->features[group]);
-    }
     free(scorer->output_names);
     free(scorer->scores);
     vqr_state_free(scorer->state);

@@ -5,13 +5,11 @@
 int text_quoted_length(const char *text, int limit)
 {
     int length = 0;
-    while (length < limit && text[length] != '\0') {
+    while (length < limit && text[length] != '\0')
         length++;
-    }
     /* Bytes 10xxxxxx continue a character: if the cut would fall before one, go back to where its character starts. */
-    while (length > 0 && ((unsigned char)text[length] & 0xc0u) == 0x80u) {
+    while (length > 0 && ((unsigned char)text[length] & 0xc0u) == 0x80u)
         length--;
-    }
     return length;
 }
 

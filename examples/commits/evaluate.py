@@ -25,6 +25,7 @@ def main():
     parser.add_argument("responses", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--top", type=int, default=10)
+    parser.add_argument("--output", help="which output ranks; default: the first")
     args = parser.parse_args()
 
     moments = candidates_seen = events_seen = 0
@@ -42,7 +43,8 @@ def main():
                 refused += 1
                 continue
             items = [candidate["item"] for candidate in request["candidates"]]
-            scores = next(iter(response["outputs"].values()))
+            outputs = response["outputs"]
+            scores = outputs[args.output] if args.output else next(iter(outputs.values()))
             relevant = set(truth["relevant"])
             order = sorted(range(len(items)), key=lambda i: -scores[i])
             hits += any(items[i] in relevant for i in order[: args.top])

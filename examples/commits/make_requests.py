@@ -43,15 +43,15 @@ def maker(features, files):
         phase = PHASE.fullmatch(feature["name"])
         if phase:
             phases.append((feature["name"], getattr(math, phase[1]), 2 * math.pi / int(phase[2])))
-        elif feature["name"] not in known | {"action", "time"}:
+        elif feature["name"] not in known | {"action", "time", "touches"}:
             raise SystemExit(f"the checkpoint wants a feature {feature['name']!r} that this data lacks")
     names = [feature["name"] for feature in features]
 
-    def make(item, n, action=None, time=None):
-        own = {**files[item], "action": action, "time": time}
+    def make(item, n, **more):
+        own = {**files[item], **more}
         made = {name: own[name] for name in names if own.get(name) is not None}
         for name, function, step in phases:
-            made[name] = round(function(n * step), 7)
+            made[name] = round(function(n * step), 6)
         return made
 
     return make
@@ -72,7 +72,7 @@ def main():
     histories = {}
     for row in rows("histories"):
         own = histories.setdefault(int(row["developer"]), [])
-        made = event(int(row["item"]), len(own), row["action"], int(row["time"]))
+        made = event(int(row["item"]), len(own), action=row["action"], time=int(row["time"]))
         own.append(json.dumps(made, separators=(",", ":")))
     moments = {}
     for row in rows("moments"):
@@ -85,14 +85,18 @@ def main():
             for row in moments[developer][-(args.moments or 0) :]:
                 n = int(row["events"])
                 relevant = [int(item) for item in row["relevant"].split()]
-                items = [int(item) for item in row["candidates"].split()]
+                items = [
+                    (int(i), int(n)) for i, n in zip(row["candidates"].split(), row["touches"].split(), strict=True)
+                ]
                 if args.candidates:
-                    items = items[: args.candidates] + [i for i in items[args.candidates :] if i in relevant]
+                    items = items[: args.candidates] + [i for i in items[args.candidates :] if i[0] in relevant]
                 name = f"dev-{developer}@{row['moment']}"
                 head = {"id": name, "time": int(row["time"])}
                 if config.get("context"):
                     head["context"] = {"repository": int(row["repository"])}
-                tail = json.dumps([candidate(item, n) for item in items], separators=(",", ":"))
+                tail = json.dumps(
+                    [candidate(i, n, touches=round(math.log(k), 6)) for i, k in items], separators=(",", ":")
+                )
                 requests.write(json.dumps(head, separators=(",", ":"))[:-1])
                 requests.write(f',"events":[{",".join(histories[developer][:n])}],"candidates":{tail}}}\n')
                 truth.write(json.dumps({"id": name, "relevant": relevant}) + "\n")

@@ -12,7 +12,8 @@ int main(int argc, char **argv)
         return fprintf(stderr, "%s\n", argc < 2 ? "usage: rank MODEL" : error.message), 1;
 
     const int64_t touched[] = {7, 8, 7}, files[] = {7, 8, 9}; /* ids of the first feature; the others stay absent */
-    struct vqr_column event[16] = {{VQR_COLUMN_INT64, touched, NULL}}, candidate[16] = {{VQR_COLUMN_INT64, files, NULL}};
+    struct vqr_column event[16] = {{VQR_COLUMN_INT64, touched, NULL}},
+                      candidate[16] = {{VQR_COLUMN_INT64, files, NULL}};
     const struct vqr_rows events = {event, vqr_feature_count(model, VQR_EVENT), 3};
     const struct vqr_request request = {.candidates = {candidate, vqr_feature_count(model, VQR_CANDIDATE), 3}};
     float scores[3];

@@ -1,18 +1,18 @@
 /* Functions of single elements. */
 
 /* Defines a kernel y[i] = f(x[i]) from an expression in the vector v. */
-#define ACTIVATION(name, expression)                         \
-    void FN(name)(float *y, const float *x, size_t n)        \
-    {                                                        \
-        size_t i = 0;                                        \
-        for (; i + VQR_LANES <= n; i += VQR_LANES) {         \
-            const v16 v = v16_load(x + i);                   \
-            v16_store(y + i, (expression));                  \
-        }                                                    \
-        if (i < n) {                                         \
-            const v16 v = v16_load_n(x + i, n - i);          \
-            v16_store_n(y + i, (expression), n - i);         \
-        }                                                    \
+#define ACTIVATION(name, expression)                  \
+    void FN(name)(float *y, const float *x, size_t n) \
+    {                                                 \
+        size_t i = 0;                                 \
+        for (; i + VQR_LANES <= n; i += VQR_LANES) {  \
+            const v16 v = v16_load(x + i);            \
+            v16_store(y + i, (expression));           \
+        }                                             \
+        if (i < n) {                                  \
+            const v16 v = v16_load_n(x + i, n - i);   \
+            v16_store_n(y + i, (expression), n - i);  \
+        }                                             \
     }
 
 /* 1 + exp(-v), the denominator of the logistic function */

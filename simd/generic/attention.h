@@ -52,9 +52,7 @@ static float softmax_row(float *s, size_t stride, size_t tokens, const float *bi
     const v16 max = v16_set1(v16_max_lane(top));
     v16 sum = v16_set1(0.0f);
     for (size_t j = 0; j < stride; j += VQR_LANES) {
-        v16 e = v16_exp(v16_sub(v16_load(s + j), max));
-        if (tokens - j < VQR_LANES)
-            e = v16_keep(e, tokens - j, 0.0f);
+        const v16 e = v16_exp(v16_sub(v16_load(s + j), max)); /* exp(-infinity) = 0 past the tokens */
         v16_store(s + j, e);
         sum = v16_add(sum, e);
     }

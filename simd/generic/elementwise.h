@@ -1,14 +1,14 @@
 /* Functions of pairs of elements, and the test for finite ones. */
 #include <float.h>
 
-#define ELEMENTWISE(name, operation)                                                                    \
-    void FN(name)(float *y, const float *a, const float *b, size_t n)                                   \
-    {                                                                                                   \
-        size_t i = 0;                                                                                   \
-        for (; i + VQR_LANES <= n; i += VQR_LANES)                                                      \
-            v16_store(y + i, operation(v16_load(a + i), v16_load(b + i)));                              \
-        if (i < n)                                                                                      \
-            v16_store_n(y + i, operation(v16_load_n(a + i, n - i), v16_load_n(b + i, n - i)), n - i);   \
+#define ELEMENTWISE(name, operation)                                                                  \
+    void FN(name)(float *y, const float *a, const float *b, size_t n)                                 \
+    {                                                                                                 \
+        size_t i = 0;                                                                                 \
+        for (; i + VQR_LANES <= n; i += VQR_LANES)                                                    \
+            v16_store(y + i, operation(v16_load(a + i), v16_load(b + i)));                            \
+        if (i < n)                                                                                    \
+            v16_store_n(y + i, operation(v16_load_n(a + i, n - i), v16_load_n(b + i, n - i)), n - i); \
     }
 
 ELEMENTWISE(mul_f32, v16_mul)

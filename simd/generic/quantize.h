@@ -74,8 +74,7 @@ VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const
     const size_t panels = vqr_panels(codewords), last = codewords - (panels - 1) * VQR_LANES;
     size_t p = 0;
     for (; p + P <= panels; p += P)
-        take_panels(best, tag, R, P, e, e_stride, b, b_stride, widths, features, p,
-                    p + P == panels ? last : VQR_LANES);
+        take_panels(best, tag, R, P, e, e_stride, b, b_stride, widths, features, p, p + P == panels ? last : VQR_LANES);
     if (P > 1)
         for (; p < panels; p++)
             take_panels(best, tag, R, 1, e, e_stride, b, b_stride, widths, features, p,
@@ -85,8 +84,8 @@ VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const
         z[r] = best_codeword(best[r], tag[r]);
 }
 
-void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
-                      const uint32_t *widths, size_t features, size_t codewords)
+void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const uint32_t *widths,
+                      size_t features, size_t codewords)
 {
     size_t width = 0;
     for (size_t f = 0; f < features; f++)

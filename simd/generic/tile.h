@@ -16,8 +16,8 @@
 enum { TILE_ACCUMULATORS = 32 };
 
 /* acc[r * P + p] += a[r][0 .. k) * b[p]; panel p of b starts at b + p * b_stride. */
-VQR_INLINE void tile_multiply(v16 *acc, const size_t R, const size_t P, const float *a, size_t a_stride,
-                              const float *b, size_t b_stride, size_t k)
+VQR_INLINE void tile_multiply(v16 *acc, const size_t R, const size_t P, const float *a, size_t a_stride, const float *b,
+                              size_t b_stride, size_t k)
 {
     for (size_t i = 0; i < k; i++) {
         v16 column[ROW_PANELS];

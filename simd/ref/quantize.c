@@ -15,8 +15,8 @@ static float score(const float *e, const float *b, const uint32_t *widths, size_
     return sum;
 }
 
-void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
-                      const uint32_t *widths, size_t features, size_t codewords)
+void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const uint32_t *widths,
+                      size_t features, size_t codewords)
 {
     size_t width = 0;
     for (size_t f = 0; f < features; f++)

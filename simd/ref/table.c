@@ -9,9 +9,10 @@ const struct vqr_isa vqr_isa_ref = {
     .needs = VQR_REF_NEEDS,
 #endif
     .wants = "fused multiply-add (on x86-64: AVX2 and FMA)",
-    .k = {
+    .k =
+        {
 #define VQR_KERNEL(name, ret, params) .name = FN(name),
 #include "simd/kernels.def"
 #undef VQR_KERNEL
-    },
+        },
 };
