@@ -13,7 +13,7 @@ import torch
 
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
-from vqrank_train.commits.data import ADDED, MIN_HISTORY, RARE, Commits
+from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
 from vqrank_train.commits.fit import Trainer, split_moments
 from vqrank_train.commits.inputs import Inputs
@@ -183,10 +183,12 @@ def test_a_resumed_run_ends_as_an_unbroken_one(commits, tmp_path):
 
 
 def test_example_scripts(commits, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("vqrank_train.commits.example.LONG", 100)
+    monkeypatch.setattr("vqrank_train.commits.example.LENGTHS", (100, 10000))
     trainer = Trainer(commits, spec(), tmp_path, 0, torch.device("cpu"))
     trainer.run()
     out = tmp_path / "example"
+    training = split_moments(commits)[0]
+    bias = np.log(NEGATIVES * len(training.items) / len(training) / POOL)
     write_example(commits, data, load_checkpoint(tmp_path / "model.safetensors"), out, 2, 3, 10)
     for name in ("make_requests.py", "evaluate.py"):
         (out / name).write_text((ROOT / "examples" / "commits" / name).read_text())
@@ -198,7 +200,12 @@ def test_example_scripts(commits, data, tmp_path, monkeypatch):
         for line in (work / "requests.jsonl").read_text().splitlines():
             request = json.loads(line)
             assert all(event["time"] < request["time"] for event in request["events"])
-            file.write(json.dumps({"id": request["id"], "outputs": predict(module, request).outputs}) + "\n")
+            outputs = predict(module, request).outputs
+            file.write(json.dumps({"id": request["id"], "outputs": outputs}) + "\n")
+            for a, b, candidate in zip(outputs["next"], outputs["touch"], request["candidates"], strict=True):
+                logits = [np.log(p / (1 - p)) for p in (a, b)]
+                prior = bias + candidate["touches"]
+                assert logits[0] - logits[1] == pytest.approx(prior, abs=0.02)  # 16-bit floats
     command = [sys.executable, str(out / "evaluate.py"), str(work / "responses.jsonl"), str(work), "--top", "3"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "4 moments" in printed and "0 refused" in printed
