@@ -45,7 +45,7 @@ struct vqr_hstu_scratch {
     float *uvqk;   /* [W, uvqk_stride] */
     float *k;      /* panels of [qk_dim, W] */
     float *v;      /* panels of [W, v_dim] */
-    float *bias;   /* [W, bias_stride] the tokens' rows and columns of one head's bias */
+    float *bias;   /* [W, bias_stride] the tokens' rows and columns of one head's bias, if there is one */
     float *o;      /* [W, o_stride] */
     float *z;      /* [W, z_stride] */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(W)] */

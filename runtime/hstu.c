@@ -20,7 +20,7 @@ void vqr_hstu_take_scratch(const struct vqr_hstu *hstu, struct vqr_hstu_scratch 
     scratch->uvqk = vqr_take(arena, vqr_times(w, scratch->uvqk_stride), sizeof(float));
     scratch->k = vqr_take(arena, vqr_times(vqr_padded(w), c->qk_dim), sizeof(float));
     scratch->v = vqr_take(arena, vqr_times(w, vqr_padded(c->v_dim)), sizeof(float));
-    scratch->bias = vqr_take(arena, vqr_times(w, scratch->bias_stride), sizeof(float));
+    scratch->bias = vqr_take(arena, c->bias == VQR_BIAS_NONE ? 0 : vqr_times(w, scratch->bias_stride), sizeof(float));
     scratch->o = vqr_take(arena, vqr_times(w, scratch->o_stride), sizeof(float));
     scratch->z = vqr_take(arena, vqr_times(w, scratch->z_stride), sizeof(float));
     scratch->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(w)), sizeof(float));

@@ -35,6 +35,17 @@ static enum vqr_status align_copy(vqr_model *model, const void **data, size_t si
     return VQR_OK;
 }
 
+/* A file of a few kilobytes can name widths whose product is gigabytes. Real models need a few megabytes. */
+static enum vqr_status check_memory(const vqr_model *model, struct vqr_error *error)
+{
+    const size_t most = (size_t)256 << 20, session = vqr_session_size(model), state = vqr_state_size(model);
+    if (session > most || state > most)
+        return vqr_fail(error, VQR_ERROR_FORMAT,
+                        "a session of this model would take %zu bytes and a user's state %zu, expected at most %zu each",
+                        session, state, most);
+    return VQR_OK;
+}
+
 static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t size, struct vqr_error *error)
 {
     char message[VQR_ERROR_MESSAGE_SIZE];
@@ -53,7 +64,7 @@ static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t siz
     const uint64_t host = vqr_fp_enter(); /* constants such as 1 / sqrt(d) are computed here */
     status = vqr_bind(&binder);
     vqr_fp_restore(host);
-    return status;
+    return status ? status : check_memory(model, error);
 }
 
 static enum vqr_status new_model(vqr_model **model, struct vqr_error *error)

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -98,13 +99,10 @@ class Library:
 
 def score_lines(model: Path, requests: list[dict], isa: str = "", command: list[str] | None = None) -> list[str]:
     """Response lines of `vqrank score`."""
-    import subprocess
-
     base = command or [str(build_folder() / "bin" / "vqrank")]
     text = "".join(json.dumps(request) + "\n" for request in requests)
-    done = subprocess.run(
-        [*base, "score", *(["--isa", isa] if isa else []), str(model)], input=text.encode(), capture_output=True, check=False
-    )
+    arguments = [*base, "score", *(["--isa", isa] if isa else []), str(model)]
+    done = subprocess.run(arguments, input=text.encode(), capture_output=True, check=False)
     if done.returncode == 2:
         raise RuntimeError(done.stderr.decode())
     return done.stdout.decode().splitlines()

@@ -3,6 +3,7 @@
 import random
 
 import torch
+
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
 
@@ -39,7 +40,8 @@ def random_features(rng: random.Random, tables: dict, low: int, time: bool = Fal
 def random_hstu(rng: random.Random, layers: int) -> dict:
     if layers == 0:
         return {"layers": 0}
-    hstu = {"layers": layers, "heads": rng.randint(1, 4), "qk_dim": rng.choice(WIDTHS[:13]), "v_dim": rng.choice(WIDTHS[:13])}
+    qk_dim, v_dim = rng.choice(WIDTHS[:13]), rng.choice(WIDTHS[:13])
+    hstu = {"layers": layers, "heads": rng.randint(1, 4), "qk_dim": qk_dim, "v_dim": v_dim}
     switches = {
         "pre_norm": [True, False], "affine": [True, False], "activate": ["all", "u"], "alpha": ["one", "rsqrt"],
         "bias": ["none", "dense", "toeplitz"], "normalize": ["one", "tokens", "attended", {"constant": 200}],

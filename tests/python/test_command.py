@@ -10,6 +10,7 @@ import converter_support as support
 import numpy as np
 import pytest
 from library import build_folder
+
 from vqrank_schema.Model import Model
 
 VQRANK = build_folder() / "bin" / "vqrank"

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from converter_support import CONFIG, File, config_with, weights, write, write_raw
+
 from vqrank_convert.cli import main
 from vqrank_convert.fold import exponent_for
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from converter_support import CASES, CONFIG, File, answering_vqrank, config_with, fake_vqrank, library, weights, write
+
 from vqrank_convert import golden as goldens
 from vqrank_convert import reference
 from vqrank_convert.cli import main

@@ -7,6 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 from converter_support import config_with, library, request_of, weights, write
+
 from vqrank_convert import reference
 from vqrank_convert.cli import main
 

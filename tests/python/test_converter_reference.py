@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from converter_support import CONFIG, config_with, request_of, weights
+
 from vqrank_convert.reference import RequestError, quantize, score
 
 # ---- a second writing: whole tensors, einsum, all codebooks at once ----

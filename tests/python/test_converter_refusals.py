@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from converter_support import CONFIG, config_with, weights, write
+
 from vqrank_convert.cli import main
 
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from converter_support import CASES, config_with, weights, write
+
 from vqrank_convert import golden, reference
 
 pytest.importorskip("torch")
@@ -17,6 +18,7 @@ BOTH_EMPTY = {**CASES, "zero toeplitz": {"sequence": {"empty": "zero"}, "hstu": 
 @pytest.mark.parametrize("name", BOTH_EMPTY)
 def test_float64_outputs_agree(tmp_path, name, heads):
     import torch
+
     from vqrank_train.checkpoint import load_checkpoint
     from vqrank_train.predict import predict
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xxhash
 from converter_support import File, config_with, weights, write
+
 from vqrank_convert.cli import main
 from vqrank_convert.config import TableConfig
 from vqrank_convert.vocabulary import build

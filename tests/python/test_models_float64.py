@@ -12,6 +12,7 @@ import pytest
 import torch
 from library import Library, build_folder, score_lines
 from random_models import random_config, random_module, random_request
+
 from vqrank_train.checkpoint import save_checkpoint
 from vqrank_train.predict import Prediction, predict
 
@@ -55,7 +56,8 @@ def check_clusters(own: Prediction, found, bounds):
 def compare(module, model, config, request, isas=("",)):
     """One request on the library against float64; returns the largest error."""
     double, single = module.double(), None
-    found = {n: torch.from_numpy(z.astype("int64")) for n, z in Library().assignments(model, config, request["events"]).items()}
+    clusters = Library().assignments(model, config, request["events"])
+    found = {name: torch.from_numpy(z.astype("int64")) for name, z in clusters.items()}
     with torch.no_grad():
         check_clusters(predict(double, request), found, rounding_bound(double, request))
         want = predict(double, request, assignments=found).outputs

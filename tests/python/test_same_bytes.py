@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from library import score_lines
 from random_models import random_config, random_module, random_request
-from test_models_float64 import SMALL, convert, usable_isas
+from test_models_float64 import convert, usable_isas
+
 from vqrank_train.checkpoint import save_checkpoint
 
 ARM = Path(__file__).parents[2] / "build" / "aarch64" / "bin" / "vqrank"
@@ -45,7 +46,8 @@ def test_batch_and_order(tmp_path):
     single = [request | {"candidates": [candidate]} for candidate in request["candidates"]]
     reverse = request | {"candidates": request["candidates"][::-1]}
     shuffled = request | {"events": request["events"][::-1]}
-    whole, backwards, other = (json.loads(line) for line in score_lines(tmp_path / "m.vqr", [request, reverse, shuffled]))
+    lines = score_lines(tmp_path / "m.vqr", [request, reverse, shuffled])
+    whole, backwards, other = map(json.loads, lines)
     ones = [json.loads(line) for line in score_lines(tmp_path / "m.vqr", single)]
     for name, scores in whole["outputs"].items():
         assert scores == [one["outputs"][name][0] for one in ones]
