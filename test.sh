@@ -84,7 +84,7 @@ suite_demo() {
 }
 
 need_packages "${build_packages[@]}" "${test_packages[@]}"
-build_preset release
+build_preset release -DVQRANK_TESTS=ON
 python_environment
 
 times=()
