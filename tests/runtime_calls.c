@@ -17,13 +17,13 @@ size_t runtime_calls(void)
 }
 
 /* The linker sends calls of NAME to __wrap_NAME, and calls of __real_NAME to NAME. */
-#define WRAP(ret, name, parameters, arguments)                 \
-    ret __real_##name parameters;                              \
-    ret __wrap_##name parameters;                              \
-    ret __wrap_##name parameters                               \
-    {                                                          \
-        atomic_fetch_add(&calls, 1);                           \
-        return __real_##name arguments;                        \
+#define WRAP(ret, name, parameters, arguments) \
+    ret __real_##name parameters;              \
+    ret __wrap_##name parameters;              \
+    ret __wrap_##name parameters               \
+    {                                          \
+        atomic_fetch_add(&calls, 1);           \
+        return __real_##name arguments;        \
     }
 
 WRAP(void *, malloc, (size_t size), (size))
@@ -34,11 +34,11 @@ WRAP(int, posix_memalign, (void **memory, size_t alignment, size_t size), (memor
 WRAP(void *, mmap, (void *at, size_t size, int protection, int flags, int fd, off_t offset),
      (at, size, protection, flags, fd, offset))
 WRAP(int, munmap, (void *at, size_t size), (at, size))
-WRAP(int, pthread_mutex_lock, (pthread_mutex_t *mutex), (mutex))
-WRAP(int, pthread_mutex_trylock, (pthread_mutex_t *mutex), (mutex))
-WRAP(int, pthread_rwlock_rdlock, (pthread_rwlock_t *lock), (lock))
-WRAP(int, pthread_rwlock_wrlock, (pthread_rwlock_t *lock), (lock))
-WRAP(int, pthread_once, (pthread_once_t *once, void (*routine)(void)), (once, routine))
+WRAP(int, pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex))
+WRAP(int, pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex))
+WRAP(int, pthread_rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
+WRAP(int, pthread_rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
+WRAP(int, pthread_once, (pthread_once_t * once, void (*routine)(void)), (once, routine))
 
 void __real_free(void *memory);
 void __wrap_free(void *memory);

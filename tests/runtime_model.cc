@@ -15,7 +15,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-namespace {
+namespace
+{
 
 namespace fb = vqrank_schema;
 using flatbuffers::FlatBufferBuilder;
@@ -23,9 +24,20 @@ using flatbuffers::Offset;
 using flatbuffers::Vector;
 
 const vqr_id kWords[] = {
-    {nullptr, -7}, {"shoe", 4}, {nullptr, 0}, {"", 0}, {"h\xc3\xa9", 3}, {nullptr, INT64_MIN},
-    {"0", 1}, {nullptr, 1}, {nullptr, INT64_MAX}, {"a\0b", 3}, {"-7", 2}, {nullptr, -1},
-    {"hat", 3}, {nullptr, 1 << 20},
+    {nullptr, -7},
+    {"shoe", 4},
+    {nullptr, 0},
+    {"", 0},
+    {"h\xc3\xa9", 3},
+    {nullptr, INT64_MIN},
+    {"0", 1},
+    {nullptr, 1},
+    {nullptr, INT64_MAX},
+    {"a\0b", 3},
+    {"-7", 2},
+    {nullptr, -1},
+    {"hat", 3},
+    {nullptr, 1 << 20},
     {"a rather long key that passes one block of the hash function, and then some", 75},
 };
 constexpr size_t kWordCount = sizeof(kWords) / sizeof(kWords[0]);
@@ -49,7 +61,10 @@ struct Random {
         return z ^ (z >> 31);
     }
 
-    float between(float scale) { return ((float)(next() >> 40) * 0x1p-23f - 1.0f) * scale; }
+    float between(float scale)
+    {
+        return ((float)(next() >> 40) * 0x1p-23f - 1.0f) * scale;
+    }
 };
 
 struct Tensor {
@@ -69,14 +84,15 @@ struct Tensors {
     std::vector<Tensor> list;
     uint32_t max_probe = 0;
 
-    explicit Tensors(const runtime_options &options) : o(options), random{options.seed} {}
+    explicit Tensors(const runtime_options &options) : o(options), random{options.seed}
+    {
+    }
 
     void add(const std::string &name, fb::TensorType type, fb::Layout layout, const std::vector<uint64_t> &shape,
              const void *data, size_t size)
     {
-        if (o.without_tensor != nullptr && name == o.without_tensor) {
+        if (o.without_tensor != nullptr && name == o.without_tensor)
             return;
-        }
         const auto *bytes = static_cast<const uint8_t *>(data);
         list.push_back({name, type, layout, shape, std::vector<uint8_t>(bytes, bytes + size), 0});
     }
@@ -90,9 +106,8 @@ struct Tensors {
     void table(const std::string &name, uint64_t rows, uint64_t dim)
     {
         std::vector<float> x(rows * dim);
-        for (float &value : x) {
+        for (float &value : x)
             value = random.between(1.0f);
-        }
         add_floats("tables." + name + ".weight", fb::Layout_Rows, {rows, dim}, x);
     }
 
@@ -100,13 +115,11 @@ struct Tensors {
     void rows(const std::string &name, const std::vector<uint64_t> &shape)
     {
         size_t n = shape.back(), count = 1;
-        for (size_t d = 0; d + 1 < shape.size(); d++) {
+        for (size_t d = 0; d + 1 < shape.size(); d++)
             count *= shape[d];
-        }
         std::vector<float> x(count * padded(n));
-        for (size_t i = 0; i < x.size(); i++) {
+        for (size_t i = 0; i < x.size(); i++)
             x[i] = i % padded(n) < n ? random.between(o.scale) : 0.0f;
-        }
         add_floats(name, fb::Layout_PaddedRows, shape, x);
     }
 
@@ -148,14 +161,12 @@ struct Tensors {
             uint64_t value = id.string != nullptr ? text.size() : (uint64_t)id.value;
             keys.insert(keys.end(), {(uint32_t)value, (uint32_t)(value >> 32),
                                      id.string != nullptr ? (uint32_t)id.value : 0, id.string != nullptr});
-            if (id.string != nullptr) {
+            if (id.string != nullptr)
                 text.append(id.string, (size_t)id.value);
-            }
             uint32_t probe = 0;
             size_t slot = (size_t)hash(id) & (o.slots - 1);
-            for (; slots[slot] != 0; slot = (slot + 1) & (o.slots - 1)) {
+            for (; slots[slot] != 0; slot = (slot + 1) & (o.slots - 1))
                 probe++;
-            }
             slots[slot] = (uint32_t)i + 1;
             max_probe = probe > max_probe ? probe : max_probe;
         }
@@ -164,8 +175,14 @@ struct Tensors {
         add("tables.word.slots", fb::TensorType_U32, fb::Layout_Rows, {o.slots}, slots.data(), 4 * slots.size());
     }
 
-    uint64_t event_width() const { return o.item_dim + o.word_dim + 1; }
-    uint64_t candidate_width() const { return o.item_dim + 1; }
+    uint64_t event_width() const
+    {
+        return o.item_dim + o.word_dim + 1;
+    }
+    uint64_t candidate_width() const
+    {
+        return o.item_dim + 1;
+    }
 
     void hstu(const std::string &name, uint32_t layer)
     {
@@ -173,15 +190,12 @@ struct Tensors {
         uint64_t count = h.share ? 1 : o.codebooks, d = event_width(), v = (uint64_t)h.heads * h.v_dim;
         std::string at = name + ".hstu." + std::to_string(layer);
         linear(at + ".f1", count, d, 2 * v + 2 * (uint64_t)h.heads * h.qk_dim);
-        if (h.pre_norm && h.affine) {
+        if (h.pre_norm && h.affine)
             norm(at + ".pre_norm", count, d);
-        }
-        if (h.bias != VQR_BIAS_NONE) {
+        if (h.bias != VQR_BIAS_NONE)
             rows(at + ".bias", {count, h.bias == VQR_BIAS_PER_HEAD ? h.heads : 1, o.codewords, o.codewords});
-        }
-        if (h.affine) {
+        if (h.affine)
             norm(at + ".norm", count, v);
-        }
         linear(at + ".f2", count, h.output == VQR_OUTPUT_GATED ? v : 3 * v, d);
     }
 
@@ -190,20 +204,21 @@ struct Tensors {
     {
         uint64_t d = event_width(), width = (uint64_t)o.attention.heads * o.attention.dim;
         panels(name + ".fold", {o.codebooks, d, o.codewords});
-        for (uint32_t i = 0; i < o.hstu.layers; i++) {
+        for (uint32_t i = 0; i < o.hstu.layers; i++)
             hstu(name, i);
-        }
         uint64_t count = o.attention.share ? 1 : o.codebooks;
         linear(name + ".attention.q", count, candidate_width(), width);
         linear(name + ".attention.k", count, d, width);
         linear(name + ".attention.v", count, d, width);
-        if (o.attention.out > 0) {
+        if (o.attention.out > 0)
             linear(name + ".attention.out", count, width, o.attention.out);
-        }
         return o.codebooks * (o.attention.out > 0 ? o.attention.out : width);
     }
 
-    static std::string sequence_name(uint32_t i) { return i == 0 ? "long" : "long" + std::to_string(i); }
+    static std::string sequence_name(uint32_t i)
+    {
+        return i == 0 ? "long" : "long" + std::to_string(i);
+    }
 
     void all()
     {
@@ -211,18 +226,16 @@ struct Tensors {
         table("word", kWordCount + 1, o.word_dim);
         vocabulary();
         uint64_t in = 1 + o.word_dim + o.item_dim + candidate_width();
-        for (uint32_t i = 0; i < o.sequences; i++) {
+        for (uint32_t i = 0; i < o.sequences; i++)
             in += sequence("sequences." + sequence_name(o.sequences_same_name ? 0 : i));
-        }
         for (size_t i = 0; i <= o.hidden_count; i++) {
             uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;
             panels("head." + std::to_string(i) + ".weight", {in, out});
             rows("head." + std::to_string(i) + ".bias", {out});
             in = out;
         }
-        if (o.extra_tensor != nullptr) {
+        if (o.extra_tensor != nullptr)
             rows(o.extra_tensor, {3});
-        }
     }
 
     // Places the segments after a header of that size; returns the file's size.
@@ -245,7 +258,9 @@ struct Header {
     const runtime_options &o;
     const Tensors &tensors;
 
-    Header(const runtime_options &says, const Tensors &placed) : o(says), tensors(placed) {}
+    Header(const runtime_options &says, const Tensors &placed) : o(says), tensors(placed)
+    {
+    }
 
     Offset<fb::EmbeddingTable> table(const char *name, uint64_t rows, uint32_t dim, uint8_t ids)
     {
@@ -276,10 +291,9 @@ struct Header {
     Offset<fb::Hstu> hstu()
     {
         const vqr_header_hstu &h = o.hstu;
-        return fb::CreateHstu(out, h.layers, h.heads, h.qk_dim, h.v_dim, h.pre_norm, h.affine,
-                              (fb::Activate)h.activate, (fb::Alpha)h.alpha, (fb::AttentionBias)h.bias,
-                              (fb::Normalize)h.normalize, h.normalize_constant, (fb::Norm)h.norm, (fb::Output)h.output,
-                              h.residual, h.eps, h.share);
+        return fb::CreateHstu(out, h.layers, h.heads, h.qk_dim, h.v_dim, h.pre_norm, h.affine, (fb::Activate)h.activate,
+                              (fb::Alpha)h.alpha, (fb::AttentionBias)h.bias, (fb::Normalize)h.normalize,
+                              h.normalize_constant, (fb::Norm)h.norm, (fb::Output)h.output, h.residual, h.eps, h.share);
     }
 
     Offset<fb::Sequence> sequence(uint32_t i)
@@ -294,9 +308,8 @@ struct Header {
     Offset<fb::Head> head()
     {
         std::vector<Offset<flatbuffers::String>> names;
-        for (size_t i = 0; i < o.outputs; i++) {
+        for (size_t i = 0; i < o.outputs; i++)
             names.push_back(out.CreateString("output" + std::to_string(i)));
-        }
         auto hidden = out.CreateVector(o.hidden, o.hidden_count);
         return fb::CreateHead(out, hidden, (fb::Activation)o.activation, out.CreateVector(names));
     }
@@ -316,20 +329,20 @@ struct Header {
     {
         out.ForceDefaults(true); // the header's size does not depend on the numbers in it
         auto name = out.CreateString(o.name);
-        auto tables = out.CreateVector(std::vector<Offset<fb::EmbeddingTable>>{
-            table("item", o.items, o.item_dim, o.item_ids),
-            table(o.tables_same_name ? "item" : "word", o.words + 1, o.word_dim, o.word_ids)});
-        auto user = out.CreateVector(std::vector<Offset<fb::Feature>>{
-            feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)});
+        auto tables =
+            out.CreateVector(std::vector<Offset<fb::EmbeddingTable>>{table("item", o.items, o.item_dim, o.item_ids),
+                                                                     table(o.tables_same_name ? "item" : "word",
+                                                                           o.words + 1, o.word_dim, o.word_ids)});
+        auto user = out.CreateVector(std::vector<Offset<fb::Feature>>{feature("age", VQR_KIND_FLOAT, 1, -1),
+                                                                      feature("word", VQR_KIND_ID, o.word_dim, 1)});
         auto context =
             out.CreateVector(std::vector<Offset<fb::Feature>>{feature("item", o.context_kind, o.item_dim, 0)});
         auto event = out.CreateVector(events());
-        auto candidate = out.CreateVector(std::vector<Offset<fb::Feature>>{
-            feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)});
+        auto candidate = out.CreateVector(std::vector<Offset<fb::Feature>>{feature("item", VQR_KIND_ID, o.item_dim, 0),
+                                                                           feature("price", VQR_KIND_FLOAT, 1, -1)});
         std::vector<Offset<fb::Sequence>> list;
-        for (uint32_t i = 0; i < o.sequences; i++) {
+        for (uint32_t i = 0; i < o.sequences; i++)
             list.push_back(sequence(i));
-        }
         auto sequences = out.CreateVector(list);
         auto head_part = head();
         auto tensor_list = directory();
@@ -407,17 +420,14 @@ struct runtime_file runtime_build_saying(const struct runtime_options *options, 
     Header placed(*says, tensors);
     placed.build(size);
     void *data = nullptr;
-    if (placed.out.GetSize() != header || posix_memalign(&data, kSegmentAlign, size) != 0) {
+    if (placed.out.GetSize() != header || posix_memalign(&data, kSegmentAlign, size) != 0)
         abort();
-    }
     memset(data, 0, size);
     auto *bytes = static_cast<uint8_t *>(data);
     memcpy(bytes, placed.out.GetBufferPointer(), header);
-    for (const Tensor &tensor : tensors.list) {
-        if (!tensor.bytes.empty()) {
+    for (const Tensor &tensor : tensors.list)
+        if (!tensor.bytes.empty())
             memcpy(bytes + tensor.offset, tensor.bytes.data(), tensor.bytes.size());
-        }
-    }
     return {bytes, size, header};
 }
 

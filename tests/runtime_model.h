@@ -33,9 +33,9 @@ struct runtime_options {
     uint32_t max_probe;         /* UINT32_MAX: the true one */
     size_t slots;               /* a power of two */
 
-    uint8_t event_kinds[4];    /* enum vqr_kind of item, word, price, time */
-    int32_t event_tables[4];   /* -1: none */
-    uint32_t event_widths[4];  /* UINT32_MAX: the right one */
+    uint8_t event_kinds[4];   /* enum vqr_kind of item, word, price, time */
+    int32_t event_tables[4];  /* -1: none */
+    uint32_t event_widths[4]; /* UINT32_MAX: the right one */
     int32_t event_exponents[4];
     double price_mean, price_std;
     const char *event_names[4];

@@ -12,10 +12,10 @@ struct change {
     void (*apply)(struct runtime_options *options);
 };
 
-#define CHANGE(name, statement)                          \
-    static void name(struct runtime_options *o)          \
-    {                                                    \
-        statement;                                       \
+#define CHANGE(name, statement)                 \
+    static void name(struct runtime_options *o) \
+    {                                           \
+        statement;                              \
     }
 
 CHANGE(item_rows, o->items++)
@@ -123,37 +123,109 @@ CHANGE(activation_later, o->activation = VQR_DICE)
 CHANGE(activation_unknown, o->activation = 100)
 
 static const struct change changes[] = {
-    {"item", item_rows}, {"item", item_no_rows}, {"item", item_many_rows}, {"item", item_all_rows},
-    {"item", item_dim}, {"item", item_no_dim}, {"mapping 2", item_hash}, {"mapping 99", item_unknown_ids},
-    {"item", item_vocabulary}, {"", word_direct}, {"word", word_keys}, {"word", word_all_keys},
-    {"probe 32", word_probe}, {"item", tables_alike},
+    {"item", item_rows},
+    {"item", item_no_rows},
+    {"item", item_many_rows},
+    {"item", item_all_rows},
+    {"item", item_dim},
+    {"item", item_no_dim},
+    {"mapping 2", item_hash},
+    {"mapping 99", item_unknown_ids},
+    {"item", item_vocabulary},
+    {"", word_direct},
+    {"word", word_keys},
+    {"word", word_all_keys},
+    {"probe 32", word_probe},
+    {"item", tables_alike},
 
-    {"kind 3", event_kind_ids}, {"kind 4", event_kind_vector}, {"kind 5", event_kind_semantic},
-    {"kind 200", event_kind_unknown}, {"time", event_two_times}, {"item", context_time}, {"item", context_float},
-    {"item", table_none}, {"item", table_far}, {"item", table_farthest}, {"item", table_lowest},
-    {"item", table_other}, {"item", width_id}, {"item", width_id_none}, {"item", width_id_huge},
-    {"price", width_float}, {"time", width_time}, {"exponent", exponent_high}, {"exponent", exponent_low},
-    {"exponent", exponent_highest}, {"exponent", exponent_lowest}, {"exponent", exponent_float},
-    {"finite mean", mean_nan}, {"finite mean", mean_infinite}, {"std above 0", std_zero},
-    {"std above 0", std_negative}, {"std above 0", std_nan}, {"std above 0", std_infinite}, {"twice", name_twice},
+    {"kind 3", event_kind_ids},
+    {"kind 4", event_kind_vector},
+    {"kind 5", event_kind_semantic},
+    {"kind 200", event_kind_unknown},
+    {"time", event_two_times},
+    {"item", context_time},
+    {"item", context_float},
+    {"item", table_none},
+    {"item", table_far},
+    {"item", table_farthest},
+    {"item", table_lowest},
+    {"item", table_other},
+    {"item", width_id},
+    {"item", width_id_none},
+    {"item", width_id_huge},
+    {"price", width_float},
+    {"time", width_time},
+    {"exponent", exponent_high},
+    {"exponent", exponent_low},
+    {"exponent", exponent_highest},
+    {"exponent", exponent_lowest},
+    {"exponent", exponent_float},
+    {"finite mean", mean_nan},
+    {"finite mean", mean_infinite},
+    {"std above 0", std_zero},
+    {"std above 0", std_negative},
+    {"std above 0", std_nan},
+    {"std above 0", std_infinite},
+    {"twice", name_twice},
 
-    {"kind 0", kind_none}, {"kind 9", kind_unknown}, {"codebooks", codebooks_none}, {"fold", codebooks_more},
-    {"codebooks", codebooks_most}, {"codewords", codewords_none}, {"fold", codewords_more},
-    {"codewords", codewords_most}, {"empty is 2", empty_unknown}, {"", layers_none}, {"hstu.1.f1", layers_more},
-    {"layers", layers_most}, {"heads", heads_none}, {"f1", heads_more}, {"heads", heads_most}, {"qk_dim", qk_none},
-    {"f1", qk_more}, {"f1", qk_most}, {"v_dim", v_none}, {"f1", v_more}, {"f1", v_most}, {"pre_norm", pre_norm},
-    {"", not_affine}, {"f1", hstu_share}, {"activate is 2", activate_unknown}, {"alpha is 2", alpha_unknown},
-    {"bias is 3", bias_unknown}, {"", bias_none}, {"bias", bias_per_head}, {"normalize is 4", normalize_unknown},
-    {"normalize_constant", normalize_by_zero}, {"norm is 255", norm_unknown}, {"output is 3", output_unknown},
-    {"f2", output_wider}, {"eps", eps_negative}, {"eps", eps_nan}, {"eps", eps_infinite},
-    {"attention heads", attention_heads_none}, {"attention", attention_heads_more},
-    {"attention heads", attention_heads_most}, {"attention dim", attention_dim_none},
-    {"attention dim", attention_dim_most}, {"attention.out", attention_out}, {"attention out", attention_out_most},
-    {"attention", attention_share}, {"", no_sequences}, {"long1", more_sequences}, {"", same_sequences},
+    {"kind 0", kind_none},
+    {"kind 9", kind_unknown},
+    {"codebooks", codebooks_none},
+    {"fold", codebooks_more},
+    {"codebooks", codebooks_most},
+    {"codewords", codewords_none},
+    {"fold", codewords_more},
+    {"codewords", codewords_most},
+    {"empty is 2", empty_unknown},
+    {"", layers_none},
+    {"hstu.1.f1", layers_more},
+    {"layers", layers_most},
+    {"heads", heads_none},
+    {"f1", heads_more},
+    {"heads", heads_most},
+    {"qk_dim", qk_none},
+    {"f1", qk_more},
+    {"f1", qk_most},
+    {"v_dim", v_none},
+    {"f1", v_more},
+    {"f1", v_most},
+    {"pre_norm", pre_norm},
+    {"", not_affine},
+    {"f1", hstu_share},
+    {"activate is 2", activate_unknown},
+    {"alpha is 2", alpha_unknown},
+    {"bias is 3", bias_unknown},
+    {"", bias_none},
+    {"bias", bias_per_head},
+    {"normalize is 4", normalize_unknown},
+    {"normalize_constant", normalize_by_zero},
+    {"norm is 255", norm_unknown},
+    {"output is 3", output_unknown},
+    {"f2", output_wider},
+    {"eps", eps_negative},
+    {"eps", eps_nan},
+    {"eps", eps_infinite},
+    {"attention heads", attention_heads_none},
+    {"attention", attention_heads_more},
+    {"attention heads", attention_heads_most},
+    {"attention dim", attention_dim_none},
+    {"attention dim", attention_dim_most},
+    {"attention.out", attention_out},
+    {"attention out", attention_out_most},
+    {"attention", attention_share},
+    {"", no_sequences},
+    {"long1", more_sequences},
+    {"", same_sequences},
 
-    {"head.0", hidden_width}, {"head.0", hidden_zero}, {"head.0", hidden_most}, {"head.0", hidden_none},
-    {"head.1", hidden_more}, {"outputs", outputs_none}, {"head.1", outputs_more},
-    {"activation is 6", activation_later}, {"activation is 100", activation_unknown},
+    {"head.0", hidden_width},
+    {"head.0", hidden_zero},
+    {"head.0", hidden_most},
+    {"head.0", hidden_none},
+    {"head.1", hidden_more},
+    {"outputs", outputs_none},
+    {"head.1", outputs_more},
+    {"activation is 6", activation_later},
+    {"activation is 100", activation_unknown},
 };
 
 static void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
@@ -184,9 +256,10 @@ static void test_unknown_with_their_tensors(void **state)
 {
     (void)state;
     void (*const unknown[])(struct runtime_options *) = {
-        event_kind_ids, event_kind_unknown, item_hash, item_unknown_ids, kind_unknown, empty_unknown, activate_unknown,
-        alpha_unknown, normalize_unknown, normalize_by_zero, norm_unknown, eps_negative, eps_nan, activation_later,
-        exponent_high, exponent_low, mean_nan, std_zero, name_twice,
+        event_kind_ids, event_kind_unknown, item_hash,     item_unknown_ids,  kind_unknown,
+        empty_unknown,  activate_unknown,   alpha_unknown, normalize_unknown, normalize_by_zero,
+        norm_unknown,   eps_negative,       eps_nan,       activation_later,  exponent_high,
+        exponent_low,   mean_nan,           std_zero,      name_twice,
     };
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         struct runtime_options options = runtime_options_default();
@@ -347,12 +420,9 @@ static void test_legal_extremes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_configuration_unlike_tensors),
-        cmocka_unit_test(test_unknown_with_their_tensors),
-        cmocka_unit_test(test_missing_and_extra_tensors),
-        cmocka_unit_test(test_names_that_are_used_twice),
-        cmocka_unit_test(test_small_files_take_little_memory),
-        cmocka_unit_test(test_legal_extremes),
+        cmocka_unit_test(test_configuration_unlike_tensors),   cmocka_unit_test(test_unknown_with_their_tensors),
+        cmocka_unit_test(test_missing_and_extra_tensors),      cmocka_unit_test(test_names_that_are_used_twice),
+        cmocka_unit_test(test_small_files_take_little_memory), cmocka_unit_test(test_legal_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -360,10 +360,8 @@ static void test_no_system_call(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exact_sizes),
-        cmocka_unit_test(test_one_byte_too_few),
-        cmocka_unit_test(test_counters_count),
-        cmocka_unit_test(test_no_allocation_and_no_lock),
+        cmocka_unit_test(test_exact_sizes),    cmocka_unit_test(test_one_byte_too_few),
+        cmocka_unit_test(test_counters_count), cmocka_unit_test(test_no_allocation_and_no_lock),
         cmocka_unit_test(test_no_system_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,8 +144,7 @@ static void test_from_descriptor(void **state)
     struct runtime_file file = default_file();
     float expected[2 * CANDIDATES];
     expected_scores(file, expected);
-    static const size_t offsets[] = {0, 1, 3, 63, 64, 65, 100, 4032, 4095, 4096, 4097, 8209, 65536, 65600,
-                                     100001};
+    static const size_t offsets[] = {0, 1, 3, 63, 64, 65, 100, 4032, 4095, 4096, 4097, 8209, 65536, 65600, 100001};
     for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++)
         for (size_t after = 0; after < 2; after++) {
             const char *path = write_file("inside", offsets[i], file.data, file.size, after * 777);
@@ -401,7 +400,7 @@ static void test_names(void **state)
     }
     struct vqr_feature info;
     assert_int_equal(vqr_feature_count(model, (enum vqr_group)4), 0);
-    assert_int_equal(vqr_feature_count(model, (enum vqr_group)-1), 0);
+    assert_int_equal(vqr_feature_count(model, (enum vqr_group) - 1), 0);
     assert_int_equal(vqr_feature_info(model, (enum vqr_group)4, 0, &info), VQR_ERROR_ARGUMENT);
     vqr_model_close(model);
     free(file.data);
@@ -418,7 +417,7 @@ static void test_status_names(void **state)
             assert_string_not_equal(name, vqr_status_name((enum vqr_status)j));
     }
     assert_string_equal(vqr_status_name((enum vqr_status)13), "unknown");
-    assert_string_equal(vqr_status_name((enum vqr_status)-1), "unknown");
+    assert_string_equal(vqr_status_name((enum vqr_status) - 1), "unknown");
     char version[32];
     snprintf(version, sizeof version, "%d.%d.%d", VQR_VERSION_MAJOR, VQR_VERSION_MINOR, VQR_VERSION_PATCH);
     assert_string_equal(vqr_version(), version);

@@ -386,7 +386,7 @@ static void test_wrong_columns(void **state)
         assert_says(&error, feature.name);
         events->columns[i].type = (enum vqr_column_type)77;
         assert_refusal(VQR_ERROR_TYPE, vqr_append(w.session, w.state, &events->rows, NULL, &error), &error);
-        events->columns[i].type = (enum vqr_column_type)-1;
+        events->columns[i].type = (enum vqr_column_type) - 1;
         assert_refusal(VQR_ERROR_TYPE, vqr_append(w.session, w.state, &events->rows, NULL, &error), &error);
         events->columns[i] = right;
         events->columns[i].values = NULL;
@@ -450,6 +450,8 @@ static void test_stale(void **state)
     append(&w, &none); /* no events, nothing to refresh */
     assert_int_equal(vqr_score(w.session, w.state, &request, outputs, NULL, &error), VQR_OK);
     append(&w, &events->rows);
+    append(&w, &none);
+    assert_int_equal(vqr_score(w.session, w.state, &request, outputs, NULL, &error), VQR_ERROR_STALE);
     vqr_state_reset(w.state);
     assert_int_equal(vqr_state_events(w.state), 0);
     assert_int_equal(vqr_score(w.session, w.state, &request, outputs, NULL, &error), VQR_OK);
