@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from vqrank_train.checkpoint import load_checkpoint
+from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
@@ -209,3 +208,22 @@ def test_example_scripts(commits, data, tmp_path, monkeypatch):
     command = [sys.executable, str(out / "evaluate.py"), str(work / "responses.jsonl"), str(work), "--top", "3"]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "4 moments" in printed and "0 refused" in printed
+
+
+def test_hstu_starts_as_nothing_beside_the_residual(commits, tmp_path):
+    simple = Trainer(commits, spec("dmqn-simple"), tmp_path, 0, torch.device("cpu"))
+    simple.run()
+    hstu = Trainer(commits, spec("dmqn"), tmp_path, 1, torch.device("cpu"))
+    assert all(".hstu." in name for name in hstu.go_on_from(tmp_path / "model.safetensors"))
+    _, _, test = split_moments(commits)
+    sample = commits.sample(test, np.random.default_rng(0))
+    kept = load_checkpoint(tmp_path / "model.safetensors")
+    found = [score(module, simple.inputs, test, sample) for module in (kept, hstu.module)]
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    with pytest.raises(ValueError, match=r"has no sequences\.long\.hstu"):
+        simple.go_on_from(save_to(hstu, tmp_path / "hstu.safetensors"))
+
+
+def save_to(trainer, path):
+    save_checkpoint(path, trainer.module)
+    return path

@@ -11,7 +11,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
 

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import torch
-
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits.data import Commits, default_data
 
@@ -30,8 +29,12 @@ def fit(args: argparse.Namespace) -> None:
     spec = json.loads(path.read_text(encoding="utf-8"))
     if args.steps:
         spec.setdefault("training", {})["steps"] = args.steps
+    if args.rate:
+        spec.setdefault("training", {}).update(rate=args.rate, table_rate=args.rate)
     args.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(Commits(args.data), spec, args.out, args.seed, device_of(args.device))
+    if args.start_from:
+        print("new tensors:", ", ".join(trainer.go_on_from(args.start_from)) or "none")
     if (args.out / "state.pt").exists():
         if not args.resume:
             sys.exit(f"{args.out} holds a run already: give --resume to go on, or another --out")
@@ -45,7 +48,7 @@ def report(args: argparse.Namespace) -> None:
     from vqrank_train.commits.report import write_report
 
     models = dict(item.split("=", 1) for item in args.model)
-    write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device))
+    write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device), args.moments)
 
 
 def example(args: argparse.Namespace) -> None:
@@ -76,12 +79,15 @@ def main() -> None:
     added.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the log and the state")
     added.add_argument("--seed", type=int, default=0)
     added.add_argument("--steps", type=int, default=0, help="instead of the config's; 0: the config's")
+    added.add_argument("--from", dest="start_from", type=Path, help="checkpoint of a model without HSTU to start from")
+    added.add_argument("--rate", type=float, help="highest rates of all parameters, instead of the config's")
     added.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
 
     added = command("report", report, "AUC and log loss on the test part, baselines too")
     added.add_argument("--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="may be repeated")
     added.add_argument("--out", type=Path, required=True, help="folder for auc.md and auc.json")
     added.add_argument("--seed", type=int, default=7, help="of the negatives")
+    added.add_argument("--moments", type=int, default=8000, help="test commits to score, at random; 0: all")
 
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from vqrank_train.checkpoint import build, save_checkpoint
 from vqrank_train.commits.data import ACTIONS, FEATURES, NEGATIVES, POOL, Commits, Moments, read_names
 from vqrank_train.commits.fit import split_moments
 from vqrank_train.model import Ranker
 
 TOUCHES = "touches"
-LENGTHS = (1500, 6000)  # events that a developer must have at the first moment
+LENGTHS = (1500, 4000)  # events that a developer must have at the first moment
 
 
 def candidates_of(

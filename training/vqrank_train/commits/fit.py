@@ -16,8 +16,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
-
-from vqrank_train.checkpoint import save_checkpoint
+from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
 from vqrank_train.commits.data import Commits, Moments, Sample
 from vqrank_train.commits.inputs import Inputs, fill_template
 from vqrank_train.commits.scoring import blocks, logits, score
@@ -168,6 +167,16 @@ class Trainer:
         which = np.sort(rng.choice(len(self.validation), count, replace=False))
         self.validation_sample = commits.sample(self.validation, rng, which, cap=8)
         self.step, self.best, self.waited, self.seconds = 0, 0.0, 0, 0.0
+
+    def go_on_from(self, path: Path) -> list[str]:
+        """Take over the tensors of another checkpoint that this model has too; returns the names it lacks."""
+        _, tensors = read_checkpoint(path)
+        own = self.module.state_dict()
+        for name, tensor in tensors.items():
+            if name not in own or own[name].shape != tensor.shape:
+                raise ValueError(f"{path}: this model has no {name} of shape {list(tensor.shape)}")
+            own[name].copy_(tensor)
+        return sorted(set(own) - set(tensors))
 
     def resume(self) -> None:
         """Go on from state.pt; with the same seed and options the run ends as it would have without a break."""

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
-
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines
-from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, RARE, Commits
+from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, RARE, Commits, Moments
 from vqrank_train.commits.fit import health, split_moments
 from vqrank_train.commits.inputs import Inputs
 from vqrank_train.commits.scoring import score
@@ -37,18 +36,27 @@ def measured(label: np.ndarray, score_: np.ndarray, history: np.ndarray) -> dict
     }
 
 
-def measure(commits: Commits, models: dict[str, str], seed: int, device: torch.device) -> dict[str, Any]:
+def draw(moments: Moments, count: int, seed: int) -> np.ndarray:
+    """So many moments at random, ascending; all when count is 0."""
+    if not count or count >= len(moments):
+        return np.arange(len(moments))
+    return np.sort(np.random.default_rng(seed).choice(len(moments), count, replace=False))
+
+
+def measure(
+    commits: Commits, models: dict[str, str], seed: int, device: torch.device, count: int = 0
+) -> dict[str, Any]:
     """Everything that the report prints, as one JSON object."""
     training, validation, test = split_moments(commits)
-    sample = commits.sample(test, np.random.default_rng(seed))
+    tested = draw(test, count, seed + 3)
+    sample = commits.sample(test, np.random.default_rng(seed), tested)
     history = test.history[sample.moment]
     rng = np.random.default_rng(seed + 1)
-    which = np.sort(rng.choice(len(training), min(LOGISTIC_MOMENTS, len(training)), replace=False))
-    fitted = commits.sample(training, rng, which, cap=LOGISTIC_POSITIVES)
+    fitted = commits.sample(training, rng, draw(training, LOGISTIC_MOMENTS, seed + 4), cap=LOGISTIC_POSITIVES)
     found: dict[str, Any] = {
         "split": datetime.fromtimestamp(commits.split_time, timezone.utc).isoformat(),
         "seed": seed,
-        "moments": {"training": len(training), "validation": len(validation), "test": len(test)},
+        "moments": {"training": len(training), "validation": len(validation), "test": len(test), "scored": len(tested)},
         "scored": [len(sample.item)] + [int(((history >= a) & (history < b)).sum()) for a, b in BUCKETS],
         "positives": int(sample.label.sum()),
         "rows": [],
@@ -80,7 +88,8 @@ def measure(commits: Commits, models: dict[str, str], seed: int, device: torch.d
         add(name, scores)
         found["codebooks"][name] = health(module, inputs)
         # What the model knows that exact matches do not: both as inputs of one logistic regression.
-        drawn = commits.sample(validation, np.random.default_rng(seed + 2), cap=LOGISTIC_POSITIVES)
+        which = draw(validation, count // 2, seed + 5)
+        drawn = commits.sample(validation, np.random.default_rng(seed + 2), which, cap=LOGISTIC_POSITIVES)
         counts = baselines.match_counts(commits, validation, drawn)
         own = np.column_stack([*map(baselines.inputs, counts), score(module, inputs, validation, drawn)])
         other = np.column_stack([*map(baselines.inputs, test_counts), scores])
@@ -96,9 +105,11 @@ def table(found: dict[str, Any], key: str) -> list[str]:
     return lines
 
 
-def write_report(commits: Commits, models: dict[str, str], out: Path, seed: int, device: torch.device) -> None:
+def write_report(
+    commits: Commits, models: dict[str, str], out: Path, seed: int, device: torch.device, count: int = 0
+) -> None:
     """Write auc.json and the measured part of auc.md; text below the line `<!-- notes -->` of an old auc.md stays."""
-    found = measure(commits, models, seed, device)
+    found = measure(commits, models, seed, device, count)
     (out / "auc.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     moments, scored = found["moments"], found["scored"]
     command = " ".join(f"--model '{name}={path}'" for name, path in models.items())
@@ -110,7 +121,8 @@ def write_report(commits: Commits, models: dict[str, str], out: Path, seed: int,
         f"* Split by time at {found['split']}: the first 80% of the events are before it. Training: "
         f"{moments['training']:,} commits; validation: the last 5% of the events before the split, "
         f"{moments['validation']:,} commits; test: {moments['test']:,} commits.",
-        "* Scored: every test commit of a developer with at least 20 earlier events. Positives: the files it touched, "
+        f"* Scored: {moments['scored']:,} of these test commits, drawn at random; all are by developers with at least "
+        "20 earlier events. Positives: the files it touched, "
         f"additions left out. Negatives: {NEGATIVES} a positive, drawn from the repository's last {POOL:,} touches "
         "(draws that the commit touched are dropped). "
         f"{scored[0]:,} candidates, {found['positives']:,} of them positive; "
@@ -120,7 +132,9 @@ def write_report(commits: Commits, models: dict[str, str], out: Path, seed: int,
         f"* Logistic regressions: counts of the candidate's item, folder, directory and stem in the history (ln(1 + n) "
         f'and n > 0), fitted on {LOGISTIC_MOMENTS:,} training commits. "both + model" adds the model\'s logit and is '
         "fitted on the validation part: what the model knows that exact matches do not.",
-        f"* Seed of the negatives: {seed}. Command: `vqrank-train report --out docs --seed {seed} {command}`",
+        f"* Seed of the negatives: {seed}. Command:",
+        "",
+        f"      vqrank-train report --out docs --seed {seed} --moments {count} {command}",
         "",
         "## AUC",
         "",

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-
 from vqrank_train.commits.data import NEGATIVES
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
@@ -72,7 +71,7 @@ def start_sequence(config: Config, dmqn: Dmqn, plan: dict[str, Any]) -> None:
         dmqn.codebook[j] = codebook
     for block in dmqn.hstu:
         if block.hstu.residual:
-            block.f2.weight.mul_(0.05)  # starts as nearly nothing beside the residual
+            block.f2.weight.zero_()  # starts as nothing beside the residual
     attention.q.weight.mul_(0.01)
     attention.k.weight.mul_(0.01)
     attention.v.weight.mul_(0.1)
