@@ -19,8 +19,12 @@ def main():
         raise SystemExit("latency.py: expected at least two headings of `vqrank rank`, found fewer")
     events, candidates, encode, score = zip(*found, strict=True)
     print(f"  {'':10} {'median':>12} {'quartiles':>20}")
-    for name, values, unit in (("events", events, ""), ("candidates", candidates, ""), ("encode", encode, " ms"),
-                               ("score", score, " ms")):
+    for name, values, unit in (
+        ("events", events, ""),
+        ("candidates", candidates, ""),
+        ("encode", encode, " ms"),
+        ("score", score, " ms"),
+    ):
         low, middle, high = statistics.quantiles(values, n=4)
         digits = 3 if unit else 0
         print(f"  {name:10} {middle:>9.{digits}f}{unit:3} {f'{low:.{digits}f} to {high:.{digits}f}':>20}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+
 from vqrank_train.checkpoint import CheckpointError, build, load_checkpoint, save_checkpoint
 from vqrank_train.config import Config, ConfigError
 from vqrank_train.model import Ranker

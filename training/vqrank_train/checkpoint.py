@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
 

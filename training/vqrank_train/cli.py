@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits.data import Commits, default_data
 

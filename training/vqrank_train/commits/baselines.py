@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+
 from vqrank_train.commits.data import Commits, Moments, Sample
 
 MATCHED = ("item", "folder", "directory", "stem")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from vqrank_train.checkpoint import build, save_checkpoint
 from vqrank_train.commits.data import ACTIONS, FEATURES, NEGATIVES, POOL, Commits, Moments, read_names
 from vqrank_train.commits.fit import split_moments

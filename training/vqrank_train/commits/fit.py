@@ -16,6 +16,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
+
 from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
 from vqrank_train.commits.data import Commits, Moments, Sample
 from vqrank_train.commits.inputs import Inputs, fill_template

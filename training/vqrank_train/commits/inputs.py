@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
 from vqrank_train.commits.data import ACTIONS, FEATURES, Commits
 from vqrank_train.config import Config
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
+
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines
 from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, RARE, Commits, Moments

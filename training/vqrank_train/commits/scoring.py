@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
 from vqrank_train.commits.baselines import runs
 from vqrank_train.commits.data import Commits, Moments, Sample
 from vqrank_train.commits.inputs import Inputs

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
 from vqrank_train.commits.data import NEGATIVES
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
 from vqrank_train.config import Sequence
 from vqrank_train.model.hstu import HstuBlock
 from vqrank_train.model.layers import Stacked

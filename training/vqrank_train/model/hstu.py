@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+
 from vqrank_train.config import Hstu
 from vqrank_train.model.layers import Stacked, StackedNorm, normalized
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+
 from vqrank_train.config import Config
 from vqrank_train.model.dmqn import Dmqn
 from vqrank_train.model.layers import ACTIVATIONS, Named
