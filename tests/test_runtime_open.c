@@ -1,6 +1,7 @@
 /* Opening a model from a path, from memory and from a descriptor, and what it then says about itself. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static int make_directory(void **state)
 static int remove_directory(void **state)
 {
     (void)state;
-    static const char *const names[] = {"model", "inside", "empty", "text", "secret", "short"};
+    static const char *const names[] = {"model", "inside", "empty", "text", "secret", "short", "pipe"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         unlink(path_of(names[i]));
     return rmdir(directory);
@@ -195,6 +196,25 @@ static void test_bad_paths(void **state)
     else
         assert_open_refused(secret, VQR_ERROR_IO, "ermission");
     free(file.data);
+}
+
+static void do_nothing(int signal)
+{
+    (void)signal;
+}
+
+/* A pipe with a name is refused at once, not waited for. The alarm ends a wait, which then shows in the message. */
+static void test_named_pipe(void **state)
+{
+    (void)state;
+    const struct sigaction action = {.sa_handler = do_nothing};
+    struct sigaction before;
+    assert_int_equal(mkfifo(path_of("pipe"), 0600), 0);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    alarm(3);
+    assert_open_refused(path_of("pipe"), VQR_ERROR_IO, "regular");
+    alarm(0);
+    assert_int_equal(sigaction(SIGALRM, &before, NULL), 0);
 }
 
 static void assert_fd_refused(int fd, uint64_t offset, uint64_t length, enum vqr_status status, const char *says)
@@ -430,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_from_memory_of_any_alignment),
         cmocka_unit_test(test_from_descriptor),
         cmocka_unit_test(test_bad_paths),
+        cmocka_unit_test(test_named_pipe),
         cmocka_unit_test(test_bad_descriptors),
         cmocka_unit_test(test_null_arguments),
         cmocka_unit_test(test_bad_memory),
