@@ -142,7 +142,8 @@ enum vqr_status vqr_model_open(const char *path, vqr_model **model, struct vqr_e
         *model = NULL;
     if (!path || !model)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "path or model is NULL");
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* Without O_NONBLOCK a named pipe would be waited for instead of refused. */
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return vqr_fail(error, VQR_ERROR_IO, "cannot open %.128s: %s", path, strerror(errno));
     const enum vqr_status status = vqr_model_open_fd(fd, 0, 0, model, error);
