@@ -74,6 +74,12 @@ static void run_request(const vqr_model *model, vqr_session *session, vqr_state 
         if (!(outputs[i] >= 0.0f && outputs[i] <= 1.0f))
             fail_msg("output %zu is %g", i, (double)outputs[i]);
     free(outputs);
+    const size_t codebooks = vqr_sequence_codebooks(model, 0);
+    uint32_t *clusters = calloc(codebooks * ROWS + 1, sizeof *clusters);
+    assert_non_null(clusters);
+    if (codebooks > 0)
+        check(vqr_assign(session, 0, &events, clusters, &error), &error);
+    free(clusters);
     for (size_t g = 0; g < VQR_GROUPS; g++)
         free(columns[g]);
 }

@@ -182,6 +182,7 @@ static void test_bad_paths(void **state)
     struct runtime_file file = default_file();
     assert_open_refused(path_of("missing"), VQR_ERROR_IO, "missing");
     assert_open_refused("", VQR_ERROR_IO, "");
+    assert_open_refused("no\nsuch\tfile", VQR_ERROR_IO, "such"); /* the message is still one line */
     assert_open_refused(directory, VQR_ERROR_IO, "");
     assert_open_refused("/dev/null", VQR_ERROR_IO, "");
     assert_open_refused(write_file("empty", 0, "", 0, 0), VQR_ERROR_FORMAT, "empty");
@@ -362,6 +363,10 @@ static void test_isas(void **state)
         assert_says(&error, wrong[i]);
         assert_null(session);
     }
+    struct vqr_error error;
+    vqr_session *none = NULL;
+    const struct vqr_session_options two_lines = {.isa = "avx2\n"};
+    assert_refusal(VQR_ERROR_UNSUPPORTED, vqr_session_create(model, &two_lines, &none, &error), &error);
     vqr_session *best = new_session(model, NULL);
     size_t last = 0;
     while (usable_isa(last + 1))
@@ -446,18 +451,12 @@ static void test_status_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_from_path),
-        cmocka_unit_test(test_from_memory_of_any_alignment),
-        cmocka_unit_test(test_from_descriptor),
-        cmocka_unit_test(test_bad_paths),
-        cmocka_unit_test(test_named_pipe),
-        cmocka_unit_test(test_bad_descriptors),
-        cmocka_unit_test(test_null_arguments),
-        cmocka_unit_test(test_bad_memory),
-        cmocka_unit_test(test_newer_version),
-        cmocka_unit_test(test_isas),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_status_names),
+        cmocka_unit_test(test_from_path),       cmocka_unit_test(test_from_memory_of_any_alignment),
+        cmocka_unit_test(test_from_descriptor), cmocka_unit_test(test_bad_paths),
+        cmocka_unit_test(test_named_pipe),      cmocka_unit_test(test_bad_descriptors),
+        cmocka_unit_test(test_null_arguments),  cmocka_unit_test(test_bad_memory),
+        cmocka_unit_test(test_newer_version),   cmocka_unit_test(test_isas),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_status_names),
     };
     return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
