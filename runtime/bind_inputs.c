@@ -7,7 +7,7 @@
 #include "runtime/model.h"
 
 /* Far above any real model; they keep what a hostile file can make us allocate small. */
-enum { FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16 };
+enum { TABLES_MAX = 1024, FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16, PROBE_MAX = 4096 };
 
 /* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding. */
 enum { SUM_BITS = 30, EXPONENT_MIN = -98, EXPONENT_MAX = 120, FLOAT_EXPONENT = 18 };
@@ -40,15 +40,15 @@ static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct v
         else if (strcmp(t.name + prefix + n, ".slots") == 0)
             table->slot_count = (size_t)t.shape[0];
     }
-    if (table->slot_count == 0 || table->slot_count < header->keys ||
+    if (table->slot_count == 0 || table->slot_count / 2 < header->keys ||
         (table->slot_count & (table->slot_count - 1)) != 0)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "table \"%s\": %zu slots for %llu keys, expected a power of "
-                        "two that holds them",
+                        "table \"%s\": %zu slots for %llu keys, expected a power of two and twice the keys",
                         header->name, table->slot_count, (unsigned long long)header->keys);
-    if (header->max_probe >= table->slot_count)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": longest probe %u, expected less than %zu slots",
-                        header->name, header->max_probe, table->slot_count);
+    if (header->max_probe >= table->slot_count || header->max_probe > PROBE_MAX)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "table \"%s\": longest probe %u, expected less than %zu slots and at most %d", header->name,
+                        header->max_probe, table->slot_count, PROBE_MAX);
     expected = (struct vqr_expected){
         .type = VQR_TENSOR_U8, .layout = VQR_ROWS, .rank = 1, .shape = {table->text_size}, .lazy = true};
     status = vqr_bind_tensor(binder, &expected, &text, "tables.%s.text", header->name);
@@ -102,6 +102,8 @@ enum vqr_status vqr_bind_tables(struct vqr_binder *binder)
     struct vqr_model *model = binder->model;
     struct vqr_header_info info;
     vqr_header_info(&model->header, &info);
+    if (info.tables > TABLES_MAX)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%zu tables, expected at most %d", info.tables, TABLES_MAX);
     enum vqr_status status = vqr_allocate((void **)&model->table, info.tables, sizeof *model->table, binder->error);
     model->table_count = info.tables;
     for (size_t i = 0; !status && i < info.tables; i++)

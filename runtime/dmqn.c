@@ -110,7 +110,7 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
         if (!vqr_interests_compute(dmqn, k, s, j, counts, tokens, &st->interests[j]))
             return vqr_fail(error, VQR_ERROR_OVERFLOW,
                             "sequence \"%s\", codebook %zu: the history's interests are not "
-                            "finite; the model's weights are too large",
+                            "finite; the model's weights are too large, or its eps is 0",
                             sequence->name, j);
     }
     return VQR_OK;

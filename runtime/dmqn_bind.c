@@ -208,6 +208,17 @@ static enum vqr_status bind_dmqn(struct vqr_binder *binder, const struct vqr_hea
     return status;
 }
 
+/* Multiply-adds of one refresh with every cluster occupied; an exponential counts as 16. */
+static double refresh_work(const struct vqr_dmqn *dmqn)
+{
+    const struct vqr_header_hstu *c = &dmqn->hstu.config;
+    const double w = (double)dmqn->codewords, d = (double)dmqn->width;
+    const double attention = (double)c->heads * w * w * ((double)c->qk_dim + (double)c->v_dim + 16.0);
+    const double linear = w * d * ((double)dmqn->hstu.uvqk_width + (double)dmqn->hstu.z_width);
+    const double layers = c->layers ? (double)c->layers * (attention + linear) : 0.0;
+    return (double)dmqn->codebooks * (layers + 2.0 * w * d * (double)dmqn->attention.width);
+}
+
 enum vqr_status vqr_dmqn_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header,
                               struct vqr_sequence *sequence)
 {
@@ -217,6 +228,7 @@ enum vqr_status vqr_dmqn_bind(struct vqr_binder *binder, const struct vqr_header
         return status;
     dmqn = sequence->self;
     status = bind_dmqn(binder, header, dmqn);
+    sequence->work = refresh_work(dmqn);
     sequence->codebooks = dmqn->codebooks;
     sequence->interest_width = dmqn->codebooks * dmqn->out_width;
     return status;

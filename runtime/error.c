@@ -40,6 +40,10 @@ enum vqr_status vqr_fail(struct vqr_error *error, enum vqr_status status, const 
         error->status = status;
         vsnprintf(error->message, sizeof error->message, format, arguments);
         va_end(arguments);
+        /* One line, whatever a path or a name brings along. */
+        for (char *c = error->message; *c; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                *c = '?';
     }
     return status;
 }

@@ -79,6 +79,17 @@ static enum vqr_status refuse(const struct source *s, enum vqr_status status, si
     return vqr_fail(s->error, status, "%s%s, feature \"%s\": %s", group_names[s->group], number, s->input->name, what);
 }
 
+/* The table's row that event or candidate `row` needs cannot be used. */
+static enum vqr_status refuse_row(const struct source *s, size_t row, uint32_t table_row)
+{
+    char what[VQR_ERROR_MESSAGE_SIZE];
+    snprintf(what, sizeof what,
+             "table \"%.64s\", row %" PRIu32 ": a value is not finite or exceeds %g in magnitude; the model file is "
+             "damaged",
+             s->input->table->name, table_row, (double)s->input->limit);
+    return refuse(s, VQR_ERROR_TABLE, row, what);
+}
+
 static enum vqr_status look_up(const struct source *s, uint32_t *index, struct vqr_stats *stats)
 {
     const struct vqr_table *table = s->input->table;
@@ -115,10 +126,7 @@ static enum vqr_status gather_ids(const struct source *s, float *dst, size_t str
         return status;
     const size_t bad = s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit);
     if (bad < s->count)
-        return vqr_fail(s->error, VQR_ERROR_TABLE,
-                        "table \"%s\", row %" PRIu32 ": a value is not finite or exceeds %g "
-                        "in magnitude; the model file is damaged",
-                        table->name, index[bad], (double)s->input->limit);
+        return refuse_row(s, s->first + bad, index[bad]);
     return VQR_OK;
 }
 
@@ -151,7 +159,7 @@ static enum vqr_status gather_absent(const struct source *s, float *dst, size_t 
     if (s->input->kind == VQR_FEATURE_ID) {
         const struct vqr_table *table = s->input->table;
         if (s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit) < s->count)
-            return refuse(s, VQR_ERROR_TABLE, s->first, "row 0 of its table is not finite or too large");
+            return refuse_row(s, s->first, 0);
     } else if (s->input->kind == VQR_FEATURE_FLOAT) {
         for (size_t r = 0; r < s->count; r++)
             dst[r * stride] = 0.0f;

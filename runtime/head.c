@@ -81,8 +81,8 @@ static void activate(const struct vqr_head *head, const struct vqr_kernels *k, f
     }
 }
 
-int vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
-                 const float *x, size_t x_stride, size_t rows, float *outputs)
+size_t vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+                    const float *x, size_t x_stride, size_t rows, float *outputs)
 {
     const struct vqr_head *head = &model->head;
     const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width, stride = scratch->stride;
@@ -101,8 +101,8 @@ int vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, con
     }
     for (size_t r = 0; r < rows; r++) {
         if (!k->finite_f32(y + r * stride, model->outputs))
-            return 0;
+            return r;
         k->sigmoid_f32(outputs + r * model->outputs, y + r * stride, model->outputs);
     }
-    return 1;
+    return rows;
 }

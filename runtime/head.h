@@ -20,8 +20,8 @@ void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratc
 void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch);
 
 /* rows <= VQR_CANDIDATE_BLOCK rows of x = [t, interests] -> outputs [rows, model->outputs], 0 ... 1.
- * Returns 0 if a value before the sigmoid is not finite. */
-int vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
-                 const float *x, size_t x_stride, size_t rows, float *outputs);
+ * Returns the first row of which a value before the sigmoid is not finite, or `rows`. */
+size_t vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+                    const float *x, size_t x_stride, size_t rows, float *outputs);
 
 #endif

@@ -40,9 +40,24 @@ static enum vqr_status check_memory(const vqr_model *model, struct vqr_error *er
 {
     const size_t most = (size_t)256 << 20, session = vqr_session_size(model), state = vqr_state_size(model);
     if (session > most || state > most)
+        return vqr_fail(
+            error, VQR_ERROR_FORMAT,
+            "a session of this model would take %zu bytes and a user's state %zu, expected at most %zu each", session,
+            state, most);
+    return VQR_OK;
+}
+
+/* Likewise the time that one refresh of the interests may take: this is about a second of one core. */
+static enum vqr_status check_work(const vqr_model *model, struct vqr_error *error)
+{
+    const double most = 0x1p36;
+    double work = 0.0;
+    for (size_t i = 0; i < model->sequence_count; i++)
+        work += model->sequence[i].work;
+    if (work > most)
         return vqr_fail(error, VQR_ERROR_FORMAT,
-                        "a session of this model would take %zu bytes and a user's state %zu, expected at most %zu each",
-                        session, state, most);
+                        "computing a user's interests would take %.3g multiply-adds, expected at most %.3g", work,
+                        most);
     return VQR_OK;
 }
 
@@ -64,7 +79,9 @@ static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t siz
     const uint64_t host = vqr_fp_enter(); /* constants such as 1 / sqrt(d) are computed here */
     status = vqr_bind(&binder);
     vqr_fp_restore(host);
-    return status ? status : check_memory(model, error);
+    if (!status)
+        status = check_memory(model, error);
+    return status ? status : check_work(model, error);
 }
 
 static enum vqr_status new_model(vqr_model **model, struct vqr_error *error)
@@ -103,9 +120,8 @@ static enum vqr_status check_part(int fd, uint64_t offset, uint64_t *length, str
     if (!S_ISREG(info.st_mode))
         return vqr_fail(error, VQR_ERROR_IO, "not a regular file");
     if (offset > size || *length > size - offset)
-        return vqr_fail(error, VQR_ERROR_IO, "bytes %llu to %llu were asked for, the file has %llu",
-                        (unsigned long long)offset, (unsigned long long)offset + (unsigned long long)*length,
-                        (unsigned long long)size);
+        return vqr_fail(error, VQR_ERROR_IO, "%llu bytes from byte %llu on were asked for, the file has %llu",
+                        (unsigned long long)*length, (unsigned long long)offset, (unsigned long long)size);
     if (*length == 0)
         *length = size - offset;
     if (*length == 0)

@@ -36,11 +36,12 @@ static enum vqr_status score_block(vqr_session *s, const vqr_state *state, const
                                s->x_stride);
         interest += sequence->interest_width;
     }
-    if (!vqr_head_run(model, &s->k, &s->head, s->x, s->x_stride, rows, outputs))
+    const size_t bad = vqr_head_run(model, &s->k, &s->head, s->x, s->x_stride, rows, outputs);
+    if (bad < rows)
         return vqr_fail(error, VQR_ERROR_OVERFLOW,
-                        "candidates %zu to %zu: an output is not finite; the model's weights "
-                        "or the values are too large",
-                        first, first + rows - 1);
+                        "candidate %zu: an output is not finite before the sigmoid; the model's weights or the values "
+                        "are too large",
+                        first + bad);
     return VQR_OK;
 }
 

@@ -61,6 +61,7 @@ struct vqr_sequence {
     void *self;            /* the kind's own description */
     size_t interest_width; /* columns of the user's interest vector */
     size_t codebooks;      /* for vqr_assign; 0 if the kind has none */
+    double work;           /* multiply-adds that computing the interests takes at most */
 };
 
 extern const struct vqr_sequence_ops vqr_dmqn;

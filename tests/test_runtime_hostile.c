@@ -360,11 +360,11 @@ static void test_vocabulary_probes(void **state)
 {
     (void)state;
     struct runtime_options options = runtime_options_default();
-    options.slots = 16;
-    options.max_probe = 15;
+    options.slots = 32;
+    options.max_probe = 31;
     struct runtime_file file = runtime_build(&options);
     uint32_t *slots = hostile_words(file, "tables.word.slots");
-    for (size_t i = 0; i < 16; i++)
+    for (size_t i = 0; i < 32; i++)
         slots[i] = slots[i] ? slots[i] : 99;
     struct vqr_error error;
     vqr_model *model = open_model(file);
@@ -377,13 +377,23 @@ static void test_vocabulary_probes(void **state)
     file = runtime_build(&options);
     check_vocabulary(file);
     free(file.data);
-    static const uint32_t too_far[] = {16, 17, 0x7fffffff, 0xfffffffe};
+    static const uint32_t too_far[] = {32, 33, 0x7fffffff, 0xfffffffe};
     for (size_t i = 0; i < sizeof too_far / sizeof *too_far; i++) {
         options.max_probe = too_far[i];
         file = runtime_build(&options);
         assert_file_refused(file, "word");
         free(file.data);
     }
+    options.max_probe = 4097; /* more than any honest table needs, whatever the slots */
+    options.slots = 8192;
+    file = runtime_build(&options);
+    assert_file_refused(file, "word");
+    free(file.data);
+    options.max_probe = 0;
+    options.slots = 16; /* fewer than twice the keys */
+    file = runtime_build(&options);
+    assert_file_refused(file, "word");
+    free(file.data);
 }
 
 /* ---- overflow ---- */

@@ -217,7 +217,7 @@ static void test_vocabulary(void **state)
 {
     (void)state;
     struct runtime_options options = runtime_options_default();
-    for (options.slots = 16; options.slots <= 64; options.slots *= 2) {
+    for (options.slots = 32; options.slots <= 128; options.slots *= 2) {
         struct world w = world_new(&options, NULL, 1);
         w.candidates->present[0][0] = 0; /* counts no id of its own */
         struct vqr_id id;

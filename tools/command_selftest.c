@@ -7,6 +7,7 @@
 #include "options.h"
 #include "schema/reader.h"
 #include "scorer.h"
+#include "text.h"
 
 /* What every replay needs. */
 struct selftest {
@@ -87,7 +88,9 @@ static int replay_isa(const struct selftest *selftest, const char *isa)
     }
     scorer_free(&scorer);
     if (replay.problem[0] != '\0') {
-        printf("%s FAILED %s\n", isa, replay.problem);
+        printf("%s FAILED ", isa);
+        text_print_clean(stdout, replay.problem); /* it may quote the file */
+        putchar('\n');
         return EXIT_REFUSED;
     }
     printf("%s ok %zu values, max error against float64 %.1e\n", isa, replay.values, replay.max_error);

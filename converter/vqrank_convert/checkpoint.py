@@ -70,13 +70,15 @@ class Checkpoint:
             refuse(str(self.path), f"tensor {info.name} in it to its end", "the file cut short while it was read")
         if info.dtype == "BF16":
             return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return values if info.dtype == "F64" else values.astype(np.float32)
+        with np.errstate(invalid="ignore"):  # a signalling NaN is refused by the check for finite values
+            return values if info.dtype == "F64" else values.astype(np.float32)
 
     def read(self, name: str) -> F64:
         """A whole tensor in float64, which every dtype fits exactly; refuses a value that is not finite."""
         info = self.tensors[name]
         count = int(np.prod(info.shape, dtype=np.int64))
-        values = self._raw(info, 0, count).reshape(info.shape).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            values = self._raw(info, 0, count).reshape(info.shape).astype(np.float64)
         check_finite(values, name)
         return values
 

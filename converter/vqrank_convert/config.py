@@ -334,12 +334,7 @@ def _attention(fields: Fields) -> DotAttentionConfig:
     heads = fields.integer("heads", 1)
     dim = fields.integer("dim", 1)
     share = fields.boolean("share")
-    # false, the default: no output projection; true: as wide as the tensor says (`resolve`); or the width itself.
-    out = fields.take_or("out", False)
-    if isinstance(out, bool):
-        out = OUT_FROM_TENSOR if out else 0
-    elif not isinstance(out, int) or not 0 <= out <= UINT32_MAX:
-        refuse(fields.where("out"), "true, false or a width", quote(out))
+    out = OUT_FROM_TENSOR if fields.boolean("out") else 0  # as wide as the tensor says (`resolve`)
     count_bias = fields.boolean("count_bias")
     fields.finish()
     return DotAttentionConfig(heads, dim, share, out, count_bias)

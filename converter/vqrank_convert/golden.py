@@ -31,6 +31,10 @@ TOLERANCE = 1e-5
 TIMEOUT_SECONDS = 600
 BASE_TIME = 1_700_000_000
 SEED = 20_251_122
+OVERFLOWS = (
+    "golden request: expected finite outputs, found that the weights are so large that synthetic input overflows; "
+    "check the checkpoint, or leave the golden request out with --no-golden"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
     }
     outputs = _flat(config, reference.score(config, tensors, request).outputs)
     if not all(math.isfinite(y) for y in outputs):
-        raise ConversionError("golden request: expected finite outputs, found the model overflows on synthetic input")
+        raise ConversionError(OVERFLOWS)
     # Computed once more in float32, the outputs show how far rounding moves them; four times that is the bound, as for
     # any comparison of this project between float32 and float64.
     rounded = _flat(config, reference.score(config, tensors, request, np.float32).outputs)
@@ -201,6 +205,8 @@ def _parse_response(text: str, config: Config, golden: Golden) -> list[float] | 
     """Row-major values of a response line, or what is wrong with it."""
     try:
         response = json.loads(text)
+        if "error" in response and response["error"].get("code") == "overflow":
+            raise ConversionError(OVERFLOWS)
         if "error" in response:
             return f"error {quote(response['error'])}"
         values = _flat(config, response["outputs"])
@@ -209,5 +215,5 @@ def _parse_response(text: str, config: Config, golden: Golden) -> list[float] | 
         if not all(isinstance(y, int | float) and math.isfinite(y) for y in values):
             return "numbers that are not finite"
         return values
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return f"output {quote(text[:60])}"

@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import flatbuffers
+
+from vqrank_convert.config import GROUPS, Config, DmqnConfig, FeatureConfig, HstuConfig
+from vqrank_convert.errors import refuse
+from vqrank_convert.fold import FLOAT_EXPONENT
+from vqrank_convert.plan import Plan, bias_is_per_head
+from vqrank_convert.version import __version__
 from vqrank_schema.Activate import Activate
 from vqrank_schema.Activation import Activation
 from vqrank_schema.Alpha import Alpha
@@ -31,12 +37,6 @@ from vqrank_schema.Output import Output
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
 from vqrank_schema.Tensor import TensorT
-
-from vqrank_convert.config import GROUPS, Config, DmqnConfig, FeatureConfig, HstuConfig
-from vqrank_convert.errors import refuse
-from vqrank_convert.fold import FLOAT_EXPONENT
-from vqrank_convert.plan import Plan, bias_is_per_head
-from vqrank_convert.version import __version__
 
 FORMAT_VERSION = 1
 IDENTIFIER = b"VQRM"

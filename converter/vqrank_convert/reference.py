@@ -281,7 +281,7 @@ class _Reference:
             x.append(self.interest(sequence, e, found.assignments, t))
         hidden = np.concatenate(x, axis=1)
         layers = len(self.config.head.hidden)
-        act = silu if self.config.head.activation == "silu" else lambda a: np.where(a > 0, a, np.zeros_like(a))
+        act = silu if self.config.head.activation == "silu" else lambda a: np.where(a < 0, np.zeros_like(a), a)
         for layer in range(layers + 1):
             weight = np.asarray(self.tensors[f"head.{layer}.weight"], self.dtype)
             bias = self.tensors.get(f"head.{layer}.bias")

@@ -79,7 +79,7 @@ CASES = {
     },
     "tokens": {"hstu": {"normalize": "tokens", "norm": "group", "output": "concat"}},
     "attended": {"hstu": {"normalize": "attended", "pre_norm": True}, "attention": {"share": False}},
-    "out": {"attention": {"out": 10, "count_bias": True}, "head": {"activation": "silu"}},
+    "out": {"attention": {"out": True, "count_bias": True}, "head": {"activation": "silu"}},
     "outputs": {"head": {"hidden": [], "outputs": ["ctr", "cvr", "like"]}},
     "one": {"sequence": {"codebooks": 1, "codewords": 1}},
     "wide": {"sequence": {"codebooks": 2, "codewords": 130}, "hstu": {"heads": 1, "qk_dim": 16, "v_dim": 33}},
@@ -94,8 +94,9 @@ def width(config, group):
     )
 
 
-def shapes(config, out=None, bias_heads=1):
-    """Names and shapes of every tensor that section 7 asks for, optional biases included."""
+def shapes(config, out=10, bias_heads=1):
+    """Names and shapes of every tensor that section 7 asks for, optional biases included. `out` is the width of the
+    output projection where the config has one."""
     result = {f"tables.{name}.weight": (t["rows"], t["dim"]) for name, t in config["tables"].items()}
     d, dc = width(config, "event"), width(config, "candidate")
     s = config["sequences"][0]
@@ -118,8 +119,8 @@ def shapes(config, out=None, bias_heads=1):
         result[f"{q}.f2.weight"], result[f"{q}.f2.bias"] = (j, d, z), (j, d)
     j = 1 if attention.get("share") else n
     a = attention["heads"] * attention["dim"]
-    if type(attention.get("out")) is int:
-        out = attention["out"]
+    if not attention.get("out"):
+        out = None
     parts = [("q", a, dc), ("k", a, d), ("v", a, d)] + ([("out", out, a)] if out else [])
     for part, outputs, inputs in parts:
         result[f"{p}.attention.{part}.weight"] = (j, outputs, inputs)

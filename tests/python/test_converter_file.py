@@ -44,7 +44,7 @@ def test_frame(tmp_path):
 
 
 def test_tensors_are_the_documented_ones(tmp_path):
-    config = config_with(hstu={"pre_norm": True}, attention={"out": 10})
+    config = config_with(hstu={"pre_norm": True}, attention={"out": True})
     file = convert(tmp_path, config, weights(config))
     expected = {f"tables.{name}.weight" for name in config["tables"]}
     expected |= {f"tables.action.{part}" for part in ("keys", "text", "slots")}
@@ -248,7 +248,7 @@ def test_configuration_reaches_the_header(tmp_path):
             "pre_norm": True, "affine": False, "activate": "u", "alpha": "rsqrt", "bias": "none", "residual": True,
             "normalize": {"constant": 211}, "norm": "group", "output": "concat_raw", "eps": 1e-6, "share": True,
         },
-        attention={"share": False, "out": 10, "count_bias": True},
+        attention={"share": False, "out": True, "count_bias": True},
         sequence={"empty": "zero"},
         head={"activation": "silu", "outputs": ["ctr", "cvr"]},
     )  # fmt: skip

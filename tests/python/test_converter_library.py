@@ -28,7 +28,7 @@ def random_config(seed):
             "share": flag(),
         },
         attention={
-            "heads": pick([1, 2, 3]), "dim": pick([1, 6, 16, 17]), "share": flag(), "out": pick([False, 1, 10, 32]),
+            "heads": pick([1, 2, 3]), "dim": pick([1, 6, 16, 17]), "share": flag(), "out": flag(),
             "count_bias": flag(),
         },
         sequence={

@@ -126,7 +126,7 @@ CASES = {
                  "pre_norm": True}
     },
     "toeplitz": {"hstu": {"bias": "toeplitz", "normalize": "tokens", "norm": "group", "output": "concat"}},
-    "out": {"attention": {"out": 10, "count_bias": True}, "head": {"activation": "silu", "outputs": ["a", "b"]}},
+    "out": {"attention": {"out": True, "count_bias": True}, "head": {"activation": "silu", "outputs": ["a", "b"]}},
     "attended": {"hstu": {"normalize": "attended", "norm": "group"}, "head": {"hidden": []}},
 }  # fmt: skip
 
@@ -177,7 +177,7 @@ def test_masked_tokens_are_not_there(normalize):
 @pytest.mark.parametrize("empty", ["masked", "zero"])
 def test_no_events_is_a_zero_interest(empty):
     """Even attention's output bias is left out."""
-    config = config_with(attention={"out": 10}, sequence={"empty": empty})
+    config = config_with(attention={"out": True}, sequence={"empty": empty})
     tensors, request = weights(config), request_of(config, events=0)
     found = score(config, tensors, request).outputs["ctr"]
     tensors["head.0.weight"] = tensors["head.0.weight"].copy()

@@ -11,6 +11,7 @@ import pytest
 from library import build_folder, score_lines
 from random_models import random_module
 from test_models_float64 import convert
+
 from vqrank_train.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
