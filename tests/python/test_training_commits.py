@@ -211,18 +211,19 @@ def test_example_scripts(commits, data, tmp_path, monkeypatch):
     assert "4 moments" in printed and "0 refused" in printed
 
 
-def test_hstu_starts_as_nothing_beside_the_residual(commits, tmp_path):
+@pytest.mark.parametrize(("name", "part"), [("dmqn", ".hstu."), ("dmqn-two", "sequences.recent.")])
+def test_a_grown_model_starts_where_the_smaller_one_ended(commits, tmp_path, name, part):
     simple = Trainer(commits, spec("dmqn-simple"), tmp_path, 0, torch.device("cpu"))
     simple.run()
-    hstu = Trainer(commits, spec("dmqn"), tmp_path, 1, torch.device("cpu"))
-    assert all(".hstu." in name for name in hstu.go_on_from(tmp_path / "model.safetensors"))
+    grown = Trainer(commits, spec(name), tmp_path, 1, torch.device("cpu"))
+    assert all(part in new for new in grown.go_on_from(tmp_path / "model.safetensors"))
     _, _, test = split_moments(commits)
     sample = commits.sample(test, np.random.default_rng(0))
     kept = load_checkpoint(tmp_path / "model.safetensors")
-    found = [score(module, simple.inputs, test, sample) for module in (kept, hstu.module)]
+    found = [score(module, simple.inputs, test, sample) for module in (kept, grown.module)]
     assert found[0] == pytest.approx(found[1], abs=1e-5)
-    with pytest.raises(ValueError, match=r"has no sequences\.long\.hstu"):
-        simple.go_on_from(save_to(hstu, tmp_path / "hstu.safetensors"))
+    with pytest.raises(ValueError, match="this model has no "):
+        simple.go_on_from(save_to(grown, tmp_path / "grown.safetensors"))
 
 
 def save_to(trainer, path):

@@ -80,7 +80,12 @@ def main() -> None:
     added.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the log and the state")
     added.add_argument("--seed", type=int, default=0)
     added.add_argument("--steps", type=int, default=0, help="instead of the config's; 0: the config's")
-    added.add_argument("--from", dest="start_from", type=Path, help="checkpoint of a model without HSTU to start from")
+    added.add_argument(
+        "--from",
+        dest="start_from",
+        type=Path,
+        help="checkpoint of a smaller model to start from: without HSTU or later sequences",
+    )
     added.add_argument("--rate", type=float, help="highest rates of all parameters, instead of the config's")
     added.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
 

@@ -21,7 +21,7 @@ from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
 from vqrank_train.commits.data import Commits, Moments, Sample
 from vqrank_train.commits.inputs import Inputs, fill_template
 from vqrank_train.commits.scoring import blocks, logits, score
-from vqrank_train.commits.start import start
+from vqrank_train.commits.start import start, widen_head
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
 
@@ -163,20 +163,27 @@ class Trainer:
         self.module.to(device)
         self.inputs = Inputs(commits, self.module.config, device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.module, self.options), betas=(0.9, 0.99))
-        rng = np.random.default_rng((seed, 1))
+        rng = np.random.default_rng((1, 1))  # the same sample for every seed
         count = min(self.options.validation_moments, len(self.validation))
         which = np.sort(rng.choice(len(self.validation), count, replace=False))
         self.validation_sample = commits.sample(self.validation, rng, which, cap=8)
         self.step, self.best, self.waited, self.seconds = 0, 0.0, 0, 0.0
 
     def go_on_from(self, path: Path) -> list[str]:
-        """Take over the tensors of another checkpoint that this model has too; returns the names it lacks."""
-        _, tensors = read_checkpoint(path)
+        """Take over the tensors of a smaller model's checkpoint; returns the names that it lacks.
+
+        The smaller model may lack HSTU layers and the last sequences; the head's first units are then the old ones.
+        """
+        source, tensors = read_checkpoint(path)
         own = self.module.state_dict()
+        if len(source["sequences"]) < len(self.module.config.sequences):
+            widen_head(self.module, len(source["sequences"]), len(tensors["head.0.weight"]))
         for name, tensor in tensors.items():
-            if name not in own or own[name].shape != tensor.shape:
+            found = own.get(name)
+            wide = name.startswith("head.") and len(source["sequences"]) < len(self.module.config.sequences)
+            if found is None or (found.shape != tensor.shape and not wide):
                 raise ValueError(f"{path}: this model has no {name} of shape {list(tensor.shape)}")
-            own[name].copy_(tensor)
+            found[tuple(slice(size) for size in tensor.shape)].copy_(tensor)
         return sorted(set(own) - set(tensors))
 
     def resume(self) -> None:

@@ -100,21 +100,44 @@ def start_head(module: Ranker) -> None:
 
     m in [0, 1] is the share of a head's attention that falls on clusters that hold events; most are far below 1.
     """
-    config, first = module.config, module.head[0]
+    first, masses = module.head[0], masses_of(module)
     module.head[-1].bias.fill_(-math.log(NEGATIVES))  # the share of positives
-    low = sum(config.width(group) for group in ("user", "context", "candidate"))
-    masses = []
-    for sequence in config.sequences:
-        d = sequence.attention.dim
-        high = low + module.sequences[sequence.name].width
-        masses += range(low + d - 1, high, d)
-        low = high
     first.bias.zero_()
     for unit, (slope, mass) in enumerate(itertools.product(SLOPES, masses)):
         if unit < first.weight.shape[0]:
             first.weight[unit] *= 0.1
             first.weight[unit, mass] = -slope
             first.bias[unit] = 1.0
+
+
+def masses_of(module: Ranker, after: int = 0) -> list[int]:
+    """Places of the matched masses in the head's input, of the sequences from `after` on."""
+    config, masses = module.config, []
+    low = sum(config.width(group) for group in ("user", "context", "candidate"))
+    for i, sequence in enumerate(config.sequences):
+        d = sequence.attention.dim
+        high = low + module.sequences[sequence.name].width
+        if i >= after:
+            masses += range(low + d - 1, high, d)
+        low = high
+    return masses
+
+
+@torch.no_grad()
+def widen_head(module: Ranker, sequences: int, units: int) -> None:
+    """The head for a model grown from one with so many `sequences` and `units` in the first layer.
+
+    Old units do not see the new sequences; new units start on their matched masses, and without a say.
+    """
+    first, masses = module.head[0], masses_of(module, sequences)
+    d = module.config.sequences[sequences].attention.dim
+    first.weight[:units, masses[0] - d + 1 :] = 0.0
+    slopes = sorted({*SLOPES, *(2.5 * slope for slope in SLOPES)})
+    for unit, (slope, mass) in zip(range(units, len(first.weight)), itertools.product(slopes, masses), strict=False):
+        first.weight[unit] *= 0.1
+        first.weight[unit, mass] = -slope
+        first.bias[unit] = 1.0
+    module.head[1].weight[:, units:] = 0.0
 
 
 def is_phase(name: str) -> bool:
