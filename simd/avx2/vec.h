@@ -6,7 +6,6 @@
 #include <sleef.h>
 #include <string.h>
 
-#include "simd/generic/tail.h"
 #include "simd/simd.h"
 
 #define FN(name) vqr_##name##_avx2
@@ -45,20 +44,13 @@ static inline void v16_store(float *p, v16 v)
     _mm256_storeu_ps(p + 8, v.hi);
 }
 
-/* n < 16: lanes from n on are 0 and their memory is not touched. */
-static inline v16 v16_load_n(const float *p, size_t n)
+static inline void v16i_store(int32_t *p, v16i v)
 {
-    float t[16] = {0};
-    copy_tail(t, p, n);
-    return v16_load(t);
+    memcpy(p, &v.lo, sizeof v.lo);
+    memcpy(p + 8, &v.hi, sizeof v.hi);
 }
 
-static inline void v16_store_n(float *p, v16 v, size_t n)
-{
-    float t[16];
-    v16_store(t, v);
-    copy_tail(p, t, n);
-}
+#include "simd/generic/tail.h"
 
 /* n <= 16: lanes from n on are replaced by `fill`. */
 static inline v16 v16_keep(v16 v, size_t n, float fill)
@@ -148,19 +140,6 @@ static inline v16i v16_round(v16 v)
 {
     const v16i r = {_mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi)};
     return r;
-}
-
-static inline void v16i_store(int32_t *p, v16i v)
-{
-    memcpy(p, &v.lo, sizeof v.lo);
-    memcpy(p + 8, &v.hi, sizeof v.hi);
-}
-
-static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
-{
-    int32_t t[16];
-    v16i_store(t, v);
-    copy_tail(p, t, n);
 }
 
 static inline v16 v16_exp(v16 v)

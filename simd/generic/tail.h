@@ -1,9 +1,11 @@
-/* Tails of vectors for instruction sets without masks. */
+/* Tails of vectors for instruction sets without masks: included by their vec.h once whole vectors load and store. */
 #ifndef VQR_TAIL_H
 #define VQR_TAIL_H
 
 #include <stddef.h>
 #include <string.h>
+
+#include "simd/simd.h"
 
 /* Copies n < 16 elements of 4 bytes in pieces of constant size: no call, nothing beyond n touched. On AVX2 a
  * masked load (vmaskmov) would do it in one step, but at the end of a mapping it faults under QEMU 7.2, where the
@@ -26,6 +28,28 @@ static inline void copy_tail(void *to, const void *from, size_t n)
     }
     if (n & 1)
         memcpy(d, s, 4);
+}
+
+/* n < 16: lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_n(const float *p, size_t n)
+{
+    float t[VQR_LANES] = {0};
+    copy_tail(t, p, n);
+    return v16_load(t);
+}
+
+static inline void v16_store_n(float *p, v16 v, size_t n)
+{
+    float t[VQR_LANES];
+    v16_store(t, v);
+    copy_tail(p, t, n);
+}
+
+static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
+{
+    int32_t t[VQR_LANES];
+    v16i_store(t, v);
+    copy_tail(p, t, n);
 }
 
 #endif

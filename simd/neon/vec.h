@@ -5,7 +5,6 @@
 #include <arm_neon.h>
 #include <sleef.h>
 
-#include "simd/generic/tail.h"
 #include "simd/simd.h"
 
 #define FN(name) vqr_##name##_neon
@@ -47,20 +46,15 @@ static inline void v16_store(float *p, v16 v)
     vst1q_f32(p + 12, v.d);
 }
 
-/* n < 16: lanes from n on are 0 and their memory is not touched. */
-static inline v16 v16_load_n(const float *p, size_t n)
+static inline void v16i_store(int32_t *p, v16i v)
 {
-    float t[16] = {0};
-    copy_tail(t, p, n);
-    return v16_load(t);
+    vst1q_s32(p, v.a);
+    vst1q_s32(p + 4, v.b);
+    vst1q_s32(p + 8, v.c);
+    vst1q_s32(p + 12, v.d);
 }
 
-static inline void v16_store_n(float *p, v16 v, size_t n)
-{
-    float t[16];
-    v16_store(t, v);
-    copy_tail(p, t, n);
-}
+#include "simd/generic/tail.h"
 
 /* n <= 16: lanes from n on are replaced by `fill`. */
 static inline v16 v16_keep(v16 v, size_t n, float fill)
@@ -167,21 +161,6 @@ static inline v16i v16_round(v16 v)
 {
     const v16i r = {vcvtnq_s32_f32(v.a), vcvtnq_s32_f32(v.b), vcvtnq_s32_f32(v.c), vcvtnq_s32_f32(v.d)};
     return r;
-}
-
-static inline void v16i_store(int32_t *p, v16i v)
-{
-    vst1q_s32(p, v.a);
-    vst1q_s32(p + 4, v.b);
-    vst1q_s32(p + 8, v.c);
-    vst1q_s32(p + 12, v.d);
-}
-
-static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
-{
-    int32_t t[16];
-    v16i_store(t, v);
-    copy_tail(p, t, n);
 }
 
 static inline v16 v16_exp(v16 v)
