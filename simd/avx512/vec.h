@@ -13,6 +13,9 @@
 /* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, and few rows or one at a time. */
 enum { TILE_ROWS = 12, TILE_PANELS = 2, SMALL_ROWS = 4, SMALL_PANELS = 4, ROW_PANELS = 8 };
 
+/* Tiles of the codeword scores, which hold the sums over features beside the chains. */
+enum { QUANTIZE_ROWS = 6, QUANTIZE_PANELS = 2 };
+
 typedef __m512 v16;
 typedef __m512i v16i;
 

@@ -65,7 +65,7 @@ VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const
                               const float *b, size_t b_stride, const uint32_t *widths, size_t features,
                               size_t codewords)
 {
-    v16 best[TILE_ROWS], tag[TILE_ROWS];
+    v16 best[QUANTIZE_ROWS], tag[QUANTIZE_ROWS];
     VQR_UNROLL
     for (size_t r = 0; r < R; r++) {
         best[r] = v16_set1(-INFINITY);
@@ -92,8 +92,9 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
         width += widths[f];
     const size_t b_stride = width * VQR_LANES;
     size_t r = 0;
-    for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
-        quantize_rows(TILE_ROWS, 1, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features, codewords);
+    for (; r + QUANTIZE_ROWS <= rows; r += QUANTIZE_ROWS)
+        quantize_rows(QUANTIZE_ROWS, QUANTIZE_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features,
+                      codewords);
     for (; r < rows; r++)
         quantize_rows(1, ROW_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features, codewords);
 }

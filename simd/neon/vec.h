@@ -13,6 +13,9 @@
 /* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, 4 for b, 1 for a. */
 enum { TILE_ROWS = 6, TILE_PANELS = 1, SMALL_ROWS = 2, SMALL_PANELS = 2, ROW_PANELS = 4 };
 
+/* Tiles of the codeword scores; the sums over features spill, which costs little, once a feature. */
+enum { QUANTIZE_ROWS = 6, QUANTIZE_PANELS = 1 };
+
 typedef struct {
     float32x4_t a, b, c, d;
 } v16;
