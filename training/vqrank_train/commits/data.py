@@ -24,7 +24,7 @@ ADDED, DELETED = 1, 3
 MIN_HISTORY = 20  # events before the first moment of a user
 NEGATIVES = 6  # a positive
 POOL = 5000  # negatives are drawn from so many last touches of the repository
-RARE = 3  # ids seen fewer times before the split go to the unknown row
+RARE = 3  # in a vocabulary, ids seen fewer times before the split go to the unknown row
 SPLIT = 0.8  # share of the events that lie before the split
 BUCKETS = ((MIN_HISTORY, 100), (100, 1000), (1000, 5000), (5000, 1 << 30))  # history lengths that are reported
 

@@ -83,6 +83,23 @@ def choose(commits: Commits, test: Moments, developers: int, each: int) -> list[
     return result
 
 
+def cut_down(module: Ranker, commits: Commits, items: np.ndarray) -> Ranker:
+    """A copy whose direct tables keep only the rows that these files need, as vocabularies."""
+    source, state = copy.deepcopy(module.config.source), dict(module.state_dict())
+    for name in FEATURES:
+        table = source["tables"].get(name)
+        if table and table["ids"] == "direct":
+            keys = np.unique(commits.file[name][items])
+            source["tables"][name] = {
+                "rows": len(keys) + 1,
+                "dim": table["dim"],
+                "ids": "vocabulary",
+                "keys": keys.tolist(),
+            }
+            state[f"tables.{name}.weight"] = state[f"tables.{name}.weight"][[0, *keys.tolist()]]
+    return build(source, state)
+
+
 @torch.no_grad()
 def with_prior(module: Ranker, files: float) -> Ranker:
     """A copy with a candidate feature `touches`, ln of the file's touches among the last POOL, and an output `next`.
@@ -124,9 +141,6 @@ def write_example(
     """Write everything but the scripts and the README."""
     out.mkdir(parents=True, exist_ok=True)
     training, _, test = split_moments(commits)
-    save_checkpoint(
-        out / "model.safetensors", with_prior(module, len(training.items) / len(training)), dtype=torch.float16
-    )
     history, moments, needed = [], [], set()
     for user, own in choose(commits, test, developers, each):
         low, high = int(commits.start[user]), int(commits.start[user]) + int(test.history[own[-1]])
@@ -149,6 +163,8 @@ def write_example(
     header = ["developer", "moment", "time", "repository", "events", "relevant", "candidates", "touches"]
     write_csv(out / "moments.csv.xz", header, moments)
     files = sorted(needed)
+    module = with_prior(cut_down(module, commits, np.array(files)), len(training.items) / len(training))
+    save_checkpoint(out / "model.safetensors", module, dtype=torch.float16)
     rows = [[item, *(int(commits.file[name][item]) for name in (*FEATURES[1:], "repository"))] for item in files]
     write_csv(out / "files.csv.xz", ["item", *FEATURES[1:], "repository"], rows)
     names = read_names(data, "items")

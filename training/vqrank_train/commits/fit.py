@@ -180,6 +180,11 @@ class Trainer:
             widen_head(self.module, len(source["sequences"]), len(tensors["head.0.weight"]))
         for name, tensor in tensors.items():
             found = own.get(name)
+            keys = source["tables"].get(name.removeprefix("tables.").removesuffix(".weight"), {}).get("keys", [])
+            if keys and found is not None and len(found) > len(keys) + 1:  # a vocabulary's rows into a direct table
+                found[torch.tensor(keys)] = tensor[1:]
+                found[0] = tensor[0]
+                continue
             wide = name.startswith("head.") and len(source["sequences"]) < len(self.module.config.sequences)
             if found is None or (found.shape != tensor.shape and not wide):
                 raise ValueError(f"{path}: this model has no {name} of shape {list(tensor.shape)}")

@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines
-from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, RARE, Commits, Moments
+from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, Commits, Moments
 from vqrank_train.commits.fit import health, split_moments
 from vqrank_train.commits.inputs import Inputs
 from vqrank_train.commits.scoring import score
@@ -129,7 +129,8 @@ def write_report(
         f"{scored[0]:,} candidates, {found['positives']:,} of them positive; "
         f"by history length {', '.join(f'{n:,}' for n in scored[1:])}.",
         "* Every commit is scored against the exact whole history before it; its own files are not in it. "
-        f"Ids seen fewer than {RARE} times before the split are unknown to the models.",
+        "Files that training never saw have table rows that are still as they started, random: they match themselves "
+        "and nothing else.",
         f"* Logistic regressions: counts of the candidate's item, folder, directory and stem in the history (ln(1 + n) "
         f'and n > 0), fitted on {LOGISTIC_MOMENTS:,} training commits. "both + model" adds the model\'s logit and is '
         "fitted on the validation part: what the model knows that exact matches do not.",
