@@ -270,8 +270,8 @@ def _feature(value: Any, group: str, i: int, tables: dict[str, TableConfig]) -> 
 def _sequences(values: list[Any]) -> tuple[DmqnConfig, ...]:
     sequences = tuple(_sequence(value, i) for i, value in enumerate(values))
     check_distinct([sequence.name for sequence in sequences], "config.sequences")
-    if len(sequences) != 1:
-        not_supported("config.sequences", f"{len(sequences)} sequences (other than exactly 1)")
+    if not sequences:
+        raise ConversionError("config.sequences: expected at least one sequence, found none")
     return sequences
 
 

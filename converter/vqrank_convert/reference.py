@@ -26,8 +26,9 @@ class RequestError(ValueError):
 
 
 class Scored(NamedTuple):
-    """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N].  margins: how far the
-    winning score lies above that of the next different codeword, [L, N] (inf if there is none)."""
+    """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of
+    all sequences in order.  margins: how far the winning score lies above that of the next different codeword, [L, N]
+    (inf if there is none)."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
@@ -56,7 +57,13 @@ def score(
 def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events: list[dict[str, Any]]) -> Quantized:
     """Assigns events to codewords in float64."""
     reference = _Reference(config, tensors, np.float64)
-    return reference.quantize(reference.config.sequences[0], reference.embed_all("event", events))
+    e = reference.embed_all("event", events)
+    return side_by_side([reference.quantize(sequence, e) for sequence in reference.config.sequences])
+
+
+def side_by_side(found: list[Quantized]) -> Quantized:
+    """The codebooks of all sequences in order, as if they were one sequence's."""
+    return Quantized(*(np.concatenate(arrays, axis=1) for arrays in zip(*found, strict=True)))
 
 
 def chain(x: Array, w: Array, start: Array | None = None) -> Array:
@@ -277,8 +284,8 @@ class _Reference:
         once = np.concatenate([self.embed(group, request.get(group, {})) for group in ("user", "context")])
         x = [np.broadcast_to(once, (len(t), once.size)), t]
         quantized = [self.quantize(sequence, e) for sequence in self.config.sequences]
-        for sequence, found in zip(self.config.sequences, quantized, strict=True):
-            x.append(self.interest(sequence, e, found.assignments, t))
+        for sequence, clusters in zip(self.config.sequences, quantized, strict=True):
+            x.append(self.interest(sequence, e, clusters.assignments, t))
         hidden = np.concatenate(x, axis=1)
         layers = len(self.config.head.hidden)
         act = silu if self.config.head.activation == "silu" else lambda a: np.where(a < 0, np.zeros_like(a), a)
@@ -290,5 +297,5 @@ class _Reference:
                 hidden = act(hidden)
         result = sigmoid(hidden)
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
-        first = quantized[0]
-        return Scored(outputs, first.assignments, first.margins)
+        found = side_by_side(quantized)
+        return Scored(outputs, found.assignments, found.margins)

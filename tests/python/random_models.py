@@ -55,6 +55,19 @@ def width(features: list[dict], tables: dict) -> int:
     return sum(tables[f["table"]]["dim"] if f["kind"] == "id" else f["kind"] == "float" for f in features)
 
 
+def random_sequence(rng: random.Random, name: str, codewords: list[int], codebooks: list[int]) -> dict:
+    attention = {"kind": "dot", "heads": rng.randint(1, 4), "dim": rng.choice(WIDTHS[:12]), "share": rng.random() < 0.5}
+    if rng.random() < 0.4:
+        attention["out"] = True
+    if rng.random() < 0.4:
+        attention["count_bias"] = True
+    return {
+        "name": name, "kind": "dmqn", "codebooks": rng.choice(codebooks), "codewords": rng.choice(codewords),
+        "empty": rng.choice(["masked", "zero"]), "hstu": random_hstu(rng, rng.choice([0, 1, 1, 2])),
+        "attention": attention,
+    }
+
+
 def random_config(seed: int, codewords: list[int], codebooks: list[int]) -> dict:
     rng = random.Random(seed)
     while True:
@@ -62,23 +75,16 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int]) -> dict
         event, candidate = random_features(rng, tables, 1, time=True), random_features(rng, tables, 1)
         if 4 <= width(event, tables) <= 200 and width(candidate, tables) >= 1:
             break
-    attention = {"kind": "dot", "heads": rng.randint(1, 4), "dim": rng.choice(WIDTHS[:12]), "share": rng.random() < 0.5}
-    if rng.random() < 0.4:
-        attention["out"] = True
-    if rng.random() < 0.4:
-        attention["count_bias"] = True
-    sequence = {
-        "name": "long", "kind": "dmqn", "codebooks": rng.choice(codebooks), "codewords": rng.choice(codewords),
-        "empty": rng.choice(["masked", "zero"]), "hstu": random_hstu(rng, rng.choice([0, 1, 1, 2])),
-        "attention": attention,
-    }
+    sequences = [random_sequence(rng, "long", codewords, codebooks)]
+    if rng.random() < 0.25:
+        sequences.append(random_sequence(rng, "second", codewords, codebooks))
     used = {f["table"] for f in event + candidate if f["kind"] == "id"}
     user, context = random_features(rng, tables, 0), random_features(rng, tables, 0)
     used |= {f["table"] for f in user + context if f["kind"] == "id"}
     return {
         "format": 1, "name": f"random-{seed}", "tables": {name: tables[name] for name in sorted(used)},
         "user": user, "context": context, "event": event, "candidate": candidate, "quantizers": {},
-        "sequences": [sequence],
+        "sequences": sequences,
         "head": {
             "hidden": rng.choice([[], [5], [32, 17], [64, 33, 16]]), "activation": rng.choice(["relu", "silu"]),
             "outputs": rng.choice([["ctr"], ["ctr"], ["ctr", "like", "share"]]),

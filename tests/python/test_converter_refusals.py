@@ -154,7 +154,7 @@ CONFIG_CASES = [
     (("event", 0, "kind"), "semantic_id", f'config.event.item.kind: "semantic_id" is {LATER}'),
     ((*ATTENTION, "kind"), "din", f'config.sequences.long.attention.kind: "din" is {LATER}'),
     ((*SEQUENCE, "kind"), "vql", f'config.sequences.long.kind: "vql" is {LATER}'),
-    (("sequences",), [], LATER),
+    (("sequences",), [], "config.sequences: expected at least one sequence, found none"),
     (("quantizers",), {"content": {"kind": "rq_gmm"}}, f"config.quantizers.content: a quantizer is {LATER}"),
     *[
         (("head", "activation"), name, f'config.head.activation: "{name}" is {LATER}')
@@ -172,14 +172,6 @@ def test_two_sequences_of_one_name(tmp_path, capsys):
     config = copy.deepcopy(CONFIG)
     config["sequences"] *= 2
     assert 'expected distinct names, found "long" twice' in refused(tmp_path, capsys, config, weights(CONFIG))
-
-
-def test_two_sequences_are_for_later(tmp_path, capsys):
-    config = copy.deepcopy(CONFIG)
-    config["sequences"].append({**config["sequences"][0], "name": "short"})
-    assert f"config.sequences: 2 sequences (other than exactly 1) is {LATER}" in refused(
-        tmp_path, capsys, config, weights(CONFIG)
-    )
 
 
 TEXT_CASES = [
