@@ -76,11 +76,18 @@ def measure(
     ]
     add("popularity", baselines.fit(popular[0], fitted.label).decision_function(popular[1]))
     names = ("last 50 events", "whole history", "both")
-    logistic = None
     for name, parts in zip(names, ((0,), (1,), (0, 1)), strict=True):
         own, other = (np.concatenate([baselines.inputs(c[i]) for i in parts], 1) for c in (train_counts, test_counts))
         logistic = baselines.fit(own, fitted.label)
         add(f"logistic regression, {name}", logistic.decision_function(other))
+
+    # Fitted later in time, as the regressions that get a model's logit as well.
+    which = draw(validation, count // 2, seed + 5)
+    drawn = commits.sample(validation, np.random.default_rng(seed + 2), which, cap=LOGISTIC_POSITIVES)
+    late_counts = [baselines.inputs(counts) for counts in baselines.match_counts(commits, validation, drawn)]
+    tested_counts = [baselines.inputs(counts) for counts in test_counts]
+    late = baselines.fit(np.column_stack(late_counts), drawn.label)
+    add("logistic regression, both, fitted on validation", late.decision_function(np.column_stack(tested_counts)))
 
     for name, path in models.items():
         module = load_checkpoint(path).to(device)
@@ -89,11 +96,8 @@ def measure(
         add(name, scores)
         found["codebooks"][name] = health(module, inputs)
         # What the model knows that exact matches do not: both as inputs of one logistic regression.
-        which = draw(validation, count // 2, seed + 5)
-        drawn = commits.sample(validation, np.random.default_rng(seed + 2), which, cap=LOGISTIC_POSITIVES)
-        counts = baselines.match_counts(commits, validation, drawn)
-        own = np.column_stack([*map(baselines.inputs, counts), score(module, inputs, validation, drawn)])
-        other = np.column_stack([*map(baselines.inputs, test_counts), scores])
+        own = np.column_stack([*late_counts, score(module, inputs, validation, drawn)])
+        other = np.column_stack([*tested_counts, scores])
         add(f"logistic regression, both + {name}", baselines.fit(own, drawn.label).decision_function(other))
     return found
 
@@ -133,7 +137,8 @@ def write_report(
         "and nothing else.",
         f"* Logistic regressions: counts of the candidate's item, folder, directory and stem in the history (ln(1 + n) "
         f'and n > 0), fitted on {LOGISTIC_MOMENTS:,} training commits. "both + model" adds the model\'s logit and is '
-        "fitted on the validation part: what the model knows that exact matches do not.",
+        "fitted on the validation part, which is nearer in time; "
+        '"both, fitted on validation" is what to compare it with.',
         f"* Seed of the negatives: {seed}. Command:",
         "",
         f"      vqrank-train report --out docs --seed {seed} --moments {count} {command}",
