@@ -1,17 +1,10 @@
 #include "runtime/bind.h"
+#include "runtime/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/model.h"
-
-enum vqr_status vqr_allocate(void **memory, size_t count, size_t size, struct vqr_error *error)
-{
-    *memory = calloc(count ? count : 1, size);
-    if (!*memory)
-        return vqr_fail(error, VQR_ERROR_MEMORY, "out of memory for %zu elements of %zu bytes", count, size);
-    return VQR_OK;
-}
 
 static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
 {
@@ -27,10 +20,7 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
         sequence->kind = &vqr_dmqn;
         break;
     default:
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "sequence \"%s\" is of kind %d, which this vqrank (%s) does "
-                        "not know",
-                        header.name, header.kind, vqr_version());
+        return vqr_refuse_unknown(binder, header.kind, "sequence \"%s\": kind", header.name);
     }
     return sequence->kind->bind(binder, &header, sequence);
 }
@@ -40,8 +30,8 @@ static enum vqr_status bind_sequences(struct vqr_binder *binder)
     struct vqr_model *model = binder->model;
     struct vqr_header_info info;
     vqr_header_info(&model->header, &info);
-    enum vqr_status status =
-        vqr_allocate((void **)&model->sequence, info.sequences, sizeof *model->sequence, binder->error);
+    model->sequence = vqr_allocate(info.sequences, sizeof *model->sequence, binder->error);
+    enum vqr_status status = model->sequence ? VQR_OK : VQR_ERROR_MEMORY;
     for (size_t i = 0; !status && i < info.sequences; i++) {
         model->sequence_count = i + 1;
         status = bind_sequence(binder, i);

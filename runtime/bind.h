@@ -11,9 +11,6 @@ enum vqr_status vqr_bind(struct vqr_binder *binder);
 /* Frees what vqr_bind allocated. */
 void vqr_unbind(struct vqr_model *model);
 
-/* Zeroed memory for count elements, or MEMORY. */
-enum vqr_status vqr_allocate(void **memory, size_t count, size_t size, struct vqr_error *error);
-
 /* Steps of vqr_bind in files of their own. */
 enum vqr_status vqr_bind_tables(struct vqr_binder *binder);
 enum vqr_status vqr_bind_inputs(struct vqr_binder *binder);

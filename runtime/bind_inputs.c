@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/bind.h"
+#include "runtime/memory.h"
 #include "runtime/model.h"
 
 /* Far above any real model; they keep what a hostile file can make us allocate small. */
@@ -75,14 +76,10 @@ static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
             return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": the name is used twice", header.name);
     if (header.rows < 1 || header.rows > UINT32_MAX || header.dim < 1)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "table \"%s\": %llu rows of %u, expected at least 1 and at most "
-                        "2^32 - 1 rows of at least 1",
-                        header.name, (unsigned long long)header.rows, header.dim);
+                        "table \"%s\": %llu rows of %u, expected 1 to 2^32 - 1 rows of at least 1", header.name,
+                        (unsigned long long)header.rows, header.dim);
     if (header.ids != VQR_IDS_DIRECT && header.ids != VQR_IDS_VOCABULARY)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "table \"%s\": id mapping %d, which this vqrank (%s) does not "
-                        "know",
-                        header.name, header.ids, vqr_version());
+        return vqr_refuse_unknown(binder, header.ids, "table \"%s\": id mapping", header.name);
     const struct vqr_expected expected = {
         .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2, .shape = {header.rows, header.dim}, .lazy = true};
     const void *weight = NULL;
@@ -104,18 +101,17 @@ enum vqr_status vqr_bind_tables(struct vqr_binder *binder)
     vqr_header_info(&model->header, &info);
     if (info.tables > TABLES_MAX)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%zu tables, expected at most %d", info.tables, TABLES_MAX);
-    enum vqr_status status = vqr_allocate((void **)&model->table, info.tables, sizeof *model->table, binder->error);
+    model->table = vqr_allocate(info.tables, sizeof *model->table, binder->error);
+    enum vqr_status status = model->table ? VQR_OK : VQR_ERROR_MEMORY;
     model->table_count = info.tables;
     for (size_t i = 0; !status && i < info.tables; i++)
         status = bind_table(binder, i);
     return status;
 }
 
-static const char *const group_names[VQR_GROUPS] = {"user", "context", "event", "candidate"};
-
 static enum vqr_status bad_feature(struct vqr_binder *binder, size_t group, const char *name, const char *what)
 {
-    return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s feature \"%s\": %s", group_names[group], name, what);
+    return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s feature \"%s\": %s", vqr_group_names[group], name, what);
 }
 
 static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const struct vqr_header_feature *header,
@@ -147,10 +143,8 @@ static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const
             return bad_feature(binder, group, header->name, "a time has width 0 and belongs to events");
         break;
     default:
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "%s feature \"%s\" is of kind %d, which this vqrank (%s) does "
-                        "not know",
-                        group_names[group], header->name, header->kind, vqr_version());
+        return vqr_refuse_unknown(binder, header->kind, "%s feature \"%s\": kind", vqr_group_names[group],
+                                  header->name);
     }
     return VQR_OK;
 }
@@ -175,7 +169,8 @@ static enum vqr_status bind_exponent(struct vqr_binder *binder, const struct vqr
 static enum vqr_status bind_group(struct vqr_binder *binder, size_t group, size_t count)
 {
     struct vqr_inputs *inputs = &binder->model->inputs[group];
-    enum vqr_status status = vqr_allocate((void **)&inputs->input, count, sizeof *inputs->input, binder->error);
+    inputs->input = vqr_allocate(count, sizeof *inputs->input, binder->error);
+    enum vqr_status status = inputs->input ? VQR_OK : VQR_ERROR_MEMORY;
     inputs->count = count;
     for (size_t i = 0, times = 0; !status && i < count; i++) {
         struct vqr_header_feature header;
@@ -198,12 +193,10 @@ static enum vqr_status bind_event_columns(struct vqr_binder *binder)
     struct vqr_model *model = binder->model;
     const struct vqr_inputs *events = &model->inputs[VQR_EVENT];
     struct vqr_event_columns *columns = &model->event_columns;
-    enum vqr_status status =
-        vqr_allocate((void **)&columns->widths, events->count, sizeof *columns->widths, binder->error);
-    if (!status)
-        status = vqr_allocate((void **)&columns->scale, events->width, sizeof *columns->scale, binder->error);
-    if (!status)
-        status = vqr_allocate((void **)&columns->unit, events->width, sizeof *columns->unit, binder->error);
+    columns->widths = vqr_allocate(events->count, sizeof *columns->widths, binder->error);
+    columns->scale = vqr_allocate(events->width, sizeof *columns->scale, binder->error);
+    columns->unit = vqr_allocate(events->width, sizeof *columns->unit, binder->error);
+    enum vqr_status status = columns->widths && columns->scale && columns->unit ? VQR_OK : VQR_ERROR_MEMORY;
     for (size_t i = 0; !status && i < events->count; i++) {
         struct vqr_header_feature header;
         vqr_header_feature(&model->header, VQR_EVENT, i, &header);
@@ -221,11 +214,11 @@ enum vqr_status vqr_bind_inputs(struct vqr_binder *binder)
     for (size_t group = 0; !status && group < VQR_GROUPS; group++) {
         if (info.features[group] > FEATURES_MAX)
             return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%zu %s features, expected at most %d",
-                            info.features[group], group_names[group], FEATURES_MAX);
+                            info.features[group], vqr_group_names[group], FEATURES_MAX);
         status = bind_group(binder, group, info.features[group]);
         if (!status && binder->model->inputs[group].width > WIDTH_MAX)
             return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s features are %zu wide together, expected at most %d",
-                            group_names[group], binder->model->inputs[group].width, WIDTH_MAX);
+                            vqr_group_names[group], binder->model->inputs[group].width, WIDTH_MAX);
     }
     return status ? status : bind_event_columns(binder);
 }

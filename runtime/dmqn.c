@@ -127,7 +127,6 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
 }
 
 const struct vqr_sequence_ops vqr_dmqn = {
-    .name = "dmqn",
     .bind = vqr_dmqn_bind,
     .unbind = vqr_dmqn_unbind,
     .take_scratch = take_scratch,

@@ -27,7 +27,7 @@ struct vqr_hstu_layer {
     struct vqr_weights f2, b2;                         /* [z_width, D] panels, [D] padded */
 };
 
-/* An HSTU stack (model-spec section 4; arXiv 2402.17152). */
+/* An HSTU stack (docs/model.md section 3; arXiv 2402.17152). */
 struct vqr_hstu {
     struct vqr_header_hstu config;
     size_t width;                 /* D */

@@ -5,6 +5,7 @@
 
 #include "runtime/bind.h"
 #include "runtime/dmqn.h"
+#include "runtime/memory.h"
 
 /* Far above any real model; products of two of them stay far inside 64 bits. */
 enum { COUNT_MAX = 1 << 20 };
@@ -107,10 +108,7 @@ static enum vqr_status check_hstu(struct vqr_binder *binder, const char *sequenc
         status = check_range(binder, sequence, "hstu normalize_constant", c->normalize_constant, 1, UINT32_MAX);
     for (size_t i = 0; !status && i < sizeof switches / sizeof *switches; i++)
         if (switches[i].value < 0 || switches[i].value > switches[i].last)
-            status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                              "sequence \"%s\": %s is %d, which this vqrank (%s) does "
-                              "not know",
-                              sequence, switches[i].what, switches[i].value, vqr_version());
+            status = vqr_refuse_unknown(binder, switches[i].value, "sequence \"%s\": %s", sequence, switches[i].what);
     if (!status && !(isfinite(c->eps) && c->eps >= 0.0f))
         status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": hstu eps is %g, expected 0 or more",
                           sequence, (double)c->eps);
@@ -135,7 +133,8 @@ enum vqr_status vqr_hstu_bind(struct vqr_binder *binder, const struct vqr_header
     hstu->uvqk_width = 2 * hstu->v_width + 2 * (size_t)c->heads * c->qk_dim;
     hstu->z_width = c->output == VQR_OUTPUT_GATED ? hstu->v_width : 3 * hstu->v_width;
     hstu->alpha = c->alpha == VQR_ALPHA_RSQRT ? (float)(1.0 / sqrt((double)c->qk_dim)) : 1.0f;
-    status = vqr_allocate((void **)&hstu->layer, c->layers, sizeof *hstu->layer, binder->error);
+    hstu->layer = vqr_allocate(c->layers, sizeof *hstu->layer, binder->error);
+    status = hstu->layer ? VQR_OK : VQR_ERROR_MEMORY;
     for (size_t i = 0; !status && i < c->layers; i++)
         status = bind_hstu_layer(binder, header->name, i, header->codebooks, hstu, &hstu->layer[i]);
     return status;
@@ -185,10 +184,7 @@ static enum vqr_status bind_dmqn(struct vqr_binder *binder, const struct vqr_hea
     if (!status)
         status = check_range(binder, header->name, "codewords", header->codewords, 1, COUNT_MAX);
     if (!status && header->empty != VQR_EMPTY_MASKED && header->empty != VQR_EMPTY_ZERO)
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                          "sequence \"%s\": empty is %d, which this vqrank (%s) does "
-                          "not know",
-                          header->name, header->empty, vqr_version());
+        status = vqr_refuse_unknown(binder, header->empty, "sequence \"%s\": empty", header->name);
     if (status)
         return status;
     dmqn->codebooks = header->codebooks;
@@ -222,12 +218,10 @@ static double refresh_work(const struct vqr_dmqn *dmqn)
 enum vqr_status vqr_dmqn_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header,
                               struct vqr_sequence *sequence)
 {
-    struct vqr_dmqn *dmqn = NULL;
-    enum vqr_status status = vqr_allocate(&sequence->self, 1, sizeof *dmqn, binder->error);
-    if (status)
-        return status;
-    dmqn = sequence->self;
-    status = bind_dmqn(binder, header, dmqn);
+    struct vqr_dmqn *dmqn = sequence->self = vqr_allocate(1, sizeof *dmqn, binder->error);
+    if (!dmqn)
+        return VQR_ERROR_MEMORY;
+    const enum vqr_status status = bind_dmqn(binder, header, dmqn);
     sequence->work = refresh_work(dmqn);
     sequence->codebooks = dmqn->codebooks;
     sequence->interest_width = dmqn->codebooks * dmqn->out_width;

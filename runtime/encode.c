@@ -61,10 +61,7 @@ static enum vqr_status append(vqr_session *s, vqr_state *state, const struct vqr
         accumulate(s, state, events, done, -1, NULL, &undone, NULL);
         return status;
     }
-    if (stats) {
-        stats->ids += counted.ids;
-        stats->unknown_ids += counted.unknown_ids;
-    }
+    vqr_stats_add(stats, &counted);
     state->events += events->rows;
     state->stale |= events->rows != 0;
     return VQR_OK;
@@ -83,20 +80,10 @@ static enum vqr_status refresh(vqr_session *s, vqr_state *state, struct vqr_erro
     return VQR_OK;
 }
 
-static enum vqr_status check_pair(const vqr_session *s, const vqr_state *state, const void *input,
-                                  struct vqr_error *error)
-{
-    if (!s || !state || !input)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session, state or events is NULL");
-    if (s->model != state->model)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "the session and the state belong to different models");
-    return VQR_OK;
-}
-
 enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                            struct vqr_stats *stats, struct vqr_error *error)
 {
-    enum vqr_status status = check_pair(session, state, events, error);
+    enum vqr_status status = vqr_check_pair(session, state, events, error);
     if (status)
         return status;
     const uint64_t host = vqr_fp_enter();
@@ -107,7 +94,7 @@ enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct 
 
 enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_error *error)
 {
-    enum vqr_status status = check_pair(session, state, session, error);
+    enum vqr_status status = vqr_check_pair(session, state, session, error);
     if (status)
         return status;
     const uint64_t host = vqr_fp_enter();
@@ -119,7 +106,7 @@ enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_e
 enum vqr_status vqr_encode(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                            struct vqr_stats *stats, struct vqr_error *error)
 {
-    enum vqr_status status = check_pair(session, state, events, error);
+    enum vqr_status status = vqr_check_pair(session, state, events, error);
     if (status)
         return status;
     const uint64_t host = vqr_fp_enter();

@@ -3,6 +3,8 @@
 
 #include "runtime/model.h"
 
+const char *const vqr_group_names[VQR_GROUPS] = {"user", "context", "event", "candidate"};
+
 size_t vqr_feature_count(const vqr_model *model, enum vqr_group group)
 {
     return (size_t)group < VQR_GROUPS ? model->inputs[group].count : 0;

@@ -11,7 +11,6 @@
 /* Largest magnitude of a normalised float in an event: 4096 * 2^18 = 2^30, what the exact sums hold. */
 static const double EVENT_FLOAT_MAX = 4096.0;
 
-static const char *const group_names[VQR_GROUPS] = {"user", "context", "event", "candidate"};
 static const char *const column_names[] = {"absent", "int64", "id", "float64"};
 
 static int takes(enum vqr_feature_kind kind, enum vqr_column_type type)
@@ -33,22 +32,22 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
                                struct vqr_error *error)
 {
     const struct vqr_inputs *inputs = &model->inputs[group];
-    if (rows->column_count != 0 && rows->column_count != inputs->count)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: expected %zu columns, found %zu", group_names[group],
-                        inputs->count, rows->column_count);
+    if (rows->column_count > inputs->count)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: expected at most %zu columns, found %zu",
+                        vqr_group_names[group], inputs->count, rows->column_count);
     if (rows->column_count != 0 && !rows->columns)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: columns is NULL", group_names[group]);
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: columns is NULL", vqr_group_names[group]);
     for (size_t i = 0; i < rows->column_count; i++) {
         const struct vqr_column *column = &rows->columns[i];
         if ((size_t)column->type >= sizeof column_names / sizeof *column_names ||
             !takes(inputs->input[i].kind, column->type))
             return vqr_fail(error, VQR_ERROR_TYPE, "%s feature \"%s\" does not take a column of type %s",
-                            group_names[group], inputs->input[i].name,
+                            vqr_group_names[group], inputs->input[i].name,
                             (size_t)column->type < sizeof column_names / sizeof *column_names
                                 ? column_names[column->type]
                                 : "unknown");
         if (column->type != VQR_COLUMN_ABSENT && !column->values && rows->rows != 0)
-            return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": values is NULL", group_names[group],
+            return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": values is NULL", vqr_group_names[group],
                             inputs->input[i].name);
     }
     return VQR_OK;
@@ -60,7 +59,7 @@ struct source {
     const struct vqr_kernels *k;
     enum vqr_group group;
     const struct vqr_input *input;
-    const struct vqr_column *column; /* never absent */
+    const struct vqr_column *column; /* NULL or of type ABSENT: no row has a value */
     size_t first, count;             /* rows of the column */
     struct vqr_error *error;
 };
@@ -76,7 +75,8 @@ static enum vqr_status refuse(const struct source *s, enum vqr_status status, si
     char number[24] = "";
     if (s->group == VQR_EVENT || s->group == VQR_CANDIDATE)
         snprintf(number, sizeof number, " %zu", row);
-    return vqr_fail(s->error, status, "%s%s, feature \"%s\": %s", group_names[s->group], number, s->input->name, what);
+    return vqr_fail(s->error, status, "%s%s, feature \"%s\": %s", vqr_group_names[s->group], number, s->input->name,
+                    what);
 }
 
 /* The table's row that event or candidate `row` needs cannot be used. */
@@ -109,10 +109,8 @@ static enum vqr_status look_up(const struct source *s, uint32_t *index, struct v
             return refuse(s, VQR_ERROR_ARGUMENT, row, "a string's length is negative");
         int known;
         index[r] = vqr_table_row(table, id, &known);
-        if (stats) {
-            stats->ids++;
-            stats->unknown_ids += !known;
-        }
+        const struct vqr_stats one = {1, !known};
+        vqr_stats_add(stats, &one);
     }
     return VQR_OK;
 }
@@ -174,7 +172,7 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
     const struct vqr_inputs *inputs = &model->inputs[group];
     for (size_t i = 0; i < inputs->count; i++) {
         const struct vqr_input *input = &inputs->input[i];
-        const struct source s = {model, k,     group, input, rows->column_count ? &rows->columns[i] : NULL,
+        const struct source s = {model, k,     group, input, i < rows->column_count ? &rows->columns[i] : NULL,
                                  first, count, error};
         enum vqr_status status = VQR_OK;
         if (!s.column || s.column->type == VQR_COLUMN_ABSENT)

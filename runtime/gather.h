@@ -4,7 +4,7 @@
 
 #include "runtime/model.h"
 
-/* Refuses rows that do not fit the group: a wrong number of columns, a column type that its feature does not take.
+/* Refuses rows that do not fit the group: too many columns, a column type that its feature does not take.
  * Errors: ARGUMENT, TYPE. */
 enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group group, const struct vqr_rows *rows,
                                struct vqr_error *error);
@@ -14,5 +14,14 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
 enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kernels *k, enum vqr_group group,
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
                            uint32_t *index, struct vqr_stats *stats, struct vqr_error *error);
+
+/* Adds what a call counted to the caller's struct, which may be NULL. */
+static inline void vqr_stats_add(struct vqr_stats *stats, const struct vqr_stats *counted)
+{
+    if (stats) {
+        stats->ids += counted->ids;
+        stats->unknown_ids += counted->unknown_ids;
+    }
+}
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/bind.h"
+#include "runtime/memory.h"
 
 static enum vqr_status bind_layer(struct vqr_binder *binder, size_t i, size_t in, size_t out)
 {
@@ -19,6 +20,12 @@ static enum vqr_status bind_layer(struct vqr_binder *binder, size_t i, size_t in
     return status;
 }
 
+/* Columns of x0 that all candidates share: user and context. */
+static size_t shared_width(const struct vqr_model *model)
+{
+    return model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width;
+}
+
 enum vqr_status vqr_bind_head(struct vqr_binder *binder)
 {
     struct vqr_model *model = binder->model;
@@ -33,16 +40,13 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
                 return vqr_fail(binder->error, VQR_ERROR_FORMAT, "output \"%s\": the name is used twice",
                                 vqr_header_output(&model->header, i));
     if (header.activation != VQR_RELU && header.activation != VQR_SILU)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "the head's activation is %d, which this vqrank (%s) does not "
-                        "know",
-                        header.activation, vqr_version());
+        return vqr_refuse_unknown(binder, header.activation, "the head's activation");
     head->activation = (enum vqr_activation)header.activation;
     head->layers = header.hidden_count + 1;
     model->outputs = header.output_count;
-    enum vqr_status status = vqr_allocate((void **)&head->layer, head->layers, sizeof *head->layer, binder->error);
-    size_t in = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width + model->inputs[VQR_CANDIDATE].width +
-                model->interest_width;
+    head->layer = vqr_allocate(head->layers, sizeof *head->layer, binder->error);
+    enum vqr_status status = head->layer ? VQR_OK : VQR_ERROR_MEMORY;
+    size_t in = shared_width(model) + model->inputs[VQR_CANDIDATE].width + model->interest_width;
     for (size_t i = 0; !status && i < head->layers; i++) {
         const size_t out = i < header.hidden_count ? vqr_header_hidden(&model->header, i) : header.output_count;
         status = bind_layer(binder, i, in, out);
@@ -53,7 +57,7 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
 
 void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratch *scratch, struct vqr_arena *arena)
 {
-    const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width;
+    const size_t shared = shared_width(model);
     scratch->ux = vqr_take(arena, vqr_padded(shared), sizeof(float));
     scratch->hoisted = vqr_take(arena, vqr_padded(model->head.layer[0].out), sizeof(float));
     scratch->stride = vqr_padded(model->head.widest);
@@ -64,7 +68,7 @@ void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratc
 void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch)
 {
     const struct vqr_head_layer *first = &model->head.layer[0];
-    const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width;
+    const size_t shared = shared_width(model);
     k->gemm_f32(scratch->hoisted, vqr_padded(first->out), scratch->ux, shared, 1, first->weight, first->in * VQR_LANES,
                 shared, vqr_panels(first->out), first->bias);
 }
@@ -85,7 +89,7 @@ size_t vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, 
                     const float *x, size_t x_stride, size_t rows, float *outputs)
 {
     const struct vqr_head *head = &model->head;
-    const size_t shared = model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width, stride = scratch->stride;
+    const size_t shared = shared_width(model), stride = scratch->stride;
     float *y = scratch->a, *next = scratch->b;
     const struct vqr_head_layer *layer = &head->layer[0];
     k->gemm_f32(y, stride, x, x_stride, rows, layer->weight + shared * VQR_LANES, layer->in * VQR_LANES,

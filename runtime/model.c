@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/bind.h"
+#include "runtime/memory.h"
 #include "simd/cpu.h"
 
 /* The header asks for this alignment of the file's first byte (segments are aligned relative to it). */
@@ -88,7 +89,8 @@ static enum vqr_status new_model(vqr_model **model, struct vqr_error *error)
 {
     if (!model)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "model is NULL");
-    return vqr_allocate((void **)model, 1, sizeof **model, error);
+    *model = vqr_allocate(1, sizeof **model, error);
+    return *model ? VQR_OK : VQR_ERROR_MEMORY;
 }
 
 /* Hands the model over, or closes it when opening failed. */

@@ -60,6 +60,9 @@ struct vqr_head {
     size_t widest; /* the widest layer's outputs */
 };
 
+/* "user", "context", "event", "candidate" */
+extern const char *const vqr_group_names[VQR_GROUPS];
+
 struct vqr_model {
     struct vqr_header header;
     void *mapping; /* what to unmap, or NULL */

@@ -70,14 +70,18 @@ static enum vqr_status score(vqr_session *s, const vqr_state *state, const struc
 enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const struct vqr_request *request,
                           float *outputs, struct vqr_stats *stats, struct vqr_error *error)
 {
-    if (!session || !state || !request || (!outputs && request->candidates.rows != 0))
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session, state, request or outputs is NULL");
-    if (session->model != state->model)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "the session and the state belong to different models");
+    enum vqr_status status = vqr_check_pair(session, state, request, error);
+    if (status)
+        return status;
+    if (!outputs && request->candidates.rows != 0)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "outputs is NULL");
     if (state->stale)
         return vqr_fail(error, VQR_ERROR_STALE, "events were appended since the last vqr_refresh");
+    struct vqr_stats counted = {0, 0};
     const uint64_t host = vqr_fp_enter();
-    const enum vqr_status status = score(session, state, request, outputs, stats, error);
+    status = score(session, state, request, outputs, &counted, error);
     vqr_fp_restore(host);
+    if (!status)
+        vqr_stats_add(stats, &counted);
     return status;
 }

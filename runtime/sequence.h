@@ -23,8 +23,6 @@ struct vqr_event_block {
 };
 
 struct vqr_sequence_ops {
-    const char *name;
-
     /* Reads configuration and tensors; fills the sequence's `self` and widths. */
     enum vqr_status (*bind)(struct vqr_binder *binder, const struct vqr_header_sequence *header,
                             struct vqr_sequence *sequence);

@@ -2,7 +2,8 @@
 #ifndef VQR_STATE_H
 #define VQR_STATE_H
 
-#include "runtime/model.h"
+#include "runtime/error.h"
+#include "runtime/session.h"
 
 /* Counts stay exact as floats, and sums of that many integers below 2^30 far inside 64 bits. */
 #define VQR_EVENTS_MAX ((uint64_t)1 << 24)
@@ -14,5 +15,16 @@ struct vqr_state {
     int stale;       /* events came or went since the interests were computed */
     void **sequence; /* [model->sequence_count] each kind's own */
 };
+
+/* Refuses NULL and a session of another model. */
+static inline enum vqr_status vqr_check_pair(const vqr_session *session, const vqr_state *state, const void *input,
+                                             struct vqr_error *error)
+{
+    if (!session || !state || !input)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session, state or input is NULL");
+    if (session->model != state->model)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "the session and the state belong to different models");
+    return VQR_OK;
+}
 
 #endif

@@ -1,5 +1,5 @@
-/* Target attention of kind "dot" (model-spec section 2): keys and values of the clusters, computed once per user state,
- * and the candidates' queries against them. */
+/* Target attention of kind "dot" (docs/model.md section 2): keys and values of the clusters, computed once per user
+ * state, and the candidates' queries against them. */
 #include <string.h>
 
 #include "runtime/dmqn.h"

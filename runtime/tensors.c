@@ -51,7 +51,7 @@ static enum vqr_status check_kind(const struct vqr_header_tensor *found, const s
 
 size_t vqr_first_not_finite(const float *x, size_t count)
 {
-    /* x - x is 0 for finite x and NaN otherwise; summing blocks first keeps the common case fast. */
+    /* Exponent bits all set: infinity or NaN. Whole blocks first, without branches, as almost all are finite. */
     enum { BLOCK = 1024 };
     for (size_t start = 0; start < count; start += BLOCK) {
         const size_t end = count - start < BLOCK ? count : start + BLOCK;
@@ -145,6 +145,16 @@ enum vqr_status vqr_bind_tensor(struct vqr_binder *binder, const struct vqr_expe
     return status;
 }
 
+/* An fp32 tensor whose name is formatted from the caller's arguments. */
+static enum vqr_status bind_floats(struct vqr_binder *binder, const struct vqr_expected *expected, const float **data,
+                                   const char *format, va_list arguments)
+{
+    const void *found = NULL;
+    const enum vqr_status status = bind_format(binder, expected, &found, format, arguments);
+    *data = found;
+    return status;
+}
+
 enum vqr_status vqr_bind_panels(struct vqr_binder *binder, const float **data, size_t count, size_t in, size_t out,
                                 const char *name_format, ...)
 {
@@ -152,12 +162,10 @@ enum vqr_status vqr_bind_panels(struct vqr_binder *binder, const float **data, s
                                           .layout = VQR_PANELS,
                                           .rank = 3,
                                           .shape = {count, in, out}};
-    const void *found = NULL;
     va_list arguments;
     va_start(arguments, name_format);
-    const enum vqr_status status = bind_format(binder, &expected, &found, name_format, arguments);
+    const enum vqr_status status = bind_floats(binder, &expected, data, name_format, arguments);
     va_end(arguments);
-    *data = found;
     return status;
 }
 
@@ -168,11 +176,20 @@ enum vqr_status vqr_bind_rows(struct vqr_binder *binder, const float **data, siz
                                           .layout = VQR_PADDED_ROWS,
                                           .rank = 2,
                                           .shape = {count, n}};
-    const void *found = NULL;
     va_list arguments;
     va_start(arguments, name_format);
-    const enum vqr_status status = bind_format(binder, &expected, &found, name_format, arguments);
+    const enum vqr_status status = bind_floats(binder, &expected, data, name_format, arguments);
     va_end(arguments);
-    *data = found;
     return status;
+}
+
+enum vqr_status vqr_refuse_unknown(struct vqr_binder *binder, int value, const char *what_format, ...)
+{
+    char what[VQR_ERROR_MESSAGE_SIZE / 2];
+    va_list arguments;
+    va_start(arguments, what_format);
+    vsnprintf(what, sizeof what, what_format, arguments);
+    va_end(arguments);
+    return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s is %d, which this vqrank (%s) does not know", what, value,
+                    vqr_version());
 }

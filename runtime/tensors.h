@@ -36,6 +36,11 @@ enum vqr_status vqr_bind_panels(struct vqr_binder *binder, const float **data, s
 enum vqr_status vqr_bind_rows(struct vqr_binder *binder, const float **data, size_t count, size_t n,
                               const char *name_format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Refuses a number in the configuration that a later version may have given a meaning: `what` is what it stands for,
+ * as in "sequence \"long\": hstu alpha". */
+enum vqr_status vqr_refuse_unknown(struct vqr_binder *binder, int value, const char *what_format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* The first value of an fp32 tensor that is not finite, or `count`. */
 size_t vqr_first_not_finite(const float *x, size_t count);
 

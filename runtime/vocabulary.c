@@ -89,12 +89,17 @@ enum vqr_status vqr_vocabulary_verify(const struct vqr_table *table, struct vqr_
     for (size_t i = 0; table->ids == VQR_IDS_VOCABULARY && i < table->key_count; i++) {
         const struct key key = stored_key(table, i);
         const uint8_t *text = key.kind == 1 ? stored_text(table, &key) : NULL;
-        if (key.kind > 1 || (key.kind == 1 && !text))
+        if (key.kind > 1 || (key.kind == 1 && !text) || (key.kind == 0 && key.length != 0))
             return vqr_fail(error, VQR_ERROR_FORMAT, "table \"%s\": key %zu is damaged", table->name, i);
         const struct vqr_id id = {(const char *)text, key.kind == 1 ? (int64_t)key.length : (int64_t)key.value};
         if (vocabulary_row(table, id) != i + 1)
             return vqr_fail(error, VQR_ERROR_FORMAT, "table \"%s\": key %zu is not found at row %zu", table->name, i,
                             i + 1);
     }
+    for (size_t i = 0; i < table->slot_count; i++)
+        if (table->slots[i] > table->key_count)
+            return vqr_fail(error, VQR_ERROR_FORMAT,
+                            "table \"%s\": slot %zu names row %" PRIu32 ", expected at most %zu", table->name, i,
+                            table->slots[i], table->key_count);
     return VQR_OK;
 }

@@ -53,8 +53,8 @@ build_preset() {
 # python_environment: build/venv with the converter in it and the vqrank command beside it.
 python_environment() {
     local stamp=build/venv/.converter
-    if [ ! -x build/venv/bin/python ]; then
-        run_quietly build/log/venv python3 -m venv build/venv
+    if [ ! -x build/venv/bin/pip ]; then # pip comes last, so one that was interrupted is made anew
+        run_quietly build/log/venv python3 -m venv --clear build/venv
     fi
     if [ ! -e "$stamp" ] || [ converter/pyproject.toml -nt "$stamp" ] || [ schema/model.fbs -nt "$stamp" ] ||
         [ ! -x build/venv/bin/vqrank-convert ]; then

@@ -365,11 +365,17 @@ static void test_vocabulary_probes(void **state)
     struct runtime_file file = runtime_build(&options);
     uint32_t *slots = hostile_words(file, "tables.word.slots");
     for (size_t i = 0; i < 32; i++)
-        slots[i] = slots[i] ? slots[i] : 99;
+        slots[i] = slots[i] ? slots[i] : 15;
     struct vqr_error error;
     vqr_model *model = open_model(file);
     assert_int_equal(vqr_model_verify(model, &error), VQR_OK); /* full, but every key is where it should be */
     vqr_model_close(model);
+    const uint32_t last = slots[31];
+    slots[31] = 99; /* a row that the vocabulary does not have */
+    model = open_model(file);
+    assert_refusal(VQR_ERROR_FORMAT, vqr_model_verify(model, &error), &error);
+    vqr_model_close(model);
+    slots[31] = last;
     assert_int_equal(hostile_run(file.data, file.size), 1);
     free(file.data);
 

@@ -132,6 +132,26 @@ static void test_absent_user_and_context(void **state)
     world_free(&w);
 }
 
+/* Features past the columns that came are absent. */
+static void test_fewer_columns(void **state)
+{
+    (void)state;
+    const struct runtime_options options = runtime_options_default();
+    struct world w = world_new(&options, NULL, CANDIDATES);
+    const size_t size = CANDIDATES * vqr_model_outputs(w.model) * sizeof(float);
+    float *expected = malloc(size), *found = malloc(size);
+    struct vqr_request request = request_of(&w);
+    for (size_t i = 1; i < w.candidates->rows.column_count; i++)
+        w.candidates->columns[i].type = VQR_COLUMN_ABSENT;
+    assert_int_equal(vqr_score(w.session, w.state, &request, expected, NULL, NULL), VQR_OK);
+    request.candidates.column_count = 1;
+    assert_int_equal(vqr_score(w.session, w.state, &request, found, NULL, NULL), VQR_OK);
+    assert_memory_equal(found, expected, size);
+    free(found);
+    free(expected);
+    world_free(&w);
+}
+
 static void test_refused_requests(void **state)
 {
     (void)state;
@@ -149,7 +169,7 @@ static void test_refused_requests(void **state)
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_score(w.session, w.state, &request, outputs, NULL, &error), &error);
     assert_says(&error, "context");
     request = right;
-    request.candidates.column_count = 1;
+    request.candidates.column_count = vqr_feature_count(w.model, VQR_CANDIDATE) + 1;
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_score(w.session, w.state, &request, outputs, NULL, &error), &error);
     assert_says(&error, "candidate");
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_score(w.session, w.state, &right, NULL, NULL, &error), &error);
@@ -452,6 +472,7 @@ int main(void)
         cmocka_unit_test(test_candidates_in_any_company),
         cmocka_unit_test(test_no_candidates),
         cmocka_unit_test(test_absent_user_and_context),
+        cmocka_unit_test(test_fewer_columns),
         cmocka_unit_test(test_refused_requests),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_vocabulary),

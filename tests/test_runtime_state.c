@@ -395,9 +395,8 @@ static void test_wrong_columns(void **state)
         events->columns[i] = right;
     }
     struct vqr_rows rows = events->rows;
-    for (rows.column_count = 1; rows.column_count < 7; rows.column_count++)
-        if (rows.column_count != VALUES_COLUMNS)
-            assert_refusal(VQR_ERROR_ARGUMENT, vqr_append(w.session, w.state, &rows, NULL, &error), &error);
+    for (rows.column_count = vqr_feature_count(w.model, VQR_EVENT) + 1; rows.column_count < 9; rows.column_count++)
+        assert_refusal(VQR_ERROR_ARGUMENT, vqr_append(w.session, w.state, &rows, NULL, &error), &error);
     rows = events->rows;
     rows.columns = NULL;
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_append(w.session, w.state, &rows, NULL, &error), &error);

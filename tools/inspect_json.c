@@ -59,7 +59,7 @@ static json_t *describe_feature(const struct inspection *inspection, size_t grou
 static json_t *describe_hstu(const struct vqr_header_hstu *hstu)
 {
     json_t *normalize = hstu->normalize == VQR_NORMALIZE_CONSTANT
-                            ? json_pack("{s:i}", "constant", (int)hstu->normalize_constant)
+                            ? json_pack("{s:I}", "constant", (json_int_t)hstu->normalize_constant)
                             : json_string(inspect_word(WORDS_NORMALIZE, hstu->normalize));
     return json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:o, s:b}", "layers",
                      (int)hstu->layers, "heads", (int)hstu->heads, "qk_dim", (int)hstu->qk_dim, "v_dim",

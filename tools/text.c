@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 int text_quoted_length(const char *text, int limit)
@@ -16,8 +17,10 @@ int text_quoted_length(const char *text, int limit)
 void text_print_clean(FILE *out, const char *text)
 {
     for (; *text != '\0'; text++) {
-        const unsigned char byte = (unsigned char)*text;
-        fputc(byte < 0x20 || byte == 0x7f ? '?' : byte, out);
+        const unsigned char byte = (unsigned char)*text, next = (unsigned char)text[1];
+        const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0; /* U+0080 to U+009F, in UTF-8 */
+        fputc(c1 || byte < 0x20 || byte == 0x7f ? '?' : byte, out);
+        text += c1;
     }
 }
 

@@ -1,4 +1,4 @@
-"""The checkpoint's JSON config, checked and typed (model specification, section 7).
+"""The checkpoint's JSON config, checked and typed (docs/model.md, section 5).
 
 Everything here is about the configuration alone; whether tensors fit it is `tensors.py`. What the specification has and
 this release does not run is refused by name here, so that no later module has to think of it.
@@ -59,7 +59,7 @@ class FeatureConfig:
 
 @dataclass(frozen=True)
 class HstuConfig:
-    """HSTU blocks of a DMQN sequence (section 4). Without layers the other values mean nothing."""
+    """HSTU blocks of a DMQN sequence (docs/model.md, section 3). Without layers the other values mean nothing."""
 
     layers: int
     heads: int = 0

@@ -25,7 +25,7 @@ def refuse(name: str, expected: str, found: str) -> NoReturn:
 
 
 def not_supported(name: str, what: str) -> NoReturn:
-    """Refuses what the model specification has and this release does not run."""
+    """Refuses what is planned and this release does not run."""
     raise ConversionError(f"{name}: {what} is not supported yet by this version")
 
 

@@ -1,4 +1,4 @@
-"""What a model computes, in NumPy, written from the model specification alone and independently of the C library.
+"""What a model computes, in NumPy, written from docs/model.md alone and independently of the C library.
 
 Used for the float64 outputs of a file's golden request, and by tests. Slow on purpose: every product is accumulated
 term by term, so that equal codewords score exactly equal and ties fall to the lowest index, as they do in the library.
@@ -46,7 +46,7 @@ class Quantized(NamedTuple):
 def score(
     config: Config | dict[str, Any], tensors: Mapping[str, Any], request: dict[str, Any], dtype: Real = np.float64
 ) -> Scored:
-    """Scores a request (section 8, as parsed JSON) by a checkpoint's config and tensors.
+    """Scores a request (docs/command.md, as parsed JSON) by a checkpoint's config and tensors.
 
     A table may be anything that gives a row by `[row]`; the other tensors are arrays.
     """
@@ -217,7 +217,7 @@ class _Reference:
         return np.asarray(result)
 
     def hstu(self, sequence: DmqnConfig, layer: int, j: int, x: Array, kept: Array) -> Array:
-        """One HSTU block (section 4) over the tokens `kept` of codebook j: [T, D] -> [T, D]."""
+        """One HSTU block (docs/model.md, section 3) over the tokens `kept` of codebook j: [T, D] -> [T, D]."""
         hstu, name = sequence.hstu, f"{sequence.prefix}.hstu.{layer}"
         heads, dv, dqk, tokens = hstu.heads, hstu.v_dim, hstu.qk_dim, len(x)
         inner = self.layer_norm(x, hstu, f"{name}.pre_norm", j) if hstu.pre_norm else x

@@ -1,4 +1,4 @@
-"""Which tensors a configuration asks for, and whether a checkpoint has exactly those (specification, section 7)."""
+"""Which tensors a configuration asks for, and whether a checkpoint has exactly those (docs/model.md, section 5)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ enum vqr_status {
     VQR_ERROR_VERSION = 5,     /* a model file newer than this library */
     VQR_ERROR_UNSUPPORTED = 6, /* this processor, or this ISA name on it, cannot run the kernels */
     VQR_ERROR_TYPE = 7,        /* a feature's values have a type that the feature does not take */
-    VQR_ERROR_RANGE = 8,       /* a value is not finite, or larger than the model's exact sums can hold */
+    VQR_ERROR_RANGE = 8,       /* a value is not finite, or too large for fp32 or the model's exact sums */
     VQR_ERROR_LIMIT = 9,       /* more events than a state can count (2^24) */
     VQR_ERROR_STALE = 10,      /* the state has events whose interests were not refreshed yet */
     VQR_ERROR_OVERFLOW = 11,   /* finite weights led to a non-finite result */
@@ -53,7 +53,8 @@ enum vqr_status {
 
 enum { VQR_ERROR_MESSAGE_SIZE = 256 };
 
-/* What went wrong, for people. Filled when a call returns anything but VQR_OK; every function takes NULL instead. */
+/* What went wrong, for people. Filled when a call returns anything but VQR_OK; every function takes NULL instead.
+ * NULL where a pointer is needed is VQR_ERROR_ARGUMENT, which the lists of errors below leave out. */
 struct vqr_error {
     enum vqr_status status;
     char message[VQR_ERROR_MESSAGE_SIZE]; /* one line: the thing, what was expected, what was found; NUL-terminated */
@@ -145,18 +146,19 @@ enum vqr_column_type {
 /* One feature's values for `rows` rows of a group; owned by the caller, read during the call only. */
 struct vqr_column {
     enum vqr_column_type type;
-    const void *values;
+    const void *values;     /* [rows], aligned as its type asks for */
     const uint8_t *present; /* one byte per row, 0 where the value is absent; NULL means that all are present */
 };
 
-/* A table of values: one column per feature of the group, in the model's order. */
+/* A table of values: columns of the group's first features, in the model's order. */
 struct vqr_rows {
     const struct vqr_column *columns; /* [column_count] */
-    size_t column_count;              /* vqr_feature_count of the group, or 0: every value of every row is absent */
+    size_t column_count;              /* at most vqr_feature_count of the group; features past it are absent */
     size_t rows;
 };
 
-/* What a call noticed without refusing it. Added to, never reset, so one struct can count over many calls. */
+/* What a call noticed without refusing it. Added to by calls that succeed, never reset, so one struct can count over
+ * many calls. */
 struct vqr_stats {
     uint64_t ids;         /* ids looked up */
     uint64_t unknown_ids; /* of them, not in their table: they used row 0 */
@@ -194,7 +196,7 @@ VQR_API const char *vqr_isa_name(size_t i, int *usable);
 /* ---- user states ---- */
 
 /* One user's exact sums and interests. One thread may change it at a time; any number may score with it between
- * changes. */
+ * changes, each through a session of its own: any session of the model, whatever its ISA. */
 typedef struct vqr_state vqr_state;
 
 /* Bytes that a state of this model takes: fixed, for any history length. */
@@ -222,10 +224,11 @@ VQR_API enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const
                                    struct vqr_stats *stats, struct vqr_error *error);
 
 /* Computes the interests from the sums: cluster means, HSTU, keys and values (DMQN eq 9-13). Nothing when they are
- * up to date. Errors: OVERFLOW. */
+ * up to date. On failure the sums stay and the state cannot score. Errors: OVERFLOW. */
 VQR_API enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_error *error);
 
-/* reset, append and refresh in one call. On failure the state is left empty. */
+/* reset, append and refresh in one call. On failure the state is left empty (or untouched, if a pointer was NULL or
+ * the session of another model). Errors: those of append and refresh. */
 VQR_API enum vqr_status vqr_encode(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                                    struct vqr_stats *stats, struct vqr_error *error);
 
