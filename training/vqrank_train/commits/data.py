@@ -30,9 +30,8 @@ BUCKETS = ((MIN_HISTORY, 100), (100, 1000), (1000, 5000), (5000, 1 << 30))  # hi
 
 
 def default_data() -> Path:
-    """Where the data lies unless told: $VQRANK_DATA, else ../shared/data beside the repository."""
-    root = Path(__file__).resolve().parents[3]
-    return Path(os.environ.get("VQRANK_DATA", root.parent / "shared" / "data"))
+    """Where the data lies unless told: $VQRANK_DATA, else data in the current folder."""
+    return Path(os.environ.get("VQRANK_DATA", "data"))
 
 
 def read_names(data: Path, which: str) -> dict[int, str]:
