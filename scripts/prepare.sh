@@ -23,13 +23,16 @@ as_root() {
 
 # need_packages NAME...: installs what is missing with apt, on Debian and Ubuntu; elsewhere names it.
 need_packages() {
-    local missing=() name
+    local missing=() name native arch
     if ! command -v dpkg-query >/dev/null; then
         echo "not a Debian or Ubuntu: please install the equivalents of: $*" >&2
         return 0
     fi
+    native=$(dpkg --print-architecture)
     for name in "$@"; do
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || missing+=("$name")
+        case $name in *:*) arch=${name##*:} ;; *) arch=$native ;; esac
+        dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$name" 2>/dev/null |
+            grep -qxE "($arch|all) installed" || missing+=("$name")
     done
     [ ${#missing[@]} = 0 ] && return 0
     say "Installing packages: ${missing[*]}"
