@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 ACTIVATIONS = ("relu", "silu")  # the runtime's list grows: prelu, dice, gelu, tanh, leaky_relu come next
@@ -130,7 +130,7 @@ class Feature:
 
     def width(self, tables: dict[str, Table]) -> int:
         """Numbers that this feature adds to its group's embedding."""
-        return {"id": lambda: tables[self.table].dim, "float": lambda: 1, "time": lambda: 0}[self.kind]()
+        return tables[self.table].dim if self.kind == "id" else {"float": 1, "time": 0}[self.kind]
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Hstu:
     activate: str = "all"
     alpha: str = "one"
     bias: str = "dense"
-    normalize: str | int | float = "one"
+    normalize: Literal["one", "tokens", "attended"] | float = "one"  # a number: the constant
     norm: str = "layer"
     eps: float = 1e-5
     output: str = "gated"
@@ -158,7 +158,7 @@ class Hstu:
         reader = Reader(value, where)
         layers = reader.count("layers", 0)
         width = MISSING if layers else 0
-        sizes = [reader.count(key, 1 if layers else 0, width) for key in ("heads", "qk_dim", "v_dim")]
+        heads, qk_dim, v_dim = (reader.count(key, 1 if layers else 0, width) for key in ("heads", "qk_dim", "v_dim"))
         normalize = reader.take("normalize", (str, dict), "one")
         if isinstance(normalize, dict):
             inner = Reader(normalize, f"{where}.normalize")
@@ -169,7 +169,7 @@ class Hstu:
         elif normalize not in ("one", "tokens", "attended"):
             raise ConfigError(f"{where}.normalize: expected one, tokens, attended or a constant, found {normalize!r}")
         found = cls(
-            layers, *sizes,
+            layers, heads, qk_dim, v_dim,
             share=reader.take("share", bool, False),
             pre_norm=reader.take("pre_norm", bool, False),
             affine=reader.take("affine", bool, True),

@@ -117,9 +117,10 @@ class Commits:
             if len(touched) and seen:
                 rows.append((event["user"][b], event["time"][b], h, repository, seen))
                 items.append(touched)
-        columns = np.array(rows, np.int64).reshape(-1, 5).T
+        user, time, history, repositories, touches = np.array(rows, np.int64).reshape(-1, 5).T
         first = np.concatenate([[0], np.cumsum([len(i) for i in items])]).astype(np.int64)
-        return Moments(*columns, first, np.concatenate(items) if items else np.zeros(0, np.int64))
+        positives = np.concatenate(items) if items else np.zeros(0, np.int64)
+        return Moments(user, time, history, repositories, touches, first, positives)
 
     def pool(self, repository: int, seen: int) -> np.ndarray:
         """Items of the repository's last POOL touches among its first `seen`, in time order, with repeats."""

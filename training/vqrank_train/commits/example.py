@@ -75,9 +75,9 @@ def choose(commits: Commits, test: Moments, developers: int, each: int) -> list[
     chosen = [user for _, user in sorted(order, key=lambda pair: pair[0])]
     result = []
     for user in chosen:
-        own = [m for m in found[user] if touchable(commits, test, m)]
-        if len(own) >= each:
-            result.append((user, [own[i] for i in np.linspace(0, len(own) - 1, each).round().astype(int)]))
+        kept = [m for m in found[user] if touchable(commits, test, m)]
+        if len(kept) >= each:
+            result.append((user, [kept[i] for i in np.linspace(0, len(kept) - 1, each).round().astype(int)]))
         if len(result) == developers:
             break
     return result

@@ -74,7 +74,10 @@ class Inputs:
         else:
             codes = {text: code for code, text in ACTIONS.items()} if name == "action" else {}
             for row, key in enumerate(table.keys, 1):
-                rows[codes.get(str(key), key)] = row
+                code = codes.get(str(key), key)
+                if isinstance(code, str):
+                    raise ValueError(f"table {name}: no id of the data set is {code!r}")
+                rows[code] = row
         return rows
 
     @staticmethod

@@ -42,7 +42,7 @@ def start(module: Ranker, plan: dict[str, Any]) -> None:
         if name == CONSTANT:
             module.tables[name].weight[:, 0] = 1.0
         elif table.dim > 1:
-            weight = module.tables[name].weight
+            weight: Tensor = module.tables[name].weight
             weight /= weight.norm(dim=1, keepdim=True)
             weight[0] = 0.0
     for sequence in module.config.sequences:
@@ -70,7 +70,7 @@ def start_sequence(config: Config, dmqn: Dmqn, plan: dict[str, Any]) -> None:
         codebook *= scale
         codebook[w:] = 0  # never or hardly ever the best: an empty cluster to attend to when nothing matches
         dmqn.codebook[j] = codebook
-    for block in dmqn.hstu:
+    for block in dmqn.blocks:
         if block.hstu.residual:
             block.f2.weight.zero_()  # starts as nothing beside the residual
     attention.q.weight.mul_(0.01)
@@ -100,8 +100,8 @@ def start_head(module: Ranker) -> None:
 
     m in [0, 1] is the share of a head's attention that falls on clusters that hold events; most are far below 1.
     """
-    first, masses = module.head[0], masses_of(module)
-    module.head[-1].bias.fill_(-math.log(NEGATIVES))  # the share of positives
+    first, masses = module.layers[0], masses_of(module)
+    module.layers[-1].bias.fill_(-math.log(NEGATIVES))  # the share of positives
     first.bias.zero_()
     for unit, (slope, mass) in enumerate(itertools.product(SLOPES, masses)):
         if unit < first.weight.shape[0]:
@@ -112,7 +112,8 @@ def start_head(module: Ranker) -> None:
 
 def masses_of(module: Ranker, after: int = 0) -> list[int]:
     """Places of the matched masses in the head's input, of the sequences from `after` on."""
-    config, masses = module.config, []
+    config = module.config
+    masses: list[int] = []
     low = sum(config.width(group) for group in ("user", "context", "candidate"))
     for i, sequence in enumerate(config.sequences):
         d = sequence.attention.dim
@@ -129,7 +130,7 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
 
     Old units do not see the new sequences; new units start on their matched masses, and without a say.
     """
-    first, masses = module.head[0], masses_of(module, sequences)
+    first, masses = module.layers[0], masses_of(module, sequences)
     d = module.config.sequences[sequences].attention.dim
     first.weight[:units, masses[0] - d + 1 :] = 0.0
     slopes = sorted({*SLOPES, *(2.5 * slope for slope in SLOPES)})
@@ -137,7 +138,7 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
         first.weight[unit] *= 0.1
         first.weight[unit, mass] = -slope
         first.bias[unit] = 1.0
-    module.head[1].weight[:, units:] = 0.0
+    module.layers[1].weight[:, units:] = 0.0
 
 
 def is_phase(name: str) -> bool:

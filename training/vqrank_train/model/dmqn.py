@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,11 @@ class Dmqn(nn.Module):
         self.attention = DotAttention(sequence, width, candidate_width, out_width)
         self.width = n * self.attention.out_width  # of the interest vector
 
+    @property
+    def blocks(self) -> list[HstuBlock]:
+        """The modules of `hstu`, with their class known to a type checker."""
+        return cast(list[HstuBlock], list(self.hstu))
+
     def scores(self, e: Tensor) -> Tensor:
         """e [L, D] -> s [N, L, W], s_j = e P_j C_j^T (eq 4, 5)."""
         folded = self.projection @ self.codebook.mT  # G [N, D, W]
@@ -108,7 +114,7 @@ class Dmqn(nn.Module):
         occupied = counts > 0
         x = sums / counts.clamp(min=1).to(sums.dtype)[..., None]
         present = occupied if self.sequence.empty == "masked" else torch.ones_like(occupied)
-        for block in self.hstu:
+        for block in self.blocks:
             x = block(x, present)
         keys, values = self.attention.heads(self.attention.k(x)), self.attention.heads(self.attention.v(x))
         return Interests(keys, values, counts, present, counts[:, 0].sum(-1))

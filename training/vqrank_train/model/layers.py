@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +13,23 @@ from torch import Tensor, nn
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "silu": nn.functional.silu}
 
 
-class Named(nn.Module):
-    """Modules by name. Unlike nn.ModuleDict any name goes, `keys` and `type` too: tables are named by users."""
+M = TypeVar("M", bound=nn.Module)
 
-    def __init__(self, modules: dict[str, nn.Module]) -> None:
+
+class Named(nn.Module, Generic[M]):
+    """Modules of one class by name.
+
+    Unlike nn.ModuleDict any name goes, `keys` and `type` too: tables are named by users.
+    """
+
+    def __init__(self, modules: Mapping[str, M]) -> None:
         super().__init__()
         self._modules.update(modules)
 
-    def __getitem__(self, name: str) -> nn.Module:
+    def __getitem__(self, name: str) -> M:
         module = self._modules[name]
         assert module is not None
-        return module
+        return cast(M, module)
 
     def __contains__(self, name: str) -> bool:
         return name in self._modules

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class Ranker(nn.Module):
         self.config = config
         shapes = shapes or {}
         self.tables = Named({name: Table(table.rows, table.dim) for name, table in config.tables.items()})
-        sequences: dict[str, nn.Module] = {}
+        sequences: dict[str, Dmqn] = {}
         for sequence in config.sequences:
             prefix = f"sequences.{sequence.name}"
             default = (0, sequence.hstu.heads if bias_per_head else 1)
@@ -63,9 +64,14 @@ class Ranker(nn.Module):
         self.head = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
 
     @property
+    def layers(self) -> list[nn.Linear]:
+        """The modules of `head`, with their class known to a type checker."""
+        return cast(list[nn.Linear], list(self.head))
+
+    @property
     def dtype(self) -> torch.dtype:
         """dtype of every parameter."""
-        return self.head[0].weight.dtype
+        return self.layers[0].weight.dtype
 
     def embed(self, group: str, columns: Columns, shape: tuple[int, ...]) -> Tensor:
         """Inputs of `shape` [...] each -> the group's embedding [..., width], features in the config's order."""
@@ -76,7 +82,7 @@ class Ranker(nn.Module):
             elif feature.kind == "float":
                 parts.append(columns[feature.name].to(self.dtype)[..., None])
         if not parts:
-            return torch.zeros(*shape, 0, dtype=self.dtype, device=self.head[0].weight.device)
+            return torch.zeros(*shape, 0, dtype=self.dtype, device=self.layers[0].weight.device)
         return torch.cat(parts, -1)
 
     def logits(self, u: Tensor, x: Tensor, t: Tensor, interests: list[Tensor]) -> Tensor:
@@ -85,6 +91,7 @@ class Ranker(nn.Module):
         parts = [u[:, None].expand(-1, candidates, -1), x[:, None].expand(-1, candidates, -1), t, *interests]
         y = torch.cat(parts, -1)
         activation = ACTIVATIONS[self.config.head.activation]
-        for layer in self.head[:-1]:
+        *hidden, last = self.layers
+        for layer in hidden:
             y = activation(layer(y))
-        return self.head[-1](y)
+        return last(y)
