@@ -48,7 +48,7 @@ torch_environment() {
     if [ ! -e "$stamp" ] || [ training/pyproject.toml -nt "$stamp" ]; then
         say "Installing PyTorch, the training package and test tools into build/venv"
         run_quietly build/log/pip-torch build/venv/bin/pip install torch==2.13.0
-        run_quietly build/log/pip-training build/venv/bin/pip install --editable ./training pytest ruff
+        run_quietly build/log/pip-training build/venv/bin/pip install --editable ./training pytest ruff mypy
         touch "$stamp"
     fi
 }
@@ -60,6 +60,8 @@ ctest_preset() {
 suite_style() {
     torch_environment
     build/venv/bin/ruff check converter training tests examples
+    (cd converter && ../build/venv/bin/mypy)
+    (cd training && ../build/venv/bin/mypy)
     git ls-files '*.c' '*.h' '*.cc' '*.hh' | xargs clang-format --dry-run --Werror
 }
 
