@@ -62,7 +62,8 @@ suite_style() {
     build/venv/bin/ruff check converter training tests examples
     (cd converter && ../build/venv/bin/mypy)
     (cd training && ../build/venv/bin/mypy)
-    git ls-files '*.c' '*.h' '*.cc' '*.hh' | xargs clang-format --dry-run --Werror
+    find schema simd runtime tools tests examples \( -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.hh' \) -print0 |
+        xargs -0 clang-format --dry-run --Werror
 }
 
 suite_release() {

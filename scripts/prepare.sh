@@ -18,7 +18,14 @@ run_quietly() {
 }
 
 as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "neither root nor sudo here; please run as root: $*" >&2
+        return 1
+    fi
 }
 
 # need_packages NAME...: installs what is missing with apt, on Debian and Ubuntu; elsewhere names it.
@@ -37,8 +44,11 @@ need_packages() {
     [ ${#missing[@]} = 0 ] && return 0
     say "Installing packages: ${missing[*]}"
     if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
-        echo "neither root nor sudo here; please run: apt-get install ${missing[*]}" >&2
+        echo "neither root nor sudo here; please run: apt-get update && apt-get install ${missing[*]}" >&2
         return 1
+    fi
+    if [ -n "$(dpkg --audit)" ]; then # an installation was interrupted
+        run_quietly build/log/dpkg as_root dpkg --configure -a
     fi
     run_quietly build/log/apt-update as_root apt-get update
     run_quietly build/log/apt-install as_root env DEBIAN_FRONTEND=noninteractive \

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 from library import build_folder, score_lines
-from random_models import random_module
 from test_models_float64 import convert
-
-from vqrank_train.checkpoint import save_checkpoint
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -35,21 +32,6 @@ def test_links_lead_somewhere(page):
             assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
 
 
-CONFIG = {
-    "format": 1, "name": "readme", "tables": {"item": {"rows": 20, "dim": 8, "ids": "direct"}},
-    "event": [{"name": "item", "kind": "id", "table": "item"}, {"name": "time", "kind": "time"}],
-    "candidate": [{"name": "item", "kind": "id", "table": "item"}],
-    "sequences": [
-        {
-            "name": "long", "kind": "dmqn", "codebooks": 2, "codewords": 6,
-            "hstu": {"layers": 1, "heads": 2, "qk_dim": 4, "v_dim": 4},
-            "attention": {"kind": "dot", "heads": 2, "dim": 4},
-        }
-    ],
-    "head": {"hidden": [8], "activation": "relu", "outputs": ["ctr"]},
-}  # fmt: skip
-
-
 def test_the_program_compiles_and_runs(tmp_path):
     prefix = tmp_path / "prefix"
     subprocess.run(["cmake", "--install", build_folder(), "--prefix", prefix], check=True, capture_output=True)
@@ -57,12 +39,16 @@ def test_the_program_compiles_and_runs(tmp_path):
     environment = os.environ | {"PKG_CONFIG_PATH": str(pc.parent), "LD_LIBRARY_PATH": str(pc.parent.parent)}
     command = f"cc -std=c11 -Wall -Wextra -Werror {PROGRAM} $(pkg-config --cflags --libs vqrank) -o {tmp_path}/rank"
     subprocess.run(["sh", "-c", command], check=True, env=environment)
-    save_checkpoint(tmp_path / "c.safetensors", random_module(CONFIG, 1))
-    convert(tmp_path / "c.safetensors", tmp_path / "m.vqr")
-    done = subprocess.run(
-        [tmp_path / "rank", tmp_path / "m.vqr"], env=environment, capture_output=True, text=True, check=True
+    model = tmp_path / "commits.vqr"
+    convert(ROOT / "examples" / "commits" / "model.safetensors", model)
+    done = subprocess.run([tmp_path / "rank", model], env=environment, capture_output=True, text=True, check=True)
+    touched, files = (
+        [int(i) for i in re.findall(r"\d+", values)]
+        for values in re.findall(r"(?:touched|files)\[\] = \{([^}]*)\}", PROGRAM.read_text(encoding="utf-8"))
     )
-    request = {"id": 1, "events": [{"item": i} for i in (7, 8, 7)], "candidates": [{"item": i} for i in (7, 8, 9)]}
-    (line,) = score_lines(tmp_path / "m.vqr", [request])
-    scores = json.loads(line)["outputs"]["ctr"]
-    assert done.stdout.splitlines() == [f"{i} {score:.9g}" for i, score in zip((7, 8, 9), scores, strict=True)]
+    request = {"id": 1, "events": [{"item": i} for i in touched], "candidates": [{"item": i} for i in files]}
+    (line,) = score_lines(model, [request])
+    scores = next(iter(json.loads(line)["outputs"].values()))
+    assert done.stdout.splitlines() == [f"{i} {score:.9g}" for i, score in zip(files, scores, strict=True)]
+    assert len(set(scores)) == 3, "the program's ids are not in the example's model"
+    assert done.stdout.strip() in README.replace("\n    ", "\n"), "the README shows other output"

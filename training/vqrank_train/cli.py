@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from vqrank_train.checkpoint import load_checkpoint
+from vqrank_train.checkpoint import CheckpointError, load_checkpoint
 from vqrank_train.commits.data import Commits, default_data
+from vqrank_train.config import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -27,6 +28,9 @@ def fit(args: argparse.Namespace) -> None:
     path = Path(args.config)
     if not path.exists() and (CONFIGS / f"{args.config}.json").exists():
         path = CONFIGS / f"{args.config}.json"
+    if not path.exists():
+        names = ", ".join(sorted(config.stem for config in CONFIGS.glob("*.json")))
+        sys.exit(f"vqrank-train: error: no file {args.config!r}, and no config of that name; there are: {names}")
     spec = json.loads(path.read_text(encoding="utf-8"))
     if args.steps:
         spec.setdefault("training", {})["steps"] = args.steps
@@ -64,7 +68,11 @@ def example(args: argparse.Namespace) -> None:
 
 def main() -> None:
     """Entry point."""
-    parser = argparse.ArgumentParser(prog="vqrank-train", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="vqrank-train",
+        description=__doc__,
+        epilog="example: vqrank-train fit dmqn --data DATA --out runs/dmqn --seed 0",
+    )
     commands = parser.add_subparsers(required=True)
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
@@ -78,7 +86,7 @@ def main() -> None:
     added = command("fit", fit, "train a model")
     added.add_argument("config", help="a file, or the name of one of training/configs")
     added.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the log and the state")
-    added.add_argument("--seed", type=int, default=0)
+    added.add_argument("--seed", type=int, default=0, help="of everything random in the run")
     added.add_argument("--steps", type=int, default=0, help="instead of the config's; 0: the config's")
     added.add_argument(
         "--from",
@@ -105,7 +113,10 @@ def main() -> None:
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
-    args.run(args)
+    try:
+        args.run(args)
+    except (OSError, ConfigError, CheckpointError) as error:
+        sys.exit(f"vqrank-train: error: {error}")
 
 
 if __name__ == "__main__":
