@@ -63,7 +63,8 @@ build_preset() {
     run_quietly "build/log/build-$preset" cmake --build "build/$preset"
 }
 
-# python_environment: build/venv with the converter in it and the vqrank command beside it.
+# python_environment: build/venv with the converter in it and the vqrank command beside it; vqrank-train too, which
+# without PyTorch says how to get it.
 python_environment() {
     local stamp=build/venv/.converter
     if [ ! -x build/venv/bin/pip ]; then # pip comes last, so one that was interrupted is made anew
@@ -73,6 +74,9 @@ python_environment() {
         [ ! -x build/venv/bin/vqrank-convert ]; then
         say "Installing the converter into build/venv"
         run_quietly build/log/pip-converter build/venv/bin/pip install --editable ./converter
+        if [ ! -x build/venv/bin/vqrank-train ]; then
+            run_quietly build/log/pip-train build/venv/bin/pip install --no-deps --editable ./training
+        fi
         touch "$stamp"
     fi
     ln -sf ../../release/bin/vqrank build/venv/bin/vqrank
