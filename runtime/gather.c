@@ -55,7 +55,6 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
 
 /* What one feature's gather needs to know. */
 struct source {
-    const struct vqr_model *model;
     const struct vqr_kernels *k;
     enum vqr_group group;
     const struct vqr_input *input;
@@ -64,9 +63,10 @@ struct source {
     struct vqr_error *error;
 };
 
+/* Absent ids use row 0; absent floats are 0 after normalisation. */
 static int is_present(const struct vqr_column *column, size_t row)
 {
-    return !column->present || column->present[row];
+    return column && column->type != VQR_COLUMN_ABSENT && (!column->present || column->present[row]);
 }
 
 /* "event 17 feature "price"": candidates and events have a number, user and context do not need one. */
@@ -131,7 +131,7 @@ static enum vqr_status gather_ids(const struct source *s, float *dst, size_t str
 static enum vqr_status gather_floats(const struct source *s, float *dst, size_t stride)
 {
     const double limit = s->group == VQR_EVENT ? EVENT_FLOAT_MAX : (double)FLT_MAX;
-    const double *values = s->column->values;
+    const double *values = s->column ? s->column->values : NULL;
     for (size_t r = 0; r < s->count; r++) {
         const size_t row = s->first + r;
         dst[r * stride] = 0.0f;
@@ -149,22 +149,6 @@ static enum vqr_status gather_floats(const struct source *s, float *dst, size_t 
     return VQR_OK;
 }
 
-/* Absent ids use row 0; absent floats are 0 after normalisation. */
-static enum vqr_status gather_absent(const struct source *s, float *dst, size_t stride, uint32_t *index)
-{
-    for (size_t r = 0; r < s->count; r++)
-        index[r] = 0;
-    if (s->input->kind == VQR_FEATURE_ID) {
-        const struct vqr_table *table = s->input->table;
-        if (s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit) < s->count)
-            return refuse_row(s, s->first, 0);
-    } else if (s->input->kind == VQR_FEATURE_FLOAT) {
-        for (size_t r = 0; r < s->count; r++)
-            dst[r * stride] = 0.0f;
-    }
-    return VQR_OK;
-}
-
 enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kernels *k, enum vqr_group group,
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
                            uint32_t *index, struct vqr_stats *stats, struct vqr_error *error)
@@ -172,12 +156,10 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
     const struct vqr_inputs *inputs = &model->inputs[group];
     for (size_t i = 0; i < inputs->count; i++) {
         const struct vqr_input *input = &inputs->input[i];
-        const struct source s = {model, k,     group, input, i < rows->column_count ? &rows->columns[i] : NULL,
-                                 first, count, error};
+        const struct vqr_column *column = i < rows->column_count ? &rows->columns[i] : NULL;
+        const struct source s = {k, group, input, column, first, count, error};
         enum vqr_status status = VQR_OK;
-        if (!s.column || s.column->type == VQR_COLUMN_ABSENT)
-            status = gather_absent(&s, dst + input->offset, stride, index);
-        else if (input->kind == VQR_FEATURE_ID)
+        if (input->kind == VQR_FEATURE_ID)
             status = gather_ids(&s, dst + input->offset, stride, index, stats);
         else if (input->kind == VQR_FEATURE_FLOAT)
             status = gather_floats(&s, dst + input->offset, stride);

@@ -11,8 +11,8 @@ static enum vqr_status gather_one(vqr_session *s, enum vqr_group group, const st
 {
     static const struct vqr_rows absent = {NULL, 0, 1};
     if (rows->rows > 1)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: expected one row or none, found %zu",
-                        group == VQR_USER ? "user" : "context", rows->rows);
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: expected one row or none, found %zu", vqr_group_names[group],
+                        rows->rows);
     enum vqr_status status = vqr_check_rows(s->model, group, rows, error);
     if (!status)
         status = vqr_gather(s->model, &s->k, group, rows->rows ? rows : &absent, 0, 1, dst,

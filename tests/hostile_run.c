@@ -155,3 +155,14 @@ uint32_t *hostile_words(struct runtime_file file, const char *name)
 {
     return (uint32_t *)(void *)(file.data + hostile_tensor(file, name).offset);
 }
+
+void hostile_run_good(struct runtime_file file)
+{
+    struct vqr_error error;
+    vqr_model *model = open_model(file);
+    if (vqr_model_verify(model, &error) != VQR_OK)
+        fail_msg("%s", error.message);
+    vqr_model_close(model);
+    assert_int_equal(hostile_run(file.data, file.size), 1);
+    free(file.data);
+}

@@ -13,6 +13,9 @@
 /* Opens, verifies, encodes and scores with odd values; returns whether the file opened. Fails the test by itself. */
 int hostile_run(const void *data, size_t size);
 
+/* The same for a file that nothing is wrong with: it opens and verifies. Frees the file. */
+void hostile_run_good(struct runtime_file file);
+
 /* A copy that ends where its memory ends, to be damaged; free() it. */
 struct runtime_file hostile_copy(struct runtime_file file);
 

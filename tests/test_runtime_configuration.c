@@ -367,14 +367,7 @@ static void test_small_files_take_little_memory(void **state)
 
 static void run(const struct runtime_options *options)
 {
-    struct runtime_file file = runtime_build(options);
-    struct vqr_error error;
-    vqr_model *model = open_model(file);
-    if (vqr_model_verify(model, &error) != VQR_OK)
-        fail_msg("%s", error.message);
-    vqr_model_close(model);
-    assert_int_equal(hostile_run(file.data, file.size), 1);
-    free(file.data);
+    hostile_run_good(runtime_build(options));
 }
 
 static void test_legal_extremes(void **state)
