@@ -53,7 +53,7 @@ struct vqr_hstu_scratch {
 
 /* Target attention of kind "dot": the candidate's query against the clusters' keys. */
 struct vqr_dot_attention {
-    struct vqr_header_dot_attention config;
+    struct vqr_header_attention config;
     size_t width; /* heads * dim */
     float alpha;  /* 1 / sqrt(dim) */
     struct vqr_weights q, q_bias, k, k_bias, v, v_bias, out, out_bias;

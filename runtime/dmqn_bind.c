@@ -144,7 +144,7 @@ static enum vqr_status bind_attention(struct vqr_binder *binder, const struct vq
                                       struct vqr_dmqn *dmqn)
 {
     struct vqr_dot_attention *a = &dmqn->attention;
-    const struct vqr_header_dot_attention *c = &header->attention;
+    const struct vqr_header_attention *c = &header->attention;
     const struct {
         const char *part;
         struct vqr_weights *weight, *bias;

@@ -6,7 +6,7 @@
 
 void vqr_interests_take(const struct vqr_dmqn *dmqn, struct vqr_interests *interests, struct vqr_arena *arena)
 {
-    const struct vqr_header_dot_attention *c = &dmqn->attention.config;
+    const struct vqr_header_attention *c = &dmqn->attention.config;
     const size_t w = dmqn->codewords;
     interests->k = vqr_take(arena, vqr_times(c->heads, vqr_times(vqr_padded(w), c->dim)), sizeof(float));
     interests->v = vqr_take(arena, vqr_times(c->heads, vqr_times(w, vqr_padded(c->dim))), sizeof(float));

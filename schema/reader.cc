@@ -64,7 +64,8 @@ static_assert(int(VQR_NORM_GROUP) == int(fb::Norm_MAX), "Norm");
 static_assert(int(VQR_OUTPUT_CONCAT_RAW) == int(fb::Output_MAX), "Output");
 static_assert(int(VQR_EMPTY_ZERO) == int(fb::Empty_MAX), "Empty");
 static_assert(int(VQR_DICE) == int(fb::Activation_MAX), "Activation");
-static_assert(int(VQR_SEQUENCE_DMQN) == int(fb::SequenceKind_MAX), "SequenceKind");
+static_assert(int(VQR_SEQUENCE_DIN) == int(fb::SequenceKind_MAX), "SequenceKind");
+static_assert(int(VQR_POOL_MEAN) == int(fb::Pool_MAX), "Pool");
 
 // ---- the frame: what comes before FlatBuffers ----
 
@@ -109,11 +110,29 @@ bool verify(const uint8_t *data, uint64_t header, const Message &message)
     return true;
 }
 
-// After the verifier, which lets unknown enum values and union members of a newer schema pass; before everything that
-// a newer format may have changed.
-vqr_header_status check_version(const fb::Model *model, const Message &message)
+// The first field of every version's root table, read before the rest is verified: what this version requires, a newer
+// one may have dropped, and a newer file should be called newer, not damaged.
+struct VersionOnly : private flatbuffers::Table {
+    bool Verify(flatbuffers::Verifier &verifier) const
+    {
+        return VerifyTableStart(verifier) && VerifyField<uint32_t>(verifier, fb::Model::VT_FORMAT_VERSION, 4) &&
+               verifier.EndTable();
+    }
+
+    uint32_t version() const
+    {
+        return GetField<uint32_t>(fb::Model::VT_FORMAT_VERSION, 0);
+    }
+};
+
+vqr_header_status check_version(const uint8_t *data, uint64_t header, const Message &message)
 {
-    uint32_t version = model->format_version();
+    flatbuffers::Verifier verifier(data, (size_t)header);
+    if (!verifier.VerifySizePrefixedBuffer<VersionOnly>(fb::ModelIdentifier())) {
+        refuse(message, "damaged: the header of %" PRIu64 " bytes is not a well-formed FlatBuffer", header);
+        return VQR_HEADER_DAMAGED;
+    }
+    uint32_t version = flatbuffers::GetSizePrefixedRoot<VersionOnly>(data)->version();
     if (version == 0) {
         refuse(message, "damaged: format version 0, expected 1 to %d", (int)VQR_FORMAT_VERSION);
         return VQR_HEADER_DAMAGED;
@@ -411,14 +430,23 @@ vqr_header_hstu view_hstu(const fb::Hstu *hstu)
     return view;
 }
 
-vqr_header_dot_attention view_attention(const fb::DotAttention *attention)
+vqr_header_attention view_attention(const fb::DotAttention *dot, const fb::DinAttention *din)
 {
-    vqr_header_dot_attention view = {};
-    view.heads = attention->heads();
-    view.dim = attention->dim();
-    view.out = attention->out();
-    view.share = attention->share();
-    view.count_bias = attention->count_bias();
+    vqr_header_attention view = {};
+    view.kind = (dot != nullptr ? VQR_ATTENTION_DOT : 0) | (din != nullptr ? VQR_ATTENTION_DIN : 0);
+    if (dot != nullptr) {
+        view.heads = dot->heads();
+        view.dim = dot->dim();
+        view.out = dot->out();
+        view.share = dot->share();
+        view.count_bias = dot->count_bias();
+    }
+    if (din != nullptr) {
+        view.share = din->share();
+        view.softmax = din->softmax();
+        view.activation = din->activation();
+        view.hidden_count = count(din->hidden());
+    }
     return view;
 }
 
@@ -432,12 +460,14 @@ enum vqr_header_status vqr_header_open(struct vqr_header *header, const void *da
     *header = vqr_header{};
     const Message to = {message, message_size};
     const auto *bytes = static_cast<const uint8_t *>(data);
-    if (!check_frame(bytes, size, to) || !verify(bytes, header_bytes(bytes), to))
+    if (!check_frame(bytes, size, to))
         return VQR_HEADER_DAMAGED;
-    const fb::Model *model = fb::GetSizePrefixedModel(bytes);
-    vqr_header_status status = check_version(model, to);
+    vqr_header_status status = check_version(bytes, header_bytes(bytes), to);
     if (status != VQR_HEADER_OK)
         return status;
+    if (!verify(bytes, header_bytes(bytes), to))
+        return VQR_HEADER_DAMAGED;
+    const fb::Model *model = fb::GetSizePrefixedModel(bytes);
     if (!check_file_length(model, size, to) || !check_strings(model, to) ||
         !check_tensors(model, header_bytes(bytes), size, to) || !check_goldens(model, to))
         return VQR_HEADER_DAMAGED;
@@ -495,6 +525,7 @@ void vqr_header_feature(const struct vqr_header *header, size_t group, size_t i,
     feature->mean = stored->mean();
     feature->std = stored->std();
     feature->exponent = stored->exponent();
+    feature->pool = stored->pool();
 }
 
 void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_header_sequence *sequence)
@@ -503,14 +534,24 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
     *sequence = {};
     sequence->name = stored->name()->c_str();
     sequence->kind = stored->kind_type();
-    const fb::Dmqn *dmqn = stored->kind_as_Dmqn(); // null for another kind
-    if (dmqn == nullptr)
-        return;
-    sequence->codebooks = dmqn->codebooks();
-    sequence->codewords = dmqn->codewords();
-    sequence->empty = dmqn->empty();
-    sequence->hstu = view_hstu(dmqn->hstu());
-    sequence->attention = view_attention(dmqn->attention());
+    if (const fb::Dmqn *dmqn = stored->kind_as_Dmqn()) {
+        sequence->codebooks = dmqn->codebooks();
+        sequence->codewords = dmqn->codewords();
+        sequence->empty = dmqn->empty();
+        sequence->hstu = view_hstu(dmqn->hstu());
+        sequence->attention = view_attention(dmqn->attention(), dmqn->din());
+    } else if (const fb::Din *din = stored->kind_as_Din()) {
+        sequence->last = din->last();
+        sequence->attention = view_attention(din->attention(), din->din());
+    }
+}
+
+uint32_t vqr_header_attention_hidden(const struct vqr_header *header, size_t i, size_t layer)
+{
+    const fb::Sequence *stored = at(model_of(header)->sequences(), i);
+    const fb::Dmqn *dmqn = stored->kind_as_Dmqn();
+    const fb::DinAttention *din = dmqn != nullptr ? dmqn->din() : stored->kind_as_Din()->din();
+    return at(din->hidden(), layer);
 }
 
 void vqr_header_head(const struct vqr_header *header, struct vqr_header_head *head)

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    VQR_FORMAT_VERSION = 1, /* the newest that this reader knows */
+    VQR_FORMAT_VERSION = 2, /* the newest that this reader knows */
     VQR_SEGMENT_ALIGN = 64,
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
@@ -36,6 +36,7 @@ enum vqr_kind {
     VQR_KIND_VECTOR = 4,
     VQR_KIND_SEMANTIC_ID = 5
 };
+enum vqr_pool { VQR_POOL_SUM = 0, VQR_POOL_MEAN = 1 };
 enum vqr_activate { VQR_ACTIVATE_ALL = 0, VQR_ACTIVATE_U = 1 };
 enum vqr_alpha { VQR_ALPHA_ONE = 0, VQR_ALPHA_RSQRT = 1 };
 enum vqr_attention_bias { VQR_BIAS_NONE = 0, VQR_BIAS_SHARED = 1, VQR_BIAS_PER_HEAD = 2 };
@@ -57,7 +58,15 @@ enum vqr_activation {
     VQR_TANH = 5,
     VQR_DICE = 6
 };
-enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1 };
+enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1, VQR_SEQUENCE_DIN = 2 };
+
+/* Which kind of target attention a sequence has; a damaged file can have none or both. */
+enum vqr_attention_kind {
+    VQR_ATTENTION_NONE = 0,
+    VQR_ATTENTION_DOT = 1,
+    VQR_ATTENTION_DIN = 2,
+    VQR_ATTENTION_BOTH = 3
+};
 
 struct vqr_header {
     const uint8_t *data; /* the file's first byte, aligned to VQR_SEGMENT_ALIGN */
@@ -110,6 +119,7 @@ struct vqr_header_feature {
     int32_t table; /* index into the tables, -1 for none; not yet checked */
     double mean, std;
     int32_t exponent;
+    int pool; /* enum vqr_pool */
 };
 void vqr_header_feature(const struct vqr_header *header, size_t group, size_t i, struct vqr_header_feature *feature);
 
@@ -121,20 +131,29 @@ struct vqr_header_hstu {
     float eps;
 };
 
-struct vqr_header_dot_attention {
-    uint32_t heads, dim, out;
-    bool share, count_bias;
+struct vqr_header_attention {
+    int kind; /* enum vqr_attention_kind */
+    bool share;
+    uint32_t heads, dim, out; /* dot */
+    bool count_bias;
+    bool softmax; /* din */
+    int activation;
+    size_t hidden_count; /* of the MLP; widths by vqr_header_attention_hidden */
 };
 
 struct vqr_header_sequence {
     const char *name;
-    int kind; /* enum vqr_sequence_kind; the rest is filled for VQR_SEQUENCE_DMQN */
-    uint32_t codebooks, codewords;
+    int kind; /* enum vqr_sequence_kind */
+    struct vqr_header_attention attention;
+    uint32_t codebooks, codewords; /* dmqn, as the rest but `last` */
     int empty;
     struct vqr_header_hstu hstu;
-    struct vqr_header_dot_attention attention;
+    uint32_t last; /* din */
 };
 void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_header_sequence *sequence);
+
+/* The width of hidden layer `layer` of sequence i's attention MLP. */
+uint32_t vqr_header_attention_hidden(const struct vqr_header *header, size_t i, size_t layer);
 
 struct vqr_header_head {
     size_t hidden_count, output_count;

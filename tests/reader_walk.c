@@ -74,7 +74,8 @@ uint64_t reader_walk(const struct vqr_header *file)
     struct vqr_header_info info;
     vqr_header_info(file, &info);
     struct span header = {file->data, file->data + info.header_bytes};
-    assert_true(info.header_bytes <= file->size && info.format_version == VQR_FORMAT_VERSION);
+    assert_true(info.header_bytes <= file->size && info.format_version >= 1 &&
+                info.format_version <= VQR_FORMAT_VERSION);
     check_string(header, info.name);
     check_string(header, info.producer);
     check_string(header, info.config);

@@ -298,7 +298,7 @@ struct Header {
 
     Offset<fb::Sequence> sequence(uint32_t i)
     {
-        const vqr_header_dot_attention &a = o.attention;
+        const vqr_header_attention &a = o.attention;
         auto name = out.CreateString(Tensors::sequence_name(o.sequences_same_name ? 0 : i));
         auto attention = fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias);
         auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(), attention);
@@ -401,6 +401,7 @@ struct runtime_options runtime_options_default(void)
     o.hstu.bias = VQR_BIAS_SHARED;
     o.hstu.normalize_constant = 50;
     o.hstu.eps = 1e-5f;
+    o.attention.kind = VQR_ATTENTION_DOT;
     o.attention.heads = 2;
     o.attention.dim = 6;
     o.hidden[0] = 18;

@@ -47,7 +47,7 @@ struct runtime_options {
     uint32_t codebooks, codewords;
     uint8_t empty;
     struct vqr_header_hstu hstu;
-    struct vqr_header_dot_attention attention;
+    struct vqr_header_attention attention;
 
     uint32_t hidden[RUNTIME_HIDDEN_MAX];
     size_t hidden_count, outputs;

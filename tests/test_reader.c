@@ -118,7 +118,7 @@ static void test_reads_sequence(void **state)
     assert_int_equal(hstu->bias, VQR_BIAS_PER_HEAD);
     assert_int_equal(hstu->normalize_constant, 128);
     assert_true(hstu->eps == 0.25f);
-    const struct vqr_header_dot_attention *attention = &sequence.attention;
+    const struct vqr_header_attention *attention = &sequence.attention;
     assert_true(attention->heads == 5 && attention->dim == 6 && attention->out == 7);
     assert_true(attention->share && attention->count_bias);
     free(file.data);
@@ -189,7 +189,7 @@ static void test_unknown_values_are_handed_on(void **state)
     assert_true(hstu->norm == 99 && hstu->output == 99);
     free(file.data);
 
-    static const uint8_t kinds[] = {0, 2, 255};
+    static const uint8_t kinds[] = {0, 3, 255};
     for (size_t i = 0; i < sizeof(kinds); i++) {
         options = model_options_default();
         options.sequence_kind = kinds[i];

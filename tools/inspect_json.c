@@ -70,7 +70,7 @@ static json_t *describe_hstu(const struct vqr_header_hstu *hstu)
                      "residual", hstu->residual, "eps", real32(hstu->eps), "share", hstu->share);
 }
 
-static json_t *describe_attention(const struct vqr_header_dot_attention *attention)
+static json_t *describe_attention(const struct vqr_header_attention *attention)
 {
     json_t *object = json_pack("{s:s, s:i, s:i, s:b, s:b}", "kind", "dot", "heads", (int)attention->heads, "dim",
                                (int)attention->dim, "share", attention->share, "count_bias", attention->count_bias);

@@ -130,7 +130,7 @@ static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
             (double)hstu->eps, inspect_word(WORDS_OUTPUT, hstu->output), hstu->residual ? "yes" : "no");
 }
 
-static void print_attention(FILE *out, const struct vqr_header_dot_attention *attention)
+static void print_attention(FILE *out, const struct vqr_header_attention *attention)
 {
     print_label(out, "");
     fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
