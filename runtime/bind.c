@@ -19,6 +19,9 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
     case VQR_SEQUENCE_DMQN:
         sequence->kind = &vqr_dmqn;
         break;
+    case VQR_SEQUENCE_DIN:
+        sequence->kind = &vqr_din;
+        break;
     default:
         return vqr_refuse_unknown(binder, header.kind, "sequence \"%s\": kind", header.name);
     }
@@ -79,4 +82,5 @@ void vqr_unbind(struct vqr_model *model)
     free(model->event_columns.unit);
     free(model->table);
     free(model->head.layer);
+    free(model->head.activation);
 }

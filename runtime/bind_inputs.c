@@ -78,8 +78,12 @@ static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                         "table \"%s\": %llu rows of %u, expected 1 to 2^32 - 1 rows of at least 1", header.name,
                         (unsigned long long)header.rows, header.dim);
-    if (header.ids != VQR_IDS_DIRECT && header.ids != VQR_IDS_VOCABULARY)
+    if (header.ids < VQR_IDS_DIRECT || header.ids > VQR_IDS_HASH)
         return vqr_refuse_unknown(binder, header.ids, "table \"%s\": id mapping", header.name);
+    if (header.ids == VQR_IDS_HASH && header.rows < 2)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "table \"%s\": 1 row, expected at least 2 where ids are hashed to rows past the first",
+                        header.name);
     const struct vqr_expected expected = {
         .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2, .shape = {header.rows, header.dim}, .lazy = true};
     const void *weight = NULL;
@@ -120,10 +124,15 @@ static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const
     const struct vqr_model *model = binder->model;
     input->name = header->name;
     input->width = header->width;
-    input->limit = FLT_MAX;
+    input->limit = input->pooled_limit = FLT_MAX;
     switch (header->kind) {
     case VQR_KIND_ID:
-        input->kind = VQR_FEATURE_ID;
+    case VQR_KIND_IDS:
+        input->kind = header->kind == VQR_KIND_ID ? VQR_FEATURE_ID : VQR_FEATURE_IDS;
+        if (header->pool != VQR_POOL_SUM && header->pool != VQR_POOL_MEAN)
+            return vqr_refuse_unknown(binder, header->pool, "%s feature \"%s\": pool", vqr_group_names[group],
+                                      header->name);
+        input->pool = (enum vqr_pool)header->pool;
         if (header->table < 0 || (size_t)header->table >= model->table_count)
             return bad_feature(binder, group, header->name, "its table is not in the file");
         input->table = &model->table[header->table];
@@ -136,6 +145,11 @@ static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const
         input->std = header->std;
         if (header->width != 1 || !isfinite(header->mean) || !isfinite(header->std) || !(header->std > 0))
             return bad_feature(binder, group, header->name, "a float needs width 1, a finite mean and a std above 0");
+        break;
+    case VQR_KIND_VECTOR:
+        input->kind = VQR_FEATURE_VECTOR;
+        if (header->width < 1)
+            return bad_feature(binder, group, header->name, "a vector needs a width of at least 1");
         break;
     case VQR_KIND_TIME:
         input->kind = VQR_FEATURE_TIME;
@@ -155,10 +169,14 @@ static enum vqr_status bind_exponent(struct vqr_binder *binder, const struct vqr
 {
     struct vqr_event_columns *columns = &binder->model->event_columns;
     const int s = header->exponent;
-    if (s < EXPONENT_MIN || s > EXPONENT_MAX || (input->kind == VQR_FEATURE_FLOAT && s != FLOAT_EXPONENT))
+    const int is_number = input->kind == VQR_FEATURE_FLOAT || input->kind == VQR_FEATURE_VECTOR;
+    if (s < EXPONENT_MIN || s > EXPONENT_MAX || (is_number && s != FLOAT_EXPONENT))
         return bad_feature(binder, VQR_EVENT, header->name, "its exponent is out of range");
     const double limit = ldexp(1.0, SUM_BITS - s);
     input->limit = limit < (double)FLT_MAX ? (float)limit : FLT_MAX;
+    /* A mean of rows within the limit can round past it, by less than this: the integers still fit 32 bits. */
+    input->pooled_limit =
+        input->pool == VQR_POOL_MEAN && limit < (double)FLT_MAX / 2.0 ? (float)(limit * 1.5) : input->limit;
     for (size_t i = input->offset; i < input->offset + input->width; i++) {
         columns->scale[i] = ldexpf(1.0f, s);
         columns->unit[i] = ldexp(1.0, -s);

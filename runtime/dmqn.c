@@ -9,17 +9,14 @@ static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena 
 {
     const struct vqr_dmqn *dmqn = sequence->self;
     struct vqr_dmqn_scratch counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
-    const size_t w = dmqn->codewords, padded_w = vqr_padded(w);
-    s->kv_stride = s->q_stride = vqr_padded(dmqn->attention.width);
+    const size_t w = dmqn->codewords;
     s->z = vqr_take(arena, VQR_EVENT_BLOCK, sizeof *s->z);
     s->tokens = vqr_take(arena, w, sizeof *s->tokens);
+    s->counts = vqr_take(arena, w, sizeof *s->counts);
     s->x = vqr_take(arena, vqr_times(w, vqr_padded(dmqn->width)), sizeof *s->x);
+    s->weights = vqr_take(arena, w, sizeof *s->weights);
     vqr_hstu_take_scratch(&dmqn->hstu, &s->hstu, arena);
-    s->kv = vqr_take(arena, vqr_times(w, s->kv_stride), sizeof *s->kv);
-    s->count = vqr_take(arena, padded_w, sizeof *s->count);
-    s->q = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->q_stride), sizeof *s->q);
-    s->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->q_stride + VQR_LANES), sizeof *s->o);
-    s->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, padded_w), sizeof *s->scores);
+    vqr_target_take_scratch(&dmqn->attention, &s->attention, arena);
     return taken;
 }
 
@@ -33,7 +30,7 @@ static void *take_state(const struct vqr_sequence *sequence, struct vqr_arena *a
     s->interests = vqr_take(arena, dmqn->codebooks, sizeof *s->interests);
     for (size_t j = 0; j < dmqn->codebooks; j++) {
         struct vqr_interests none;
-        vqr_interests_take(dmqn, s->interests ? &s->interests[j] : &none, arena);
+        vqr_interests_take(&dmqn->attention, s->interests ? &s->interests[j] : &none, arena);
     }
     return taken;
 }
@@ -107,7 +104,9 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
         k->cluster_mean_f32(s->x, vqr_padded(dmqn->width), st->sums + j * w * dmqn->width, counts, s->tokens, tokens,
                             dmqn->width, dmqn->unit); /* eq 9 */
         vqr_hstu_run(&dmqn->hstu, k, &s->hstu, j, s->tokens, tokens, s->x);
-        if (!vqr_interests_compute(dmqn, k, s, j, counts, tokens, &st->interests[j]))
+        for (size_t t = 0; t < tokens; t++)
+            s->counts[t] = counts[s->tokens[t]];
+        if (!vqr_interests_compute(&dmqn->attention, k, &s->attention, j, s->x, tokens, s->counts, &st->interests[j]))
             return vqr_fail(error, VQR_ERROR_OVERFLOW,
                             "sequence \"%s\", codebook %zu: the history's interests are not "
                             "finite; the model's weights are too large, or its eps is 0",
@@ -121,9 +120,26 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
 {
     const struct vqr_dmqn *dmqn = sequence->self;
     const struct vqr_dmqn_state *st = state;
+    struct vqr_dmqn_scratch *s = scratch;
     for (size_t j = 0; j < dmqn->codebooks; j++)
-        vqr_interests_attend(dmqn, k, scratch, j, &st->interests[j], t, t_stride, rows, out + j * dmqn->out_width,
-                             out_stride);
+        vqr_interests_attend(&dmqn->attention, k, &s->attention, j, &st->interests[j], t, t_stride, rows,
+                             out + j * dmqn->attention.out_width, out_stride);
+}
+
+static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
+                  const float *t, float *weights)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    const struct vqr_dmqn_state *st = state;
+    struct vqr_dmqn_scratch *s = scratch;
+    const size_t w = dmqn->codewords;
+    memset(weights, 0, dmqn->codebooks * w * sizeof *weights);
+    for (size_t j = 0; j < dmqn->codebooks; j++) {
+        const size_t tokens = list_tokens(dmqn, st->counts + j * w, s->tokens);
+        vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], t, s->weights);
+        for (size_t i = 0; i < tokens; i++)
+            weights[j * w + s->tokens[i]] = s->weights[i];
+    }
 }
 
 const struct vqr_sequence_ops vqr_dmqn = {
@@ -136,4 +152,5 @@ const struct vqr_sequence_ops vqr_dmqn = {
     .assign = assign,
     .refresh = refresh,
     .attend = attend,
+    .weigh = weigh,
 };

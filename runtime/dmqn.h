@@ -7,17 +7,7 @@
 #define VQR_DMQN_H
 
 #include "runtime/model.h"
-
-/* One tensor per codebook, or one for all. */
-struct vqr_weights {
-    const float *data;
-    size_t step; /* floats from one codebook's to the next, 0 when shared */
-};
-
-static inline const float *vqr_weights_of(struct vqr_weights weights, size_t codebook)
-{
-    return weights.data ? weights.data + codebook * weights.step : NULL;
-}
+#include "runtime/target_attention.h"
 
 struct vqr_hstu_layer {
     struct vqr_weights pre_norm_weight, pre_norm_bias; /* [D] padded */
@@ -51,32 +41,15 @@ struct vqr_hstu_scratch {
     float *scores; /* [VQR_ATTENTION_ROWS, padded(W)] */
 };
 
-/* Target attention of kind "dot": the candidate's query against the clusters' keys. */
-struct vqr_dot_attention {
-    struct vqr_header_attention config;
-    size_t width; /* heads * dim */
-    float alpha;  /* 1 / sqrt(dim) */
-    struct vqr_weights q, q_bias, k, k_bias, v, v_bias, out, out_bias;
-};
-
 struct vqr_dmqn {
-    size_t codebooks, codewords, width, candidate_width;
+    size_t codebooks, codewords, width;
     bool masked;       /* empty clusters are no tokens; else they are tokens of value 0 */
     const float *fold; /* [N, D, W] panels */
     const uint32_t *widths;
     size_t features;
     const double *unit;
     struct vqr_hstu hstu;
-    struct vqr_dot_attention attention;
-    size_t out_width; /* of one codebook's part of the interest vector */
-};
-
-/* What one codebook's clusters keep for scoring. */
-struct vqr_interests {
-    size_t tokens;     /* 0: no events */
-    float *k;          /* [heads] panels of [dim, tokens] */
-    float *v;          /* [heads] panels of [tokens, dim] */
-    float *log_counts; /* [padded(W)] ln max(n, 1), only with count_bias */
+    struct vqr_target_attention attention;
 };
 
 struct vqr_dmqn_state {
@@ -88,14 +61,11 @@ struct vqr_dmqn_state {
 struct vqr_dmqn_scratch {
     uint32_t *z;      /* [VQR_EVENT_BLOCK] */
     uint32_t *tokens; /* [W] clusters that take part, ascending */
+    uint32_t *counts; /* [W] their events */
     float *x;         /* [W, hstu.x_stride] */
+    float *weights;   /* [W] of the tokens, for one candidate */
     struct vqr_hstu_scratch hstu;
-    float *kv;     /* [W, kv_stride] keys, then values, before packing */
-    float *count;  /* [padded(W)] */
-    float *q;      /* [VQR_CANDIDATE_BLOCK, q_stride] */
-    float *o;      /* [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
-    float *scores; /* [VQR_ATTENTION_ROWS, padded(W)] */
-    size_t kv_stride, q_stride;
+    struct vqr_target_scratch attention;
 };
 
 /* dmqn_bind.c */
@@ -109,13 +79,5 @@ enum vqr_status vqr_hstu_bind(struct vqr_binder *binder, const struct vqr_header
 void vqr_hstu_take_scratch(const struct vqr_hstu *hstu, struct vqr_hstu_scratch *scratch, struct vqr_arena *arena);
 void vqr_hstu_run(const struct vqr_hstu *hstu, const struct vqr_kernels *k, struct vqr_hstu_scratch *scratch,
                   size_t codebook, const uint32_t *token, size_t tokens, float *x);
-
-/* target_attention.c */
-void vqr_interests_take(const struct vqr_dmqn *dmqn, struct vqr_interests *interests, struct vqr_arena *arena);
-int vqr_interests_compute(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, struct vqr_dmqn_scratch *scratch,
-                          size_t codebook, const uint32_t *counts, size_t tokens, struct vqr_interests *interests);
-void vqr_interests_attend(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, struct vqr_dmqn_scratch *scratch,
-                          size_t codebook, const struct vqr_interests *interests, const float *t, size_t t_stride,
-                          size_t rows, float *out, size_t out_stride);
 
 #endif

@@ -16,7 +16,8 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
         return status;
     s->k.fix_f32(s->q, s->e_stride, s->e, s->e_stride, count, model->inputs[VQR_EVENT].width,
                  model->event_columns.scale);
-    *block = (struct vqr_event_block){.e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .sign = 1};
+    *block = (struct vqr_event_block){
+        .e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .first = first, .total = events->rows, .sign = 1};
     return VQR_OK;
 }
 
@@ -60,6 +61,11 @@ static enum vqr_status append(vqr_session *s, vqr_state *state, const struct vqr
         size_t undone = 0;
         accumulate(s, state, events, done, -1, NULL, &undone, NULL);
         return status;
+    }
+    for (size_t i = 0; i < s->model->sequence_count; i++) {
+        const struct vqr_sequence *sequence = &s->model->sequence[i];
+        if (sequence->kind->commit)
+            sequence->kind->commit(sequence, s->sequence[i], state->sequence[i], events->rows);
     }
     vqr_stats_add(stats, &counted);
     state->events += events->rows;

@@ -15,7 +15,7 @@ enum vqr_status vqr_feature_info(const vqr_model *model, enum vqr_group group, s
     if (index >= vqr_feature_count(model, group))
         return VQR_ERROR_ARGUMENT;
     const struct vqr_input *input = &model->inputs[group].input[index];
-    *info = (struct vqr_feature){.name = input->name, .kind = input->kind};
+    *info = (struct vqr_feature){.name = input->name, .kind = input->kind, .width = input->width};
     return VQR_OK;
 }
 

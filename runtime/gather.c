@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "runtime/error.h"
 #include "runtime/vocabulary.h"
@@ -11,7 +12,7 @@
 /* Largest magnitude of a normalised float in an event: 4096 * 2^18 = 2^30, what the exact sums hold. */
 static const double EVENT_FLOAT_MAX = 4096.0;
 
-static const char *const column_names[] = {"absent", "int64", "id", "float64"};
+static const char *const column_names[] = {"absent", "int64", "id", "float64", "lists", "float32"};
 
 static int takes(enum vqr_feature_kind kind, enum vqr_column_type type)
 {
@@ -20,8 +21,12 @@ static int takes(enum vqr_feature_kind kind, enum vqr_column_type type)
     switch (kind) {
     case VQR_FEATURE_ID:
         return type == VQR_COLUMN_INT64 || type == VQR_COLUMN_ID;
+    case VQR_FEATURE_IDS:
+        return type == VQR_COLUMN_LISTS;
     case VQR_FEATURE_FLOAT:
         return type == VQR_COLUMN_FLOAT64;
+    case VQR_FEATURE_VECTOR:
+        return type == VQR_COLUMN_FLOAT32 || type == VQR_COLUMN_FLOAT64;
     case VQR_FEATURE_TIME:
         return type == VQR_COLUMN_INT64;
     }
@@ -49,6 +54,11 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
         if (column->type != VQR_COLUMN_ABSENT && !column->values && rows->rows != 0)
             return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": values is NULL", vqr_group_names[group],
                             inputs->input[i].name);
+        const struct vqr_lists *lists = column->type == VQR_COLUMN_LISTS ? column->values : NULL;
+        if (lists && (!lists->offsets || (lists->type != VQR_COLUMN_INT64 && lists->type != VQR_COLUMN_ID)))
+            return vqr_fail(error, VQR_ERROR_ARGUMENT,
+                            "%s feature \"%s\": its lists have no offsets, or a type other than int64 and id",
+                            vqr_group_names[group], inputs->input[i].name);
     }
     return VQR_OK;
 }
@@ -63,7 +73,7 @@ struct source {
     struct vqr_error *error;
 };
 
-/* Absent ids use row 0; absent floats are 0 after normalisation. */
+/* Absent ids use row 0; everything else that is absent is zeros. */
 static int is_present(const struct vqr_column *column, size_t row)
 {
     return column && column->type != VQR_COLUMN_ABSENT && (!column->present || column->present[row]);
@@ -90,29 +100,40 @@ static enum vqr_status refuse_row(const struct source *s, size_t row, uint32_t t
     return refuse(s, VQR_ERROR_TABLE, row, what);
 }
 
-static enum vqr_status look_up(const struct source *s, uint32_t *index, struct vqr_stats *stats)
+/* Value i of ids stored as `type`. */
+static struct vqr_id id_at(enum vqr_column_type type, const void *values, size_t i)
+{
+    if (type == VQR_COLUMN_ID)
+        return ((const struct vqr_id *)values)[i];
+    const struct vqr_id id = {NULL, ((const int64_t *)values)[i]};
+    return id;
+}
+
+static enum vqr_status look_up_one(const struct source *s, size_t row, struct vqr_id id, uint32_t *index,
+                                   struct vqr_stats *stats)
 {
     const struct vqr_table *table = s->input->table;
-    for (size_t r = 0; r < s->count; r++) {
+    if (id.string && !vqr_table_takes_strings(table))
+        return refuse(s, VQR_ERROR_TYPE, row, "expected an integer id, found a string");
+    if (id.string && id.value < 0)
+        return refuse(s, VQR_ERROR_ARGUMENT, row, "a string's length is negative");
+    int known;
+    *index = vqr_table_row(table, id, &known);
+    const struct vqr_stats one = {1, !known};
+    vqr_stats_add(stats, &one);
+    return VQR_OK;
+}
+
+static enum vqr_status look_up(const struct source *s, uint32_t *index, struct vqr_stats *stats)
+{
+    enum vqr_status status = VQR_OK;
+    for (size_t r = 0; !status && r < s->count; r++) {
         const size_t row = s->first + r;
         index[r] = 0;
-        if (!is_present(s->column, row))
-            continue;
-        struct vqr_id id = {NULL, 0};
-        if (s->column->type == VQR_COLUMN_INT64)
-            id.value = ((const int64_t *)s->column->values)[row];
-        else
-            id = ((const struct vqr_id *)s->column->values)[row];
-        if (id.string && !vqr_table_takes_strings(table))
-            return refuse(s, VQR_ERROR_TYPE, row, "expected an integer id, found a string");
-        if (id.string && id.value < 0)
-            return refuse(s, VQR_ERROR_ARGUMENT, row, "a string's length is negative");
-        int known;
-        index[r] = vqr_table_row(table, id, &known);
-        const struct vqr_stats one = {1, !known};
-        vqr_stats_add(stats, &one);
+        if (is_present(s->column, row))
+            status = look_up_one(s, row, id_at(s->column->type, s->column->values, row), &index[r], stats);
     }
-    return VQR_OK;
+    return status;
 }
 
 static enum vqr_status gather_ids(const struct source *s, float *dst, size_t stride, uint32_t *index,
@@ -128,9 +149,62 @@ static enum vqr_status gather_ids(const struct source *s, float *dst, size_t str
     return VQR_OK;
 }
 
+/* Adds the table's rows of ids low ... high of a list to dst, in order. `index` holds VQR_EVENT_BLOCK numbers. */
+static enum vqr_status add_rows(const struct source *s, size_t row, size_t low, size_t high, float *dst,
+                                uint32_t *index, struct vqr_stats *stats)
+{
+    const struct vqr_lists *lists = s->column->values;
+    const struct vqr_table *table = s->input->table;
+    while (low < high) {
+        const size_t count = high - low < VQR_EVENT_BLOCK ? high - low : VQR_EVENT_BLOCK;
+        for (size_t i = 0; i < count; i++) {
+            const enum vqr_status status =
+                look_up_one(s, row, id_at(lists->type, lists->values, low + i), &index[i], stats);
+            if (status)
+                return status;
+        }
+        const size_t bad = s->k->embed_add_f32(dst, table->weight, table->dim, index, count, s->input->limit);
+        if (bad < count)
+            return refuse_row(s, row, index[bad]);
+        low += count;
+    }
+    return VQR_OK;
+}
+
+/* The rows of a list of ids, pooled: zeros for none, else their sum in the list's order, or that divided once. */
+static enum vqr_status gather_lists(const struct source *s, float *dst, size_t stride, uint32_t *index,
+                                    struct vqr_stats *stats)
+{
+    const size_t dim = s->input->width;
+    for (size_t r = 0; r < s->count; r++, dst += stride) {
+        const size_t row = s->first + r;
+        memset(dst, 0, dim * sizeof *dst);
+        if (!is_present(s->column, row))
+            continue;
+        const struct vqr_lists *lists = s->column->values;
+        const uint64_t low = lists->offsets[row], high = lists->offsets[row + 1];
+        if (low > high || high > SIZE_MAX || (low < high && !lists->values))
+            return refuse(s, VQR_ERROR_ARGUMENT, row, "its list ends before it starts, or has no values");
+        const enum vqr_status status = add_rows(s, row, (size_t)low, (size_t)high, dst, index, stats);
+        if (status)
+            return status;
+        for (size_t i = 0; i < dim; i++) {
+            if (s->input->pool == VQR_POOL_MEAN && low < high)
+                dst[i] /= (float)(high - low);
+            if (!(fabsf(dst[i]) <= s->input->pooled_limit))
+                return refuse(s, VQR_ERROR_RANGE, row, "the sum of its ids' rows is too large");
+        }
+    }
+    return VQR_OK;
+}
+
+static double number_limit(enum vqr_group group)
+{
+    return group == VQR_EVENT ? EVENT_FLOAT_MAX : (double)FLT_MAX;
+}
+
 static enum vqr_status gather_floats(const struct source *s, float *dst, size_t stride)
 {
-    const double limit = s->group == VQR_EVENT ? EVENT_FLOAT_MAX : (double)FLT_MAX;
     const double *values = s->column ? s->column->values : NULL;
     for (size_t r = 0; r < s->count; r++) {
         const size_t row = s->first + r;
@@ -140,11 +214,33 @@ static enum vqr_status gather_floats(const struct source *s, float *dst, size_t 
         if (!isfinite(values[row]))
             return refuse(s, VQR_ERROR_RANGE, row, "expected a finite number");
         const double normalised = (values[row] - s->input->mean) / s->input->std;
-        if (!(fabs(normalised) <= limit))
+        if (!(fabs(normalised) <= number_limit(s->group)))
             return refuse(s, VQR_ERROR_RANGE, row,
                           s->group == VQR_EVENT ? "expected at most 4096 in magnitude after (value - mean) / std"
                                                 : "too large for fp32 after (value - mean) / std");
         dst[r * stride] = (float)normalised;
+    }
+    return VQR_OK;
+}
+
+static enum vqr_status gather_vectors(const struct source *s, float *dst, size_t stride)
+{
+    const size_t n = s->input->width;
+    for (size_t r = 0; r < s->count; r++, dst += stride) {
+        const size_t row = s->first + r;
+        memset(dst, 0, n * sizeof *dst);
+        if (!is_present(s->column, row))
+            continue;
+        for (size_t i = 0; i < n; i++) {
+            const double value = s->column->type == VQR_COLUMN_FLOAT32
+                                     ? (double)((const float *)s->column->values)[row * n + i]
+                                     : ((const double *)s->column->values)[row * n + i];
+            if (!(fabs(value) <= number_limit(s->group)))
+                return refuse(s, VQR_ERROR_RANGE, row,
+                              s->group == VQR_EVENT ? "expected numbers of at most 4096 in magnitude"
+                                                    : "expected finite numbers that fit fp32");
+            dst[i] = (float)value;
+        }
     }
     return VQR_OK;
 }
@@ -159,10 +255,22 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
         const struct vqr_column *column = i < rows->column_count ? &rows->columns[i] : NULL;
         const struct source s = {k, group, input, column, first, count, error};
         enum vqr_status status = VQR_OK;
-        if (input->kind == VQR_FEATURE_ID)
+        switch (input->kind) {
+        case VQR_FEATURE_ID:
             status = gather_ids(&s, dst + input->offset, stride, index, stats);
-        else if (input->kind == VQR_FEATURE_FLOAT)
+            break;
+        case VQR_FEATURE_IDS:
+            status = gather_lists(&s, dst + input->offset, stride, index, stats);
+            break;
+        case VQR_FEATURE_FLOAT:
             status = gather_floats(&s, dst + input->offset, stride);
+            break;
+        case VQR_FEATURE_VECTOR:
+            status = gather_vectors(&s, dst + input->offset, stride);
+            break;
+        case VQR_FEATURE_TIME:
+            break;
+        }
         if (status)
             return status;
     }

@@ -10,7 +10,8 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
                                struct vqr_error *error);
 
 /* Embeds rows first ... first + count of checked rows: dst[count, stride], the group's width of columns. `index` is
- * scratch for count numbers. Ids are counted in *stats. Errors: RANGE, TYPE, TABLE; the message names the row. */
+ * scratch for max(count, VQR_EVENT_BLOCK) numbers. Ids are counted in *stats. Errors: RANGE, TYPE, TABLE; the message
+ * names the row. */
 enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kernels *k, enum vqr_group group,
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
                            uint32_t *index, struct vqr_stats *stats, struct vqr_error *error);

@@ -1,8 +1,9 @@
 #include "runtime/head.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "runtime/bind.h"
+#include "runtime/bind_layers.h"
 #include "runtime/memory.h"
 
 static enum vqr_status bind_layer(struct vqr_binder *binder, size_t i, size_t in, size_t out)
@@ -39,17 +40,22 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
             if (strcmp(vqr_header_output(&model->header, i), vqr_header_output(&model->header, j)) == 0)
                 return vqr_fail(binder->error, VQR_ERROR_FORMAT, "output \"%s\": the name is used twice",
                                 vqr_header_output(&model->header, i));
-    if (header.activation != VQR_RELU && header.activation != VQR_SILU)
-        return vqr_refuse_unknown(binder, header.activation, "the head's activation");
-    head->activation = (enum vqr_activation)header.activation;
+    if (header.hidden_count >= VQR_LAYERS_MAX)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%zu hidden layers of the head, expected fewer than %d",
+                        header.hidden_count, VQR_LAYERS_MAX);
     head->layers = header.hidden_count + 1;
     model->outputs = header.output_count;
     head->layer = vqr_allocate(head->layers, sizeof *head->layer, binder->error);
-    enum vqr_status status = head->layer ? VQR_OK : VQR_ERROR_MEMORY;
+    head->activation = vqr_allocate(head->layers, sizeof *head->activation, binder->error);
+    enum vqr_status status = head->layer && head->activation ? VQR_OK : VQR_ERROR_MEMORY;
     size_t in = shared_width(model) + model->inputs[VQR_CANDIDATE].width + model->interest_width;
     for (size_t i = 0; !status && i < head->layers; i++) {
         const size_t out = i < header.hidden_count ? vqr_header_hidden(&model->header, i) : header.output_count;
         status = bind_layer(binder, i, in, out);
+        char name[32];
+        snprintf(name, sizeof name, "head.%zu", i);
+        if (!status && i < header.hidden_count)
+            status = vqr_bind_activation(binder, &head->activation[i], header.activation, 0, out, name, "the head");
         in = out;
     }
     return status;
@@ -73,40 +79,30 @@ void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, 
                 shared, vqr_panels(first->out), first->bias);
 }
 
-static void activate(const struct vqr_head *head, const struct vqr_kernels *k, float *x, size_t stride, size_t rows,
-                     size_t n)
+void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+                    const float *x, size_t x_stride, size_t rows, size_t row)
 {
-    for (size_t r = 0; r < rows; r++) {
-        float *row = x + r * stride;
-        if (head->activation == VQR_RELU)
-            k->relu_f32(row, row, n);
-        else
-            k->silu_f32(row, row, n);
-    }
+    const struct vqr_head_layer *first = &model->head.layer[0];
+    const size_t shared = shared_width(model);
+    k->gemm_f32(scratch->a + row * scratch->stride, scratch->stride, x, x_stride, rows,
+                first->weight + shared * VQR_LANES, first->in * VQR_LANES, first->in - shared, vqr_panels(first->out),
+                scratch->hoisted);
 }
 
-size_t vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
-                    const float *x, size_t x_stride, size_t rows, float *outputs)
+const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_kernels *k,
+                             const struct vqr_head_scratch *scratch, size_t rows)
 {
     const struct vqr_head *head = &model->head;
-    const size_t shared = shared_width(model), stride = scratch->stride;
+    const size_t stride = scratch->stride;
     float *y = scratch->a, *next = scratch->b;
-    const struct vqr_head_layer *layer = &head->layer[0];
-    k->gemm_f32(y, stride, x, x_stride, rows, layer->weight + shared * VQR_LANES, layer->in * VQR_LANES,
-                layer->in - shared, vqr_panels(layer->out), scratch->hoisted);
     for (size_t i = 1; i < head->layers; i++) {
-        activate(head, k, y, stride, rows, layer->out);
-        layer = &head->layer[i];
+        const struct vqr_head_layer *layer = &head->layer[i];
+        vqr_activate(&head->activation[i - 1], k, 0, y, stride, rows, layer->in);
         k->gemm_f32(next, stride, y, stride, rows, layer->weight, layer->in * VQR_LANES, layer->in,
                     vqr_panels(layer->out), layer->bias);
         float *const swap = y;
         y = next;
         next = swap;
     }
-    for (size_t r = 0; r < rows; r++) {
-        if (!k->finite_f32(y + r * stride, model->outputs))
-            return r;
-        k->sigmoid_f32(outputs + r * model->outputs, y + r * stride, model->outputs);
-    }
-    return rows;
+    return y;
 }

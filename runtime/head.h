@@ -16,12 +16,16 @@ struct vqr_head_scratch {
 void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratch *scratch, struct vqr_arena *arena);
 
 /* Starts the first layer from scratch->ux: chains run over u, x, then t and the interests, so that the part that all
- * candidates share is computed once. */
+ * candidates of a user share is computed once. */
 void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch);
 
-/* rows <= VQR_CANDIDATE_BLOCK rows of x = [t, interests] -> outputs [rows, model->outputs], 0 ... 1.
- * Returns the first row of which a value before the sigmoid is not finite, or `rows`. */
-size_t vqr_head_run(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
-                    const float *x, size_t x_stride, size_t rows, float *outputs);
+/* The first layer of x[rows, x_stride] = [t, interests], from what was hoisted last, into rows `row` ... of a block of
+ * at most VQR_CANDIDATE_BLOCK candidates, whose users may differ. */
+void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+                    const float *x, size_t x_stride, size_t rows, size_t row);
+
+/* The other layers of the block's `rows`: logits, rows of scratch->stride. */
+const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_kernels *k,
+                             const struct vqr_head_scratch *scratch, size_t rows);
 
 #endif

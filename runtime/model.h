@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "runtime/activation.h"
 #include "runtime/sequence.h"
 #include "schema/reader.h"
 #include "vqrank/vqrank.h"
@@ -27,10 +28,12 @@ struct vqr_table {
 struct vqr_input {
     const char *name;
     enum vqr_feature_kind kind;
-    const struct vqr_table *table; /* id */
+    const struct vqr_table *table; /* id, ids */
     size_t offset, width;          /* columns of the group's embedding */
     double mean, std;              /* float: (v - mean) / std */
-    float limit;                   /* largest magnitude of an embedding element */
+    enum vqr_pool pool;            /* ids */
+    float limit;                   /* largest magnitude of a table's element, or of a value */
+    float pooled_limit;            /* ids: of a pooled element */
 };
 
 /* The features of one group: user, context, event or candidate. */
@@ -54,9 +57,9 @@ struct vqr_head_layer {
 };
 
 struct vqr_head {
-    struct vqr_head_layer *layer; /* [layers]; the last gives the outputs */
+    struct vqr_head_layer *layer;            /* [layers]; the last gives the outputs */
+    struct vqr_activation_layer *activation; /* [layers - 1] */
     size_t layers;
-    enum vqr_activation activation;
     size_t widest; /* the widest layer's outputs */
 };
 

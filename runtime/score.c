@@ -1,9 +1,27 @@
-/* Candidates -> scores. */
+/* Candidates -> scores, of one user or of many in one call.
+ *
+ * Candidates are scored in blocks. A block takes the candidates of as many users as fit it; what depends on the user
+ * (attention, and the head's first layer, which starts from the user's own part) runs for each user's rows of it, the
+ * other layers for all rows at once. Each row is a chain of its own, so a block's other rows never change its bits. */
+#include <stdio.h>
+#include <string.h>
+
 #include "runtime/error.h"
 #include "runtime/gather.h"
 #include "runtime/session.h"
 #include "runtime/state.h"
 #include "simd/cpu.h"
+
+/* Consecutive rows of the block that belong to one user. */
+struct part {
+    struct vqr_job *job;
+    size_t first, rows; /* candidates */
+};
+
+struct block {
+    struct part part[VQR_CANDIDATE_BLOCK];
+    size_t parts, rows;
+};
 
 /* A group of at most one row; none means that everything is absent. */
 static enum vqr_status gather_one(vqr_session *s, enum vqr_group group, const struct vqr_rows *rows, float *dst,
@@ -20,50 +38,138 @@ static enum vqr_status gather_one(vqr_session *s, enum vqr_group group, const st
     return status;
 }
 
-static enum vqr_status score_block(vqr_session *s, const vqr_state *state, const struct vqr_rows *candidates,
-                                   size_t first, size_t rows, float *outputs, struct vqr_stats *stats,
-                                   struct vqr_error *error)
+static enum vqr_status check_job(const vqr_session *s, const struct vqr_job *job, struct vqr_error *error)
+{
+    const enum vqr_status status = vqr_check_pair(s, job->state, job, error);
+    if (status)
+        return status;
+    if (!job->outputs && job->request.candidates.rows != 0)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "outputs is NULL");
+    if (job->state->stale)
+        return vqr_fail(error, VQR_ERROR_STALE, "events were appended since the last vqr_refresh");
+    return vqr_check_rows(s->model, VQR_CANDIDATE, &job->request.candidates, error);
+}
+
+/* What all candidates of a user share. */
+static enum vqr_status start_job(vqr_session *s, struct vqr_job *job, struct vqr_error *error)
 {
     const struct vqr_model *model = s->model;
-    const enum vqr_status status =
-        vqr_gather(model, &s->k, VQR_CANDIDATE, candidates, first, rows, s->x, s->x_stride, s->index, stats, error);
+    float *ux = s->head.ux;
+    enum vqr_status status = gather_one(s, VQR_USER, &job->request.user, ux, &job->stats, error);
+    if (!status)
+        status =
+            gather_one(s, VQR_CONTEXT, &job->request.context, ux + model->inputs[VQR_USER].width, &job->stats, error);
+    if (!status)
+        vqr_head_hoist(model, &s->k, &s->head);
+    return status;
+}
+
+/* Candidates first ... first + rows of a job into the block, up to the head's first layer. */
+static enum vqr_status add_part(vqr_session *s, struct block *block, struct vqr_job *job, size_t first, size_t rows,
+                                struct vqr_error *error)
+{
+    const struct vqr_model *model = s->model;
+    const enum vqr_status status = vqr_gather(model, &s->k, VQR_CANDIDATE, &job->request.candidates, first, rows, s->x,
+                                              s->x_stride, s->index, &job->stats, error);
     if (status)
         return status;
     float *interest = s->x + model->inputs[VQR_CANDIDATE].width;
     for (size_t i = 0; i < model->sequence_count; i++) {
         const struct vqr_sequence *sequence = &model->sequence[i];
-        sequence->kind->attend(sequence, &s->k, s->sequence[i], state->sequence[i], s->x, s->x_stride, rows, interest,
-                               s->x_stride);
+        sequence->kind->attend(sequence, &s->k, s->sequence[i], job->state->sequence[i], s->x, s->x_stride, rows,
+                               interest, s->x_stride);
         interest += sequence->interest_width;
     }
-    const size_t bad = vqr_head_run(model, &s->k, &s->head, s->x, s->x_stride, rows, outputs);
-    if (bad < rows)
-        return vqr_fail(error, VQR_ERROR_OVERFLOW,
-                        "candidate %zu: an output is not finite before the sigmoid; the model's weights or the values "
-                        "are too large",
-                        first + bad);
+    vqr_head_first(model, &s->k, &s->head, s->x, s->x_stride, rows, block->rows);
+    block->part[block->parts++] = (struct part){job, first, rows};
+    block->rows += rows;
     return VQR_OK;
 }
 
-static enum vqr_status score(vqr_session *s, const vqr_state *state, const struct vqr_request *request, float *outputs,
-                             struct vqr_stats *stats, struct vqr_error *error)
+static void fail_job(struct vqr_job *job, enum vqr_status status, enum vqr_status *first_failure)
+{
+    job->status = status;
+    if (!*first_failure)
+        *first_failure = status;
+}
+
+/* The rest of the head for the whole block, and the outputs of its jobs. */
+static void finish_block(vqr_session *s, struct block *block, const struct vqr_job *jobs, size_t count,
+                         enum vqr_status *first_failure, struct vqr_error *error)
 {
     const struct vqr_model *model = s->model;
-    const struct vqr_rows *candidates = &request->candidates;
-    enum vqr_status status = gather_one(s, VQR_USER, &request->user, s->head.ux, stats, error);
-    if (!status)
-        status =
-            gather_one(s, VQR_CONTEXT, &request->context, s->head.ux + model->inputs[VQR_USER].width, stats, error);
-    if (!status)
-        status = vqr_check_rows(model, VQR_CANDIDATE, candidates, error);
-    if (status)
-        return status;
-    vqr_head_hoist(model, &s->k, &s->head);
-    for (size_t first = 0; !status && first < candidates->rows; first += VQR_CANDIDATE_BLOCK) {
-        const size_t left = candidates->rows - first;
-        status = score_block(s, state, candidates, first, left < VQR_CANDIDATE_BLOCK ? left : VQR_CANDIDATE_BLOCK,
-                             outputs + first * model->outputs, stats, error);
+    const float *logits = vqr_head_logits(model, &s->k, &s->head, block->rows);
+    for (size_t p = 0; p < block->parts; p++) {
+        const struct part *part = &block->part[p];
+        for (size_t r = 0; r < part->rows; r++, logits += s->head.stride) {
+            const size_t candidate = part->first + r;
+            if (part->job->status)
+                continue;
+            if (s->k.finite_f32(logits, model->outputs)) {
+                s->k.sigmoid_f32(part->job->outputs + candidate * model->outputs, logits, model->outputs);
+                continue;
+            }
+            char user[32] = "";
+            if (count > 1)
+                snprintf(user, sizeof user, "job %zu: ", (size_t)(part->job - jobs));
+            fail_job(part->job,
+                     vqr_fail(*first_failure ? NULL : error, VQR_ERROR_OVERFLOW,
+                              "%scandidate %zu: an output is not finite before the sigmoid; the model's weights or the "
+                              "values are too large",
+                              user, candidate),
+                     first_failure);
+        }
     }
+    block->parts = block->rows = 0;
+}
+
+/* Puts the number of the job before a message about it. */
+static void name_job(struct vqr_error *error, size_t job)
+{
+    char text[VQR_ERROR_MESSAGE_SIZE];
+    memcpy(text, error->message, sizeof text);
+    snprintf(error->message, sizeof error->message, "job %zu: %.220s", job, text);
+}
+
+static enum vqr_status score(vqr_session *s, struct vqr_job *jobs, size_t count, struct vqr_error *error)
+{
+    struct block block = {.parts = 0, .rows = 0};
+    enum vqr_status first_failure = VQR_OK;
+    for (size_t i = 0; i < count; i++) {
+        struct vqr_job *job = &jobs[i];
+        struct vqr_error *say = first_failure ? NULL : error;
+        job->stats = (struct vqr_stats){0, 0};
+        job->status = VQR_OK;
+        enum vqr_status status = check_job(s, job, say);
+        if (!status)
+            status = start_job(s, job, say);
+        for (size_t first = 0; !status && !job->status && first < job->request.candidates.rows;) {
+            const size_t left = job->request.candidates.rows - first, room = VQR_CANDIDATE_BLOCK - block.rows;
+            const size_t rows = left < room ? left : room;
+            status = add_part(s, &block, job, first, rows, say);
+            first += rows;
+            if (block.rows == VQR_CANDIDATE_BLOCK)
+                finish_block(s, &block, jobs, count, &first_failure, say);
+            say = first_failure ? NULL : error; /* the block may have held another job's failure */
+        }
+        if (!status)
+            continue;
+        if (say && !first_failure && count > 1)
+            name_job(say, i);
+        fail_job(job, status, &first_failure);
+    }
+    if (block.rows != 0)
+        finish_block(s, &block, jobs, count, &first_failure, first_failure ? NULL : error);
+    return first_failure;
+}
+
+enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_t count, struct vqr_error *error)
+{
+    if (!session || (!jobs && count != 0))
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session or jobs is NULL");
+    const uint64_t host = vqr_fp_enter();
+    const enum vqr_status status = score(session, jobs, count, error);
+    vqr_fp_restore(host);
     return status;
 }
 
@@ -73,15 +179,58 @@ enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const st
     enum vqr_status status = vqr_check_pair(session, state, request, error);
     if (status)
         return status;
-    if (!outputs && request->candidates.rows != 0)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "outputs is NULL");
+    struct vqr_job job = {.state = state, .request = *request, .outputs = outputs};
+    status = vqr_score_many(session, &job, 1, error);
+    if (!status)
+        vqr_stats_add(stats, &job.stats);
+    return status;
+}
+
+/* ---- why ---- */
+
+size_t vqr_sequence_count(const vqr_model *model)
+{
+    return model->sequence_count;
+}
+
+enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_sequence_info *info)
+{
+    if (i >= model->sequence_count)
+        return VQR_ERROR_ARGUMENT;
+    const struct vqr_sequence *sequence = &model->sequence[i];
+    *info = (struct vqr_sequence_info){.name = sequence->name,
+                                       .codebooks = sequence->codebooks,
+                                       .tokens = sequence->tokens,
+                                       .interest_width = sequence->interest_width};
+    return VQR_OK;
+}
+
+static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i, const struct vqr_rows *candidates,
+                               float *weights, struct vqr_error *error)
+{
+    const struct vqr_sequence *sequence = &s->model->sequence[i];
+    const size_t step = (sequence->codebooks ? sequence->codebooks : 1) * sequence->tokens;
+    enum vqr_status status = vqr_check_rows(s->model, VQR_CANDIDATE, candidates, error);
+    for (size_t c = 0; !status && c < candidates->rows; c++) {
+        status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, candidates, c, 1, s->x, s->x_stride, s->index, NULL, error);
+        if (!status)
+            sequence->kind->weigh(sequence, &s->k, s->sequence[i], state->sequence[i], s->x, weights + c * step);
+    }
+    return status;
+}
+
+enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
+                            const struct vqr_rows *candidates, float *weights, struct vqr_error *error)
+{
+    enum vqr_status status = vqr_check_pair(session, state, candidates, error);
+    if (status)
+        return status;
+    if (sequence >= session->model->sequence_count || (!weights && candidates->rows != 0))
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "weights is NULL, or there is no sequence %zu", sequence);
     if (state->stale)
         return vqr_fail(error, VQR_ERROR_STALE, "events were appended since the last vqr_refresh");
-    struct vqr_stats counted = {0, 0};
     const uint64_t host = vqr_fp_enter();
-    status = score(session, state, request, outputs, &counted, error);
+    status = explain(session, state, sequence, candidates, weights, error);
     vqr_fp_restore(host);
-    if (!status)
-        vqr_stats_add(stats, &counted);
     return status;
 }

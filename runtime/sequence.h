@@ -19,7 +19,8 @@ struct vqr_event_block {
     const float *e;   /* [rows, stride] embeddings */
     const int32_t *q; /* [rows, stride] the same as fixed-point integers */
     size_t stride, rows;
-    int32_t sign; /* 1 adds the events, -1 takes them back out */
+    size_t first, total; /* the block's first event among all events of the call */
+    int32_t sign;        /* 1 adds the events, -1 takes them back out */
 };
 
 struct vqr_sequence_ops {
@@ -36,7 +37,11 @@ struct vqr_sequence_ops {
     void (*reset)(const struct vqr_sequence *sequence, void *state);
     void (*append)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
                    const struct vqr_event_block *block);
-    /* The clusters of a block's events: clusters[j * clusters_stride + row] for codebook j. */
+    /* After the blocks of a call of `total` events have all gone in: kinds that cannot take events back out hold them
+     * in scratch until then. NULL where append is all. */
+    void (*commit)(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total);
+    /* NULL for a kind without codebooks. The clusters of a block's events: clusters[j * clusters_stride + row] for
+     * codebook j. */
     void (*assign)(const struct vqr_sequence *sequence, const struct vqr_kernels *k,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride);
     /* Interests from sums. Errors: OVERFLOW. */
@@ -46,6 +51,10 @@ struct vqr_sequence_ops {
      * 2 * VQR_LANES columns after them may be overwritten. rows <= VQR_CANDIDATE_BLOCK. */
     void (*attend)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+    /* What each of the sequence's tokens weighs for one candidate t: weights[max(codebooks, 1)][tokens], 0 for tokens
+     * that take no part. */
+    void (*weigh)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
+                  const float *t, float *weights);
 };
 
 enum {
@@ -59,9 +68,10 @@ struct vqr_sequence {
     void *self;            /* the kind's own description */
     size_t interest_width; /* columns of the user's interest vector */
     size_t codebooks;      /* for vqr_assign; 0 if the kind has none */
+    size_t tokens;         /* the most that a candidate attends to, in a codebook if there are any */
     double work;           /* multiply-adds that computing the interests takes at most */
 };
 
-extern const struct vqr_sequence_ops vqr_dmqn;
+extern const struct vqr_sequence_ops vqr_dmqn, vqr_din;
 
 #endif

@@ -1,82 +1,96 @@
-/* Target attention of kind "dot" (docs/model.md section 2): keys and values of the clusters, computed once per user
- * state, and the candidates' queries against them. */
+/* What both kinds of target attention share, and the choice between them. */
+#include "runtime/target_attention.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-#include "runtime/dmqn.h"
+#include "runtime/model.h"
 
-void vqr_interests_take(const struct vqr_dmqn *dmqn, struct vqr_interests *interests, struct vqr_arena *arena)
+static int is_din(const struct vqr_target_attention *attention)
 {
-    const struct vqr_header_attention *c = &dmqn->attention.config;
-    const size_t w = dmqn->codewords;
-    interests->k = vqr_take(arena, vqr_times(c->heads, vqr_times(vqr_padded(w), c->dim)), sizeof(float));
-    interests->v = vqr_take(arena, vqr_times(c->heads, vqr_times(w, vqr_padded(c->dim))), sizeof(float));
-    interests->log_counts = vqr_take(arena, c->count_bias ? vqr_padded(w) : 0, sizeof(float));
+    return attention->config.kind == VQR_ATTENTION_DIN;
 }
 
-/* Projects the tokens x and packs each head for its kernel. Returns 0 if a value is not finite. */
-static int project(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, struct vqr_dmqn_scratch *s,
-                   const float *weight, const float *bias, size_t tokens)
+enum vqr_status vqr_target_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                                size_t tokens, struct vqr_target_attention *attention)
 {
-    const size_t n = dmqn->attention.width;
-    k->gemm_f32(s->kv, s->kv_stride, s->x, vqr_padded(dmqn->width), tokens, weight, dmqn->width * VQR_LANES,
-                dmqn->width, vqr_panels(n), bias);
-    return k->finite_f32(s->kv, tokens * s->kv_stride);
+    attention->config = header->attention;
+    attention->width = binder->model->inputs[VQR_EVENT].width;
+    attention->candidate_width = binder->model->inputs[VQR_CANDIDATE].width;
+    attention->tokens = tokens;
+    if (attention->config.kind != VQR_ATTENTION_DOT && !is_din(attention))
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": expected one target attention, found %s",
+                        header->name, attention->config.kind == VQR_ATTENTION_NONE ? "none" : "two");
+    return is_din(attention) ? vqr_din_bind(binder, header, stack, attention)
+                             : vqr_dot_bind(binder, header, stack, attention);
 }
 
-static void log_counts(const struct vqr_kernels *k, struct vqr_dmqn_scratch *s, const uint32_t *counts, size_t tokens,
-                       float *out)
+void vqr_target_unbind(struct vqr_target_attention *attention)
 {
-    memset(out, 0, vqr_padded(tokens) * sizeof *out);
-    for (size_t t = 0; t < tokens; t++) {
-        const uint32_t n = counts[s->tokens[t]];
-        s->count[t] = (float)(n > 1 ? n : 1); /* exact: at most 2^24 */
-    }
-    k->log_f32(out, s->count, tokens);
+    free(attention->din.layer);
+    free(attention->din.activation);
 }
 
-int vqr_interests_compute(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, struct vqr_dmqn_scratch *scratch,
-                          size_t codebook, const uint32_t *counts, size_t tokens, struct vqr_interests *interests)
+double vqr_target_work(const struct vqr_target_attention *attention)
 {
-    const struct vqr_dot_attention *a = &dmqn->attention;
-    const size_t dim = a->config.dim;
+    /* dot projects keys and values; din only copies the tokens */
+    const double wide = is_din(attention) ? 1.0 : 2.0 * (double)attention->dot.width;
+    return (double)attention->tokens * (double)attention->width * wide;
+}
+
+void vqr_target_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                             struct vqr_arena *arena)
+{
+    *scratch = (struct vqr_target_scratch){0};
+    scratch->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(attention->tokens)), sizeof(float));
+    if (is_din(attention))
+        vqr_din_take_scratch(attention, scratch, arena);
+    else
+        vqr_dot_take_scratch(attention, scratch, arena);
+}
+
+void vqr_interests_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                        struct vqr_arena *arena)
+{
+    *interests = (struct vqr_interests){0};
+    if (is_din(attention))
+        vqr_din_take(attention, interests, arena);
+    else
+        vqr_dot_take(attention, interests, arena);
+}
+
+int vqr_interests_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                          struct vqr_target_scratch *scratch, size_t codebook, const float *x, size_t tokens,
+                          const uint32_t *counts, struct vqr_interests *interests)
+{
     interests->tokens = tokens;
-    if (!project(dmqn, k, scratch, vqr_weights_of(a->k, codebook), vqr_weights_of(a->k_bias, codebook), tokens))
-        return 0;
-    for (size_t h = 0; h < a->config.heads; h++)
-        k->pack_transposed_f32(interests->k + h * vqr_padded(tokens) * dim, scratch->kv + h * dim, scratch->kv_stride,
-                               dim, tokens);
-    if (!project(dmqn, k, scratch, vqr_weights_of(a->v, codebook), vqr_weights_of(a->v_bias, codebook), tokens))
-        return 0;
-    for (size_t h = 0; h < a->config.heads; h++)
-        k->pack_f32(interests->v + h * tokens * vqr_padded(dim), scratch->kv + h * dim, scratch->kv_stride, tokens,
-                    dim);
-    if (a->config.count_bias)
-        log_counts(k, scratch, counts, tokens, interests->log_counts);
-    return 1;
+    if (tokens == 0)
+        return 1;
+    return is_din(attention) ? vqr_din_compute(attention, k, x, interests)
+                             : vqr_dot_compute(attention, k, scratch, codebook, x, counts, interests);
 }
 
-void vqr_interests_attend(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, struct vqr_dmqn_scratch *scratch,
-                          size_t codebook, const struct vqr_interests *interests, const float *t, size_t t_stride,
-                          size_t rows, float *out, size_t out_stride)
+void vqr_interests_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                          const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
 {
-    const struct vqr_dot_attention *a = &dmqn->attention;
-    const size_t dim = a->config.dim, tokens = interests->tokens;
-    if (tokens == 0) {
+    if (interests->tokens == 0)
         for (size_t r = 0; r < rows; r++)
-            memset(out + r * out_stride, 0, dmqn->out_width * sizeof *out);
+            memset(out + r * out_stride, 0, attention->out_width * sizeof *out);
+    else if (is_din(attention))
+        vqr_din_attend(attention, k, scratch, codebook, interests, t, t_stride, rows, out, out_stride);
+    else
+        vqr_dot_attend(attention, k, scratch, codebook, interests, t, t_stride, rows, out, out_stride);
+}
+
+void vqr_interests_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                         struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                         const float *t, float *weights)
+{
+    if (interests->tokens == 0)
         return;
-    }
-    k->gemm_f32(scratch->q, scratch->q_stride, t, t_stride, rows, vqr_weights_of(a->q, codebook),
-                dmqn->candidate_width * VQR_LANES, dmqn->candidate_width, vqr_panels(a->width),
-                vqr_weights_of(a->q_bias, codebook));
-    float *o = a->config.out ? scratch->o : out;
-    const size_t o_stride = a->config.out ? scratch->q_stride + VQR_LANES : out_stride;
-    for (size_t h = 0; h < a->config.heads; h++)
-        k->softmax_attention_f32(o + h * dim, o_stride, scratch->q + h * dim, scratch->q_stride, rows,
-                                 interests->k + h * vqr_padded(tokens) * dim,
-                                 interests->v + h * tokens * vqr_padded(dim), tokens, dim, dim,
-                                 a->config.count_bias ? interests->log_counts : NULL, a->alpha, scratch->scores);
-    if (a->config.out)
-        k->gemm_f32(out, out_stride, o, o_stride, rows, vqr_weights_of(a->out, codebook), a->width * VQR_LANES,
-                    a->width, vqr_panels(a->config.out), vqr_weights_of(a->out_bias, codebook));
+    if (is_din(attention))
+        vqr_din_weigh(attention, k, scratch, codebook, interests, t, weights);
+    else
+        vqr_dot_weigh(attention, k, scratch, codebook, interests, t, weights);
 }

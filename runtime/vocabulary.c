@@ -79,6 +79,10 @@ uint32_t vqr_table_row(const struct vqr_table *table, struct vqr_id id, int *kno
         *known = id.value >= 0 && (uint64_t)id.value < table->rows;
         return *known ? (uint32_t)id.value : 0;
     }
+    if (table->ids == VQR_IDS_HASH) {
+        *known = 1;
+        return (uint32_t)(1 + hash_id(id) % (table->rows - 1));
+    }
     const uint32_t row = vocabulary_row(table, id);
     *known = row != 0;
     return row;

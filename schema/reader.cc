@@ -533,6 +533,7 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
     const fb::Sequence *stored = at(model_of(header)->sequences(), i);
     *sequence = {};
     sequence->name = stored->name()->c_str();
+    sequence->index = i;
     sequence->kind = stored->kind_type();
     if (const fb::Dmqn *dmqn = stored->kind_as_Dmqn()) {
         sequence->codebooks = dmqn->codebooks();

@@ -143,7 +143,8 @@ struct vqr_header_attention {
 
 struct vqr_header_sequence {
     const char *name;
-    int kind; /* enum vqr_sequence_kind */
+    size_t index; /* i */
+    int kind;     /* enum vqr_sequence_kind */
     struct vqr_header_attention attention;
     uint32_t codebooks, codewords; /* dmqn, as the rest but `last` */
     int empty;

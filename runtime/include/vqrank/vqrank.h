@@ -110,11 +110,18 @@ VQR_API const void *vqr_model_data(const vqr_model *model, size_t *size);
 enum vqr_group { VQR_USER = 0, VQR_CONTEXT = 1, VQR_EVENT = 2, VQR_CANDIDATE = 3 };
 enum { VQR_GROUPS = 4 };
 
-enum vqr_feature_kind { VQR_FEATURE_ID = 0, VQR_FEATURE_FLOAT = 1, VQR_FEATURE_TIME = 2 };
+enum vqr_feature_kind {
+    VQR_FEATURE_ID = 0,    /* an id: one row of a table */
+    VQR_FEATURE_FLOAT = 1, /* a number */
+    VQR_FEATURE_TIME = 2,  /* unix seconds */
+    VQR_FEATURE_IDS = 3,   /* a list of ids: their rows' sum or mean */
+    VQR_FEATURE_VECTOR = 4 /* `width` numbers */
+};
 
 struct vqr_feature {
     const char *name; /* valid until the model is closed */
     enum vqr_feature_kind kind;
+    size_t width; /* columns of the embedding; of a vector, its numbers */
 };
 
 /* The number of features in a group, in the order in which columns are passed. */
@@ -137,16 +144,26 @@ struct vqr_id {
 };
 
 enum vqr_column_type {
-    VQR_COLUMN_ABSENT = 0, /* no row has a value; `values` is not read */
-    VQR_COLUMN_INT64 = 1,  /* const int64_t *: ids that are integers, or unix seconds of a time feature */
-    VQR_COLUMN_ID = 2,     /* const struct vqr_id *: ids that are integers or strings */
-    VQR_COLUMN_FLOAT64 = 3 /* const double *: values of a float feature, before normalisation */
+    VQR_COLUMN_ABSENT = 0,  /* no row has a value; `values` is not read */
+    VQR_COLUMN_INT64 = 1,   /* const int64_t *: ids that are integers, or unix seconds of a time feature */
+    VQR_COLUMN_ID = 2,      /* const struct vqr_id *: ids that are integers or strings */
+    VQR_COLUMN_FLOAT64 = 3, /* const double *: values of a float feature before normalisation, or of a vector feature,
+                               [rows][width], rounded once to fp32 */
+    VQR_COLUMN_LISTS = 4,   /* const struct vqr_lists *, one for the column: values of an ids feature */
+    VQR_COLUMN_FLOAT32 = 5  /* const float *: values of a vector feature, [rows][width] */
+};
+
+/* Lists of ids, one a row, stored one after another. */
+struct vqr_lists {
+    enum vqr_column_type type; /* of the ids: VQR_COLUMN_INT64 or VQR_COLUMN_ID */
+    const void *values;        /* [offsets[rows]] */
+    const uint64_t *offsets;   /* [rows + 1], ascending: row r has ids offsets[r] ... offsets[r + 1] - 1 */
 };
 
 /* One feature's values for `rows` rows of a group; owned by the caller, read during the call only. */
 struct vqr_column {
     enum vqr_column_type type;
-    const void *values;     /* [rows], aligned as its type asks for */
+    const void *values;     /* [rows] or as its type says, aligned as it asks for */
     const uint8_t *present; /* one byte per row, 0 where the value is absent; NULL means that all are present */
 };
 
@@ -217,9 +234,9 @@ VQR_API void vqr_state_reset(vqr_state *state);
 VQR_API uint64_t vqr_state_events(const vqr_state *state);
 
 /* Adds events to the sums (DMQN eq 4-9). Sums are exact integers: any order, any split into calls, gives the same
- * state bit for bit. The interests are left as they were: call vqr_refresh before scoring. A call that fails leaves
- * the state as it was. `stats` may be NULL.
- * Errors: ARGUMENT, TYPE, RANGE, LIMIT, TABLE. */
+ * sums bit for bit. Sequences of last events take them in the order given, after those that came before: the last in
+ * `events` is the newest. The interests are left as they were: call vqr_refresh before scoring. A call that fails
+ * leaves the state as it was. `stats` may be NULL. Errors: ARGUMENT, TYPE, RANGE, LIMIT, TABLE. */
 VQR_API enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                                    struct vqr_stats *stats, struct vqr_error *error);
 
@@ -253,6 +270,44 @@ struct vqr_request {
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const struct vqr_request *request,
                                   float *outputs, struct vqr_stats *stats, struct vqr_error *error);
+
+/* One user's part of a call that scores many. */
+struct vqr_job {
+    const vqr_state *state; /* several jobs may share one */
+    struct vqr_request request;
+    float *outputs;         /* [candidates.rows][vqr_model_outputs]; unspecified where status is not VQR_OK */
+    enum vqr_status status; /* set by the call */
+    struct vqr_stats stats; /* set by the call: what this job looked up */
+};
+
+/* Scores many users, each with candidates of its own, in one call: the same bits as one by one, and faster where
+ * users have few candidates, since the head takes candidates of several users at once. A job that is refused does
+ * not touch the others. Returns VQR_OK, or the status of the first job found to be refused, which *error names by its
+ * number. Errors: those of vqr_score. */
+VQR_API enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_t count,
+                                       struct vqr_error *error);
+
+/* ---- why ---- */
+
+struct vqr_sequence_info {
+    const char *name;      /* valid until the model is closed */
+    size_t codebooks;      /* 0: its tokens are the last events themselves */
+    size_t tokens;         /* what a candidate can attend to: codewords of a codebook, or last events */
+    size_t interest_width; /* numbers that it gives to the head */
+};
+
+/* The number of sequences, and a description of one. Errors: ARGUMENT past the end. */
+VQR_API size_t vqr_sequence_count(const vqr_model *model);
+VQR_API enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_sequence_info *info);
+
+/* What carried the candidates' scores in one sequence: the weight of each token in target attention, by the same
+ * arithmetic as scoring. weights [candidates.rows][max(codebooks, 1)][tokens]. Attention "dot": the mean over its
+ * heads, so that a codebook's weights are at least 0 and sum to 1 up to rounding, or are all 0 for a user without
+ * events; attention "din": a_k as the network gives it, or its softmax. Clusters without events that are masked have
+ * weight 0. Of a sequence of last events the newest is token tokens - 1, and tokens that no event fills have weight 0.
+ * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE. */
+VQR_API enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
+                                    const struct vqr_rows *candidates, float *weights, struct vqr_error *error);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,37 @@
+/* Binding what sequences are made of: linear layers, norms, activations, and the ranges of their counts. */
+#ifndef VQR_BIND_LAYERS_H
+#define VQR_BIND_LAYERS_H
+
+#include "runtime/activation.h"
+#include "runtime/bind.h"
+#include "runtime/weights.h"
+
+/* Far above any real model; products of two counts stay far inside 64 bits. */
+enum { VQR_COUNT_MAX = 1 << 20, VQR_LAYERS_MAX = 1024 };
+
+/* Refuses a count outside low ... high: `sequence "long": codewords is 0, expected 1 to 1048576`. */
+enum vqr_status vqr_check_range(struct vqr_binder *binder, const char *sequence, const char *what, uint32_t value,
+                                uint32_t low, uint32_t high);
+
+/* Binds NAME.weight [stack, in, out] panels and NAME.bias [stack, out] rows; stack 1 is shared by all codebooks. */
+enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
+                                size_t stack, size_t in, size_t out, const char *name);
+
+/* Binds one [stack, in, out] panels tensor by its whole name. */
+enum vqr_status vqr_bind_matrix(struct vqr_binder *binder, struct vqr_weights *weight, size_t stack, size_t in,
+                                size_t out, const char *name);
+
+/* Binds one [stack, n] rows tensor by its whole name; stack 0: [n]. */
+enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row, size_t stack, size_t n,
+                             const char *name);
+
+/* Binds NAME.weight and NAME.bias, [stack, n] each. */
+enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
+                              size_t stack, size_t n, const char *name);
+
+/* Binds the parameters that activation `kind` has beside layer NAME of n outputs; `where` names the layer's owner in
+ * the refusal of an unknown kind. */
+enum vqr_status vqr_bind_activation(struct vqr_binder *binder, struct vqr_activation_layer *layer, int kind,
+                                    size_t stack, size_t n, const char *name, const char *where);
+
+#endif

@@ -1,0 +1,193 @@
+/* Target attention of kind "din" (arXiv 1706.06978): a network weighs each token for each candidate.
+ *
+ * Its first layer W [t', y, t' - y, t' * y] + b is linear in y once t' is known:
+ *
+ *     (Wt + Wd) t' + b  +  y (Wy - Wd + t' * Wp)
+ *
+ * so a candidate makes one matrix M of the bracket, D x first, and all tokens go through it as one product started
+ * from the rest. What depends on a token alone, y (Wy - Wd), costs nothing of its own that way: M has the same shape
+ * with it and without. */
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/bind_layers.h"
+#include "runtime/memory.h"
+#include "runtime/model.h"
+#include "runtime/target_attention.h"
+
+enum { NAME_SIZE = 256 };
+
+static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struct vqr_target_attention *attention,
+                                  const char *name)
+{
+    struct vqr_din_attention *a = &attention->din;
+    struct vqr_mlp_layer *first = &a->layer[0];
+    const struct {
+        const char *part;
+        struct vqr_weights *weight;
+    } parts[] = {{"target", &a->target}, {"event", &a->event}, {"product", &a->product}};
+    char text[NAME_SIZE];
+    enum vqr_status status = VQR_OK;
+    for (size_t i = 0; !status && i < sizeof parts / sizeof *parts; i++) {
+        snprintf(text, sizeof text, "%s.0.%s", name, parts[i].part);
+        status = vqr_bind_matrix(binder, parts[i].weight, stack, attention->width, first->out, text);
+    }
+    snprintf(text, sizeof text, "%s.0.bias", name);
+    return status ? status : vqr_bind_row(binder, &first->bias, stack, first->out, text);
+}
+
+static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                                struct vqr_target_attention *attention)
+{
+    struct vqr_din_attention *a = &attention->din;
+    const struct vqr_header_attention *c = &attention->config;
+    char mlp[NAME_SIZE], name[NAME_SIZE + 32], where[NAME_SIZE];
+    snprintf(mlp, sizeof mlp, "sequences.%s.attention.mlp", header->name);
+    snprintf(where, sizeof where, "sequence \"%s\": attention", header->name);
+    enum vqr_status status = VQR_OK;
+    for (size_t i = 0, in = 4 * attention->width; !status && i < a->layers; i++) {
+        struct vqr_mlp_layer *layer = &a->layer[i];
+        layer->in = in;
+        layer->out = i < c->hidden_count ? vqr_header_attention_hidden(&binder->model->header, header->index, i) : 1;
+        status =
+            vqr_check_range(binder, header->name, "attention hidden width", (uint32_t)layer->out, 1, VQR_COUNT_MAX);
+        snprintf(name, sizeof name, "%s.%zu", mlp, i);
+        if (!status)
+            status = i == 0 ? bind_first(binder, stack, attention, mlp)
+                            : vqr_bind_linear(binder, &layer->weight, &layer->bias, stack, in, layer->out, name);
+        if (!status && i < c->hidden_count)
+            status = vqr_bind_activation(binder, &a->activation[i], c->activation, stack, layer->out, name, where);
+        a->widest = layer->out > a->widest ? layer->out : a->widest;
+        in = layer->out;
+    }
+    return status;
+}
+
+enum vqr_status vqr_din_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                             struct vqr_target_attention *attention)
+{
+    struct vqr_din_attention *a = &attention->din;
+    const struct vqr_header_attention *c = &attention->config;
+    char name[NAME_SIZE];
+    if (c->hidden_count >= VQR_LAYERS_MAX)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                        "sequence \"%s\": %zu hidden layers of its attention, expected fewer than %d", header->name,
+                        c->hidden_count, VQR_LAYERS_MAX);
+    a->layers = c->hidden_count + 1;
+    a->layer = vqr_allocate(a->layers, sizeof *a->layer, binder->error);
+    a->activation = vqr_allocate(a->layers, sizeof *a->activation, binder->error);
+    if (!a->layer || !a->activation)
+        return VQR_ERROR_MEMORY;
+    attention->out_width = attention->width;
+    snprintf(name, sizeof name, "sequences.%s.attention.q", header->name);
+    const enum vqr_status status =
+        vqr_bind_linear(binder, &a->q, &a->q_bias, stack, attention->candidate_width, attention->width, name);
+    return status ? status : bind_mlp(binder, header, stack, attention);
+}
+
+void vqr_din_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                          struct vqr_arena *arena)
+{
+    const struct vqr_din_attention *a = &attention->din;
+    const size_t tokens = attention->tokens, first = a->layer[0].out;
+    scratch->q_stride = vqr_padded(attention->width);
+    scratch->c_stride = vqr_padded(first);
+    scratch->mlp_stride = vqr_padded(a->widest);
+    scratch->q = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->q_stride), sizeof(float));
+    scratch->c = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->c_stride), sizeof(float));
+    scratch->m = vqr_take(arena, vqr_times(attention->width, scratch->c_stride), sizeof(float));
+    scratch->a = vqr_take(arena, vqr_times(tokens, scratch->mlp_stride), sizeof(float));
+    scratch->b = vqr_take(arena, vqr_times(tokens, scratch->mlp_stride), sizeof(float));
+    scratch->logits = vqr_take(arena, vqr_padded(tokens), sizeof(float));
+}
+
+void vqr_din_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                  struct vqr_arena *arena)
+{
+    const size_t size = vqr_times(attention->tokens, vqr_padded(attention->width));
+    interests->y = vqr_take(arena, size, sizeof(float));
+    interests->v = vqr_take(arena, size, sizeof(float));
+}
+
+int vqr_din_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                    struct vqr_interests *interests)
+{
+    const size_t d = attention->width, stride = vqr_padded(d), tokens = interests->tokens;
+    for (size_t i = 0; i < tokens; i++) {
+        memcpy(interests->y + i * stride, x + i * stride, d * sizeof *x);
+        if (!k->finite_f32(interests->y + i * stride, d))
+            return 0;
+    }
+    k->pack_f32(interests->v, interests->y, stride, tokens, d);
+    return 1;
+}
+
+/* t' and the first layer's chains over it, for a block of candidates. */
+static void start(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                  struct vqr_target_scratch *s, size_t codebook, const float *t, size_t t_stride, size_t rows)
+{
+    const struct vqr_din_attention *a = &attention->din;
+    const size_t d = attention->width, dc = attention->candidate_width;
+    k->gemm_f32(s->q, s->q_stride, t, t_stride, rows, vqr_weights_of(a->q, codebook), dc * VQR_LANES, dc, vqr_panels(d),
+                vqr_weights_of(a->q_bias, codebook));
+    k->gemm_f32(s->c, s->c_stride, s->q, s->q_stride, rows, vqr_weights_of(a->target, codebook), d * VQR_LANES, d,
+                vqr_panels(a->layer[0].out), vqr_weights_of(a->layer[0].bias, codebook));
+}
+
+/* a_k of all tokens for the candidate of row r: s->logits[padded(tokens)]. */
+static void weigh_tokens(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                         struct vqr_target_scratch *s, size_t codebook, const struct vqr_interests *interests, size_t r)
+{
+    const struct vqr_din_attention *a = &attention->din;
+    const size_t d = attention->width, tokens = interests->tokens, stride = s->mlp_stride;
+    float *x = s->a, *next = s->b;
+    k->madd_panels_f32(s->m, s->q + r * s->q_stride, vqr_weights_of(a->product, codebook),
+                       vqr_weights_of(a->event, codebook), d, vqr_panels(a->layer[0].out));
+    k->gemm_f32(x, stride, interests->y, vqr_padded(d), tokens, s->m, d * VQR_LANES, d, vqr_panels(a->layer[0].out),
+                s->c + r * s->c_stride);
+    for (size_t i = 1; i < a->layers; i++) {
+        const struct vqr_mlp_layer *layer = &a->layer[i];
+        vqr_activate(&a->activation[i - 1], k, codebook, x, stride, tokens, layer->in);
+        k->gemm_f32(next, stride, x, stride, tokens, vqr_weights_of(layer->weight, codebook), layer->in * VQR_LANES,
+                    layer->in, vqr_panels(layer->out), vqr_weights_of(layer->bias, codebook));
+        float *const swap = x;
+        x = next;
+        next = swap;
+    }
+    memset(s->logits, 0, vqr_padded(tokens) * sizeof *s->logits);
+    for (size_t i = 0; i < tokens; i++)
+        s->logits[i] = x[i * stride];
+}
+
+void vqr_din_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+{
+    const size_t d = attention->width, tokens = interests->tokens;
+    start(attention, k, scratch, codebook, t, t_stride, rows);
+    for (size_t r = 0; r < rows; r++) {
+        weigh_tokens(attention, k, scratch, codebook, interests, r);
+        if (attention->config.softmax) /* keys of width 0: the scores are the bias alone */
+            k->softmax_attention_f32(out + r * out_stride, out_stride, scratch->q, 0, 1, NULL, interests->v, tokens, 0,
+                                     d, scratch->logits, 1.0f, scratch->scores);
+        else
+            k->gemm_f32(out + r * out_stride, out_stride, scratch->logits, 0, 1, interests->v, tokens * VQR_LANES,
+                        tokens, vqr_panels(d), NULL);
+    }
+}
+
+void vqr_din_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                   const float *t, float *weights)
+{
+    const size_t tokens = interests->tokens;
+    start(attention, k, scratch, codebook, t, 0, 1);
+    weigh_tokens(attention, k, scratch, codebook, interests, 0);
+    const float *a = scratch->logits;
+    if (attention->config.softmax) {
+        k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q, 0, 1, NULL, tokens, 0, scratch->logits,
+                               1.0f);
+        a = scratch->scores;
+    }
+    memcpy(weights, a, tokens * sizeof *weights);
+}

@@ -1,0 +1,152 @@
+/* Target attention of kind "dot": keys and values of the tokens, and the candidates' queries against them. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/bind_layers.h"
+#include "runtime/model.h"
+#include "runtime/target_attention.h"
+
+enum { NAME_SIZE = 256 };
+
+enum vqr_status vqr_dot_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                             struct vqr_target_attention *attention)
+{
+    struct vqr_dot_attention *a = &attention->dot;
+    const struct vqr_header_attention *c = &attention->config;
+    const struct {
+        const char *part;
+        struct vqr_weights *weight, *bias;
+        size_t in;
+    } linears[] = {
+        {"q", &a->q, &a->q_bias, attention->candidate_width},
+        {"k", &a->k, &a->k_bias, attention->width},
+        {"v", &a->v, &a->v_bias, attention->width},
+    };
+    char name[NAME_SIZE];
+    enum vqr_status status = vqr_check_range(binder, header->name, "attention heads", c->heads, 1, VQR_COUNT_MAX);
+    if (!status)
+        status = vqr_check_range(binder, header->name, "attention dim", c->dim, 1, VQR_COUNT_MAX);
+    if (!status)
+        status = vqr_check_range(binder, header->name, "attention out", c->out, 0, VQR_COUNT_MAX);
+    a->width = (size_t)c->heads * c->dim;
+    a->alpha = (float)(1.0 / sqrt((double)c->dim));
+    attention->out_width = c->out ? c->out : a->width;
+    for (size_t i = 0; !status && i < sizeof linears / sizeof *linears; i++) {
+        snprintf(name, sizeof name, "sequences.%s.attention.%s", header->name, linears[i].part);
+        status = vqr_bind_linear(binder, linears[i].weight, linears[i].bias, stack, linears[i].in, a->width, name);
+    }
+    if (!status && c->out) {
+        snprintf(name, sizeof name, "sequences.%s.attention.out", header->name);
+        status = vqr_bind_linear(binder, &a->out, &a->out_bias, stack, a->width, c->out, name);
+    }
+    return status;
+}
+
+void vqr_dot_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                          struct vqr_arena *arena)
+{
+    const size_t tokens = attention->tokens, stride = vqr_padded(attention->dot.width);
+    scratch->q_stride = scratch->kv_stride = stride;
+    scratch->q = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride), sizeof(float));
+    scratch->kv = vqr_take(arena, vqr_times(tokens, stride), sizeof(float));
+    scratch->count = vqr_take(arena, vqr_padded(tokens), sizeof(float));
+    scratch->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride + VQR_LANES), sizeof(float));
+}
+
+void vqr_dot_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                  struct vqr_arena *arena)
+{
+    const struct vqr_header_attention *c = &attention->config;
+    const size_t w = attention->tokens;
+    interests->k = vqr_take(arena, vqr_times(c->heads, vqr_times(vqr_padded(w), c->dim)), sizeof(float));
+    interests->v = vqr_take(arena, vqr_times(c->heads, vqr_times(w, vqr_padded(c->dim))), sizeof(float));
+    interests->log_counts = vqr_take(arena, c->count_bias ? vqr_padded(w) : 0, sizeof(float));
+}
+
+/* Projects the tokens x into scratch->kv. Returns 0 if a value is not finite. */
+static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *s, const float *x, const float *weight, const float *bias, size_t tokens)
+{
+    const size_t d = attention->width;
+    k->gemm_f32(s->kv, s->kv_stride, x, vqr_padded(d), tokens, weight, d * VQR_LANES, d,
+                vqr_panels(attention->dot.width), bias);
+    return k->finite_f32(s->kv, tokens * s->kv_stride);
+}
+
+static void log_counts(const struct vqr_kernels *k, struct vqr_target_scratch *s, const uint32_t *counts, size_t tokens,
+                       float *out)
+{
+    memset(out, 0, vqr_padded(tokens) * sizeof *out);
+    for (size_t t = 0; t < tokens; t++)
+        s->count[t] = (float)(counts[t] > 1 ? counts[t] : 1); /* exact: at most 2^24 */
+    k->log_f32(out, s->count, tokens);
+}
+
+int vqr_dot_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
+                    struct vqr_interests *interests)
+{
+    const struct vqr_dot_attention *a = &attention->dot;
+    const size_t heads = attention->config.heads, dim = attention->config.dim, tokens = interests->tokens;
+    if (!project(attention, k, scratch, x, vqr_weights_of(a->k, codebook), vqr_weights_of(a->k_bias, codebook), tokens))
+        return 0;
+    for (size_t h = 0; h < heads; h++)
+        k->pack_transposed_f32(interests->k + h * vqr_padded(tokens) * dim, scratch->kv + h * dim, scratch->kv_stride,
+                               dim, tokens);
+    if (!project(attention, k, scratch, x, vqr_weights_of(a->v, codebook), vqr_weights_of(a->v_bias, codebook), tokens))
+        return 0;
+    for (size_t h = 0; h < heads; h++)
+        k->pack_f32(interests->v + h * tokens * vqr_padded(dim), scratch->kv + h * dim, scratch->kv_stride, tokens,
+                    dim);
+    if (attention->config.count_bias)
+        log_counts(k, scratch, counts, tokens, interests->log_counts);
+    return 1;
+}
+
+static void queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
+{
+    const struct vqr_dot_attention *a = &attention->dot;
+    const size_t dc = attention->candidate_width;
+    k->gemm_f32(scratch->q, scratch->q_stride, t, t_stride, rows, vqr_weights_of(a->q, codebook), dc * VQR_LANES, dc,
+                vqr_panels(a->width), vqr_weights_of(a->q_bias, codebook));
+}
+
+void vqr_dot_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+{
+    const struct vqr_dot_attention *a = &attention->dot;
+    const struct vqr_header_attention *c = &attention->config;
+    const size_t dim = c->dim, tokens = interests->tokens;
+    queries(attention, k, scratch, codebook, t, t_stride, rows);
+    float *o = c->out ? scratch->o : out;
+    const size_t o_stride = c->out ? scratch->q_stride + VQR_LANES : out_stride;
+    for (size_t h = 0; h < c->heads; h++)
+        k->softmax_attention_f32(o + h * dim, o_stride, scratch->q + h * dim, scratch->q_stride, rows,
+                                 interests->k + h * vqr_padded(tokens) * dim,
+                                 interests->v + h * tokens * vqr_padded(dim), tokens, dim, dim,
+                                 c->count_bias ? interests->log_counts : NULL, a->alpha, scratch->scores);
+    if (c->out)
+        k->gemm_f32(out, out_stride, o, o_stride, rows, vqr_weights_of(a->out, codebook), a->width * VQR_LANES,
+                    a->width, vqr_panels(c->out), vqr_weights_of(a->out_bias, codebook));
+}
+
+void vqr_dot_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                   const float *t, float *weights)
+{
+    const struct vqr_header_attention *c = &attention->config;
+    const size_t dim = c->dim, tokens = interests->tokens;
+    queries(attention, k, scratch, codebook, t, 0, 1);
+    memset(weights, 0, tokens * sizeof *weights);
+    for (size_t h = 0; h < c->heads; h++) {
+        k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q + h * dim, scratch->q_stride, 1,
+                               interests->k + h * vqr_padded(tokens) * dim, tokens, dim,
+                               c->count_bias ? interests->log_counts : NULL, attention->dot.alpha);
+        k->add_f32(weights, weights, scratch->scores, tokens);
+    }
+    for (size_t i = 0; i < tokens; i++)
+        weights[i] /= (float)c->heads;
+}

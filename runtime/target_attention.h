@@ -1,0 +1,132 @@
+/* Target attention (docs/model.md section 2): candidates meet tokens, by products of heads (kind "dot") or by a small
+ * network (kind "din", arXiv 1706.06978). Tokens are a codebook's clusters, or the last events of a history; what
+ * depends on them alone is computed once per user state and kept as struct vqr_interests.
+ *
+ * Symbols: D the tokens' width, Dc the candidate's; T tokens. */
+#ifndef VQR_TARGET_ATTENTION_H
+#define VQR_TARGET_ATTENTION_H
+
+#include "runtime/activation.h"
+#include "runtime/arena.h"
+#include "runtime/tensors.h"
+#include "vqrank/vqrank.h"
+
+/* Kind "dot": the candidate's query against the tokens' keys. */
+struct vqr_dot_attention {
+    size_t width; /* heads * dim */
+    float alpha;  /* 1 / sqrt(dim) */
+    struct vqr_weights q, q_bias, k, k_bias, v, v_bias, out, out_bias;
+};
+
+/* A layer of kind "din"'s network but the first, whose weights are split by what they multiply. */
+struct vqr_mlp_layer {
+    size_t in, out;
+    struct vqr_weights weight, bias; /* [in, out] panels, [out] padded */
+};
+
+/* Kind "din": a weight for each token from MLP([t', y, t' - y, t' * y]), t' = t Wq + bq. */
+struct vqr_din_attention {
+    struct vqr_weights q, q_bias;              /* [Dc, D] panels, [D] padded */
+    struct vqr_weights target, event, product; /* [D, first] panels: of t', y and t' * y */
+    struct vqr_mlp_layer *layer;               /* [layers]; the first has a bias only, the last gives the weight */
+    struct vqr_activation_layer *activation;   /* [layers - 1] */
+    size_t layers, widest;                     /* the widest layer's outputs */
+};
+
+struct vqr_target_attention {
+    struct vqr_header_attention config;
+    size_t width, candidate_width; /* D, Dc */
+    size_t tokens;                 /* the most that there can be */
+    size_t out_width;              /* of one codebook's part of the interest vector */
+    struct vqr_dot_attention dot;
+    struct vqr_din_attention din;
+};
+
+/* What a user's tokens keep for scoring. */
+struct vqr_interests {
+    size_t tokens;     /* 0: no events */
+    float *k;          /* dot: [heads] panels of [dim, tokens] */
+    float *v;          /* dot: [heads] panels of [tokens, dim]; din: panels of [tokens, D], the tokens themselves */
+    float *y;          /* din: [tokens, padded(D)] the tokens as rows */
+    float *log_counts; /* dot: [padded(tokens)] ln max(n, 1), only with count_bias */
+};
+
+struct vqr_target_scratch {
+    size_t q_stride, kv_stride;
+    float *q;      /* [VQR_CANDIDATE_BLOCK, q_stride] queries, or t' */
+    float *kv;     /* dot: [tokens, kv_stride] keys, then values, before packing */
+    float *count;  /* dot: [padded(tokens)] */
+    float *o;      /* dot: [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
+    float *scores; /* [VQR_ATTENTION_ROWS, padded(tokens)] */
+    size_t c_stride, mlp_stride;
+    float *c;      /* din: [VQR_CANDIDATE_BLOCK, c_stride] the first layer's chains over t' */
+    float *m;      /* din: panels of [D, first], one candidate's weights of the tokens */
+    float *a, *b;  /* din: [tokens, mlp_stride] */
+    float *logits; /* din: [padded(tokens)] */
+};
+
+/* Reads configuration and tensors of a sequence's attention; `stack` is 1 if all codebooks share it. On failure the
+ * caller still calls vqr_target_unbind. Errors: FORMAT, MEMORY. */
+enum vqr_status vqr_target_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                                size_t tokens, struct vqr_target_attention *attention);
+void vqr_target_unbind(struct vqr_target_attention *attention);
+
+/* Multiply-adds that the tokens' part takes at most. */
+double vqr_target_work(const struct vqr_target_attention *attention);
+
+void vqr_target_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                             struct vqr_arena *arena);
+void vqr_interests_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                        struct vqr_arena *arena);
+
+/* The tokens' part of codebook's attention: x[tokens, padded(D)]; counts[tokens] events of each, read with count_bias.
+ * Returns 0 if a value is not finite. */
+int vqr_interests_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                          struct vqr_target_scratch *scratch, size_t codebook, const float *x, size_t tokens,
+                          const uint32_t *counts, struct vqr_interests *interests);
+
+/* The interest vectors of candidates t[rows, t_stride]: out[rows, out_stride], out_width columns and up to
+ * 2 * VQR_LANES after them. Zero without tokens. */
+void vqr_interests_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                          const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+
+/* What each token weighs for one candidate t[Dc]: weights[tokens]. dot: the mean over heads, their sum is 1; din: a_k,
+ * or their softmax. */
+void vqr_interests_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                         struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                         const float *t, float *weights);
+
+/* The two kinds: dot_attention.c and din_attention.c, each step as above. */
+enum vqr_status vqr_dot_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                             struct vqr_target_attention *attention);
+void vqr_dot_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                          struct vqr_arena *arena);
+void vqr_dot_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                  struct vqr_arena *arena);
+int vqr_dot_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
+                    struct vqr_interests *interests);
+void vqr_dot_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+void vqr_dot_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                   const float *t, float *weights);
+
+enum vqr_status vqr_din_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                             struct vqr_target_attention *attention);
+void vqr_din_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                          struct vqr_arena *arena);
+void vqr_din_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                  struct vqr_arena *arena);
+int vqr_din_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                    struct vqr_interests *interests);
+void vqr_din_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+void vqr_din_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                   const float *t, float *weights);
+
+#endif
