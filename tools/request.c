@@ -61,28 +61,60 @@ static bool refuse_unknown(const struct request_schema *schema, int group, size_
 
 /* ---- buffers ---- */
 
-static size_t value_size(enum vqr_feature_kind kind)
+/* Bytes that one row takes in a buffer's values; lists grow by ids instead. */
+static size_t value_size(const struct vqr_feature *feature)
 {
-    return kind == VQR_FEATURE_ID ? sizeof(struct vqr_id)
-                                  : (kind == VQR_FEATURE_TIME ? sizeof(int64_t) : sizeof(double));
+    switch (feature->kind) {
+    case VQR_FEATURE_ID:
+        return sizeof(struct vqr_id);
+    case VQR_FEATURE_TIME:
+        return sizeof(int64_t);
+    case VQR_FEATURE_VECTOR:
+        return feature->width * sizeof(double);
+    case VQR_FEATURE_IDS:
+        return 0;
+    case VQR_FEATURE_FLOAT:
+    default:
+        return sizeof(double);
+    }
 }
 
 static enum vqr_column_type column_type(enum vqr_feature_kind kind)
 {
-    return kind == VQR_FEATURE_ID ? VQR_COLUMN_ID : (kind == VQR_FEATURE_TIME ? VQR_COLUMN_INT64 : VQR_COLUMN_FLOAT64);
+    switch (kind) {
+    case VQR_FEATURE_ID:
+        return VQR_COLUMN_ID;
+    case VQR_FEATURE_TIME:
+        return VQR_COLUMN_INT64;
+    case VQR_FEATURE_IDS:
+        return VQR_COLUMN_LISTS;
+    default:
+        return VQR_COLUMN_FLOAT64;
+    }
 }
 
-static bool grow_buffer(struct request_buffer *buffer, size_t value_bytes, size_t rows)
+/* Room for `count` elements of `size` bytes in *array; false, and *array as it was, when there is none. */
+static bool grow(void **array, size_t count, size_t size)
 {
-    void *values = rows > SIZE_MAX / value_bytes ? NULL : realloc(buffer->values, rows * value_bytes);
-    if (values == NULL)
+    void *grown = size != 0 && count > SIZE_MAX / size ? NULL : realloc(*array, count * size);
+    if (grown == NULL)
         return false;
-    buffer->values = values;
-    uint8_t *present = realloc(buffer->present, rows);
-    if (present == NULL)
-        return false;
-    buffer->present = present;
+    *array = grown;
     return true;
+}
+
+static bool grow_buffer(struct request_buffer *buffer, const struct vqr_feature *feature, size_t rows)
+{
+    void *present = buffer->present, *offsets = buffer->offsets;
+    const bool lists = feature->kind == VQR_FEATURE_IDS;
+    if (!lists && !grow(&buffer->values, rows, value_size(feature)))
+        return false;
+    if (lists && !grow(&offsets, rows + 1, sizeof *buffer->offsets))
+        return false;
+    buffer->offsets = offsets;
+    const bool grown = grow(&present, rows, sizeof *buffer->present);
+    buffer->present = present;
+    return grown;
 }
 
 /* Makes room for `rows` rows, all of them absent. */
@@ -93,16 +125,23 @@ static bool clear_group(struct request *request, int group, size_t rows)
     if (rows > into->capacity) {
         const size_t capacity = rows > SIZE_MAX / 2 || rows < 16 ? rows + 16 : rows + rows / 2;
         for (size_t i = 0; i < count; i++)
-            if (!grow_buffer(&into->buffers[i], value_size(request->schema->features[group][i].kind), capacity))
+            if (!grow_buffer(&into->buffers[i], &request->schema->features[group][i], capacity))
                 return false;
         into->capacity = capacity;
     }
     for (size_t i = 0; i < count; i++) {
         if (rows > 0)
             memset(into->buffers[i].present, 0, rows);
-        into->buffers[i].filled = 0;
+        into->buffers[i].filled = into->buffers[i].listed = into->buffers[i].ids = 0;
     }
     return true;
+}
+
+/* Says where the lists of rows up to `row` start that were not read: they are empty. */
+static void skip_lists(struct request_buffer *buffer, size_t row)
+{
+    for (; buffer->listed <= row; buffer->listed++)
+        buffer->offsets[buffer->listed] = buffer->ids;
 }
 
 /* The group's buffers as the library takes them. */
@@ -111,19 +150,24 @@ static struct vqr_rows finish_group(struct request *request, int group, size_t r
     struct request_group *from = &request->groups[group];
     const size_t count = request->schema->count[group];
     for (size_t i = 0; i < count; i++) {
-        const struct request_buffer *buffer = &from->buffers[i];
+        struct request_buffer *buffer = &from->buffers[i];
         struct vqr_column *column = &from->columns[i];
         column->type = buffer->filled == 0 ? VQR_COLUMN_ABSENT : column_type(request->schema->features[group][i].kind);
         column->values = buffer->filled == 0 ? NULL : buffer->values;
         column->present = buffer->filled == 0 || buffer->filled == rows ? NULL : buffer->present;
+        if (column->type == VQR_COLUMN_LISTS) {
+            skip_lists(buffer, rows);
+            buffer->lists = (struct vqr_lists){VQR_COLUMN_ID, buffer->values, buffer->offsets};
+            column->values = &buffer->lists;
+        }
     }
     return (struct vqr_rows){.columns = from->columns, .column_count = count, .rows = rows};
 }
 
 /* ---- values ---- */
 
-static bool read_id(const struct request *request, int group, size_t row, const char *feature, const json_t *value,
-                    struct vqr_id *id, struct refusal *refusal)
+/* Whether an id could be read from the value. */
+static bool take_id_value(const struct request *request, const json_t *value, struct vqr_id *id)
 {
     if (json_is_integer(value)) {
         *id = (struct vqr_id){.string = NULL, .value = json_integer_value(value)};
@@ -133,7 +177,61 @@ static bool read_id(const struct request *request, int group, size_t row, const 
         *id = (struct vqr_id){.string = json_string_value(value), .value = (int64_t)json_string_length(value)};
         return true;
     }
-    return refuse_value(request, group, row, feature, "an integer or a string", value, refusal);
+    return false;
+}
+
+static const char id_expected[] = "an integer or a string";
+
+/* "image[3]": element i of a feature's value. */
+static bool refuse_element(const struct request *request, int group, size_t row, const char *feature, size_t i,
+                           const char *expected, const json_t *value, struct refusal *refusal)
+{
+    char element[QUOTE_MAX + 32];
+    snprintf(element, sizeof element, "%.*s[%zu]", text_quoted_length(feature, QUOTE_MAX), feature, i);
+    return refuse_value(request, group, row, element, expected, value, refusal);
+}
+
+static bool read_list(const struct request *request, int group, size_t row, const char *feature, const json_t *value,
+                      struct request_buffer *buffer, struct refusal *refusal)
+{
+    if (!json_is_array(value))
+        return refuse_value(request, group, row, feature, "an array of ids", value, refusal);
+    const size_t count = json_array_size(value);
+    if (count > buffer->id_capacity - buffer->ids) {
+        const size_t capacity = 2 * buffer->id_capacity + count + 16;
+        if (!grow(&buffer->values, capacity, sizeof(struct vqr_id)))
+            return refuse_memory(refusal);
+        buffer->id_capacity = capacity;
+    }
+    skip_lists(buffer, row);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *element = json_array_get(value, i);
+        if (!take_id_value(request, element, (struct vqr_id *)buffer->values + buffer->ids))
+            return refuse_element(request, group, row, feature, i, id_expected, element, refusal);
+        buffer->ids++;
+    }
+    return true;
+}
+
+static bool read_vector(const struct request *request, int group, size_t row, const struct vqr_feature *feature,
+                        const json_t *value, double *numbers, struct refusal *refusal)
+{
+    if (!json_is_array(value) || json_array_size(value) != feature->width) {
+        char expected[64], found[64] = "";
+        snprintf(expected, sizeof expected, "an array of %zu numbers", feature->width);
+        if (!json_is_array(value))
+            return refuse_value(request, group, row, feature->name, expected, value, refusal);
+        describe_row(found, group, row);
+        return refuse(refusal, "type", "%s.%.*s: expected %s, found one of %zu", found,
+                      text_quoted_length(feature->name, QUOTE_MAX), feature->name, expected, json_array_size(value));
+    }
+    for (size_t i = 0; i < feature->width; i++) {
+        const json_t *element = json_array_get(value, i);
+        if (!json_is_number(element))
+            return refuse_element(request, group, row, feature->name, i, "a number", element, refusal);
+        numbers[i] = json_number_value(element);
+    }
+    return true;
 }
 
 /* Value of feature `index` in row `row`; the JSON is known not to be null. */
@@ -144,7 +242,15 @@ static bool read_value(struct request *request, int group, size_t row, size_t in
     struct request_buffer *buffer = &request->groups[group].buffers[index];
     switch (feature->kind) {
     case VQR_FEATURE_ID:
-        if (!read_id(request, group, row, feature->name, value, (struct vqr_id *)buffer->values + row, refusal))
+        if (!take_id_value(request, value, (struct vqr_id *)buffer->values + row))
+            return refuse_value(request, group, row, feature->name, id_expected, value, refusal);
+        break;
+    case VQR_FEATURE_IDS:
+        if (!read_list(request, group, row, feature->name, value, buffer, refusal))
+            return false;
+        break;
+    case VQR_FEATURE_VECTOR:
+        if (!read_vector(request, group, row, feature, value, (double *)buffer->values + row * feature->width, refusal))
             return false;
         break;
     case VQR_FEATURE_TIME:
@@ -326,6 +432,7 @@ void request_free(struct request *request)
         for (size_t i = 0; from->buffers != NULL && i < request->schema->count[group]; i++) {
             free(from->buffers[i].values);
             free(from->buffers[i].present);
+            free(from->buffers[i].offsets);
         }
         free(from->buffers);
         free(from->columns);

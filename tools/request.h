@@ -24,6 +24,12 @@ struct request_buffer {
     void *values;     /* [capacity] of the type that the feature's kind takes */
     uint8_t *present; /* [capacity] */
     size_t filled;    /* rows that have a value */
+
+    /* Lists of ids only: `values` holds their ids one after another. */
+    uint64_t *offsets;       /* [capacity + 1], those of the first `listed` rows are set */
+    size_t listed;           /* rows */
+    size_t ids, id_capacity; /* in `values` */
+    struct vqr_lists lists;  /* what the column points to */
 };
 
 struct request_group {

@@ -32,8 +32,7 @@ static bool describe_features(struct scorer *scorer)
         for (size_t i = 0; i < count; i++) {
             struct vqr_feature *feature = &scorer->features[group][i];
             vqr_feature_info(scorer->model, (enum vqr_group)group, i, feature);
-            if (feature->kind != VQR_FEATURE_ID && feature->kind != VQR_FEATURE_FLOAT &&
-                feature->kind != VQR_FEATURE_TIME) {
+            if (feature->kind > VQR_FEATURE_VECTOR) {
                 complain("feature %s is of a kind that this command cannot read from JSON; use a newer vqrank",
                          feature->name);
                 return false;
