@@ -296,7 +296,8 @@ struct Tensors {
     {
         table("item", o.items, o.item_dim);
         table("word", kWordCount + 1, o.word_dim);
-        vocabulary();
+        if (o.word_ids == VQR_IDS_VOCABULARY)
+            vocabulary();
         uint64_t in = user_width() + context_width() + candidate_width();
         for (uint32_t i = 0; i < o.sequences; i++)
             in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
