@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert.config import Config, DmqnConfig, FeatureConfig, HstuConfig, TableConfig, parse_config, resolve
+from vqrank_convert.config import Config, FeatureConfig, TableConfig, parse_config, resolve
+from vqrank_convert.config_sequences import DmqnConfig, HstuConfig
 
 Array = npt.NDArray[Any]
 Real = type[np.float64] | type[np.float32]
