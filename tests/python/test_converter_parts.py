@@ -1,5 +1,5 @@
-"""Pooled ids, vectors, hashed ids, activations with parameters, din attention, sequences of the last events: what the file
-holds of them, and what is refused."""
+"""What a file holds of pooled ids, vectors, hashed ids, activations, din attention and sequences of the last events,
+and what of them is refused."""
 
 import copy
 from fractions import Fraction
@@ -213,7 +213,7 @@ CONFIG_CASES = [
     ((*SHORT, "codebooks"), 1, f'config.sequences.short: {ONLY} attention, kind, last, name, found "codebooks"'),
     ((*SHORT, "empty"), "zero", 'found "empty"'),
     ((*SHORT, "hstu"), {"layers": 0}, 'found "hstu"'),
-    ((*SHORT, "attention", "share"), True, f'.short.attention: {ONLY} activation, hidden, kind, softmax, found "share"'),
+    ((*SHORT, "attention", "share"), True, f'short.attention: {ONLY} activation, hidden, kind, softmax, found "share"'),
     ((*SHORT, "attention"), {**DOT, "share": False}, f'.short.attention: {ONLY} dim, heads, kind, out, found "share"'),
     ((*SHORT, "attention"), {**DOT, "count_bias": False}, 'found "count_bias"'),
     ((*SHORT, "attention"), {**DOT, "heads": 0}, "config.sequences.short.attention.heads:"),
