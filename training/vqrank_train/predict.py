@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqrank_train.config import Config, Feature, Table
 from vqrank_train.model import Ranker
+from vqrank_train.model.din import Din
 
 REQUEST_KEYS = {"id", "time", "user", "context", "events", "candidates"}
 EVENT_RANGE = 4096.0  # magnitude of an event's float after normalisation
@@ -143,9 +144,13 @@ def predict(module: Ranker, request: dict[str, Any], assignments: Mapping[str, T
     interests = []
     for sequence in module.config.sequences:
         dmqn = module.sequences[sequence.name]
+        if isinstance(dmqn, Din):
+            latest = e[None, -dmqn.sequence.last :]
+            interests.append(dmqn(latest, torch.ones(latest.shape[:2], dtype=torch.bool, device=e.device), t))
+            continue
         scores = dmqn.scores(e)  # [N, L, W]
         own = scores.argmax(-1)  # the first of equals
-        if sequence.codewords > 1:
+        if dmqn.sequence.codewords > 1:
             best = scores.topk(2, dim=-1).values
             prediction.margins[sequence.name] = best[..., 0] - best[..., 1]
         else:
