@@ -16,7 +16,9 @@ from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
 from vqrank_train.model.layers import Named
 
-Columns = Mapping[str, Tensor]  # a group's inputs by feature name: rows (int64) for id, normalised numbers for float
+# A group's inputs of shape [...] by feature name: rows [...] (int64) for id, rows [..., K] with -1 for no id for ids,
+# normalised numbers [...] for float, numbers [..., dim] for vector.
+Columns = Mapping[str, Tensor]
 
 
 class Table(nn.Module):
@@ -29,6 +31,12 @@ class Table(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """rows [...] int64 -> [..., dim]"""
         return nn.functional.embedding(rows, self.weight)
+
+    def pooled(self, rows: Tensor, pool: str) -> Tensor:
+        """rows [..., K] int64, -1 where a list is shorter than K -> sum or mean of each list's rows, [..., dim]."""
+        present = rows >= 0
+        total = (self(rows.clamp(min=0)) * present[..., None]).sum(-2)
+        return total / present.sum(-1, keepdim=True).clamp(min=1) if pool == "mean" else total
 
 
 class Ranker(nn.Module):
@@ -96,6 +104,10 @@ class Ranker(nn.Module):
         for feature in self.config.groups[group]:
             if feature.kind == "id":
                 parts.append(self.tables[feature.table](columns[feature.name]))
+            elif feature.kind == "ids":
+                parts.append(self.tables[feature.table].pooled(columns[feature.name], feature.pool))
+            elif feature.kind == "vector":
+                parts.append(columns[feature.name].to(self.dtype))
             elif feature.kind == "float":
                 parts.append(columns[feature.name].to(self.dtype)[..., None])
         if not parts:
