@@ -26,7 +26,7 @@ static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struc
         const char *part;
         struct vqr_weights *weight;
     } parts[] = {{"target", &a->target}, {"event", &a->event}, {"product", &a->product}};
-    char text[NAME_SIZE];
+    char text[NAME_SIZE + 32];
     enum vqr_status status = VQR_OK;
     for (size_t i = 0; !status && i < sizeof parts / sizeof *parts; i++) {
         snprintf(text, sizeof text, "%s.0.%s", name, parts[i].part);

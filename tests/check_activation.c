@@ -88,3 +88,59 @@ bool check_relu_f32(vqr_relu_f32_fn *ref, vqr_relu_f32_fn *fn)
 {
     return activation(ref, fn);
 }
+
+bool check_leaky_relu_f32(vqr_leaky_relu_f32_fn *ref, vqr_leaky_relu_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+bool check_gelu_f32(vqr_gelu_f32_fn *ref, vqr_gelu_f32_fn *fn)
+{
+    return activation(ref, fn);
+}
+
+/* ---- with parameters ---- */
+
+static bool prelu_one(vqr_prelu_f32_fn *ref, vqr_prelu_f32_fn *fn, size_t n, enum check_fill fill)
+{
+    check_case("n %zu fill %d", n, fill);
+    const float *x = check_floats(n, fill), *alpha = check_floats(n, check_next_fill());
+    const struct check_output y = check_output(n, sizeof(float)), in_place = check_output_of(x, n, sizeof(float));
+    ref(y.want, x, alpha, n);
+    fn(y.got, x, alpha, n);
+    ref(in_place.want, in_place.want, alpha, n);
+    fn(in_place.got, in_place.got, alpha, n);
+    return check_same_f32(&y) && check_same_f32(&in_place);
+}
+
+bool check_prelu_f32(vqr_prelu_f32_fn *ref, vqr_prelu_f32_fn *fn)
+{
+    for (size_t n = 0; n <= 4 * VQR_LANES + 1; n++)
+        for (int fill = 0; fill < FILL_COUNT; fill++)
+            if (!prelu_one(ref, fn, n, (enum check_fill)fill))
+                return false;
+    return prelu_one(ref, fn, 10007, FILL_HOSTILE);
+}
+
+static bool dice_one(vqr_dice_f32_fn *ref, vqr_dice_f32_fn *fn, size_t n, enum check_fill fill)
+{
+    const enum check_fill parameters = check_next_fill();
+    check_case("n %zu fill %d, parameters %d", n, fill, parameters);
+    const float *x = check_floats(n, fill), *alpha = check_floats(n, parameters);
+    const float *mean = check_floats(n, parameters), *inv_std = check_floats(n, parameters);
+    const struct check_output y = check_output(n, sizeof(float)), in_place = check_output_of(x, n, sizeof(float));
+    ref(y.want, x, mean, inv_std, alpha, n);
+    fn(y.got, x, mean, inv_std, alpha, n);
+    ref(in_place.want, in_place.want, mean, inv_std, alpha, n);
+    fn(in_place.got, in_place.got, mean, inv_std, alpha, n);
+    return check_same_f32(&y) && check_same_f32(&in_place);
+}
+
+bool check_dice_f32(vqr_dice_f32_fn *ref, vqr_dice_f32_fn *fn)
+{
+    for (size_t n = 0; n <= 4 * VQR_LANES + 1; n++)
+        for (int fill = 0; fill < FILL_COUNT; fill++)
+            if (!dice_one(ref, fn, n, (enum check_fill)fill))
+                return false;
+    return dice_one(ref, fn, 10007, FILL_HOSTILE) && dice_one(ref, fn, 10007, FILL_UNIT);
+}

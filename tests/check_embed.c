@@ -103,3 +103,43 @@ bool check_embed_f32(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
     const struct embed_case largest = {20, 37, 30, 13, 36, -INFINITY, FLT_MAX};
     return embed_one(ref, fn, &largest) && embed_far(ref, fn);
 }
+
+static bool embed_add_one(vqr_embed_add_f32_fn *ref, vqr_embed_add_f32_fn *fn, const struct embed_case *c)
+{
+    check_case("%zu rows of dim %zu, entries %zu limit %a, %a at row %zu element %zu", c->rows, c->dim, c->entries,
+               (double)c->limit, (double)c->bad, c->bad_row, c->bad_element);
+    float *table = check_floats(c->entries * c->dim, FILL_UNIT);
+    uint32_t *index = check_input(c->rows, sizeof *index);
+    for (size_t r = 0; r < c->rows; r++)
+        index[r] = (uint32_t)check_below(c->entries - 1);
+    if (c->bad_row < c->rows) {
+        index[c->bad_row] = (uint32_t)c->entries - 1; /* the table's last row, against the guard page */
+        table[(c->entries - 1) * c->dim + c->bad_element] = c->bad;
+    }
+    const struct check_output dst = check_output_of(check_floats(c->dim, FILL_UNIT), c->dim, sizeof(float));
+    const size_t want = ref(dst.want, table, c->dim, index, c->rows, c->limit);
+    const size_t got = fn(dst.got, table, c->dim, index, c->rows, c->limit);
+    return check_that(want == (c->bad_row < c->rows ? c->bad_row : c->rows), "the reference says %zu", want) &&
+           check_that(got == want, "want row %zu, got %zu", want, got) &&
+           (want < c->rows ? check_bounds(&dst, sizeof(float)) : check_same_f32(&dst));
+}
+
+bool check_embed_add_f32(vqr_embed_add_f32_fn *ref, vqr_embed_add_f32_fn *fn)
+{
+    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 2.5f, -2.5f, FLT_MAX, 0x1.000002p1f};
+    for (size_t dim = 0; dim <= 4 * VQR_LANES + 1; dim++)
+        for (size_t rows = 0; rows <= 9; rows++) {
+            struct embed_case c = {rows, dim, 2 + check_below(9), rows, 0, 0.0f, 2.0f};
+            if (!embed_add_one(ref, fn, &c))
+                return false;
+            if (dim == 0 || rows == 0)
+                continue;
+            c.bad_row = check_below(rows);
+            c.bad_element = check_below(dim);
+            c.bad = bad[check_below(8)];
+            if (!embed_add_one(ref, fn, &c))
+                return false;
+        }
+    const struct embed_case many = {500, 37, 30, 500, 0, 0.0f, FLT_MAX};
+    return embed_add_one(ref, fn, &many);
+}

@@ -84,3 +84,30 @@ bool check_pack_transposed_f32(vqr_pack_transposed_f32_fn *ref, vqr_pack_transpo
 {
     return pack_all(ref, fn, true);
 }
+
+static bool madd_one(vqr_madd_panels_f32_fn *ref, vqr_madd_panels_f32_fn *fn, size_t k, size_t panels)
+{
+    const enum check_fill fill = check_next_fill();
+    const size_t n = k * panels * VQR_LANES;
+    check_case("k %zu panels %zu fill %d", k, panels, fill);
+    const float *scale = check_floats(k, fill), *a = check_floats(n, fill), *b = check_floats(n, fill);
+    const struct check_output y = check_output(n, sizeof(float));
+    const struct check_output over_a = check_output_of(a, n, sizeof(float));
+    const struct check_output over_b = check_output_of(b, n, sizeof(float));
+    ref(y.want, scale, a, b, k, panels);
+    fn(y.got, scale, a, b, k, panels);
+    ref(over_a.want, scale, over_a.want, b, k, panels);
+    fn(over_a.got, scale, over_a.got, b, k, panels);
+    ref(over_b.want, scale, a, over_b.want, k, panels);
+    fn(over_b.got, scale, a, over_b.got, k, panels);
+    return check_same_f32(&y) && check_same_f32(&over_a) && check_same_f32(&over_b);
+}
+
+bool check_madd_panels_f32(vqr_madd_panels_f32_fn *ref, vqr_madd_panels_f32_fn *fn)
+{
+    for (size_t k = 0; k <= 40; k++)
+        for (size_t panels = 0; panels <= 5; panels++)
+            if (!madd_one(ref, fn, k, panels))
+                return false;
+    return madd_one(ref, fn, 200, 9);
+}

@@ -11,19 +11,18 @@
 
 #include "request.h"
 
-static const struct vqr_feature user_features[] = {{"age", VQR_FEATURE_FLOAT}};
-static const struct vqr_feature context_features[] = {{"repository", VQR_FEATURE_ID}};
-static const struct vqr_feature event_features[] = {{"item", VQR_FEATURE_ID},
-                                                    {"action", VQR_FEATURE_ID},
-                                                    {"price", VQR_FEATURE_FLOAT},
-                                                    {"time", VQR_FEATURE_TIME}};
-static const struct vqr_feature candidate_features[] = {{"item", VQR_FEATURE_ID}, {"weight", VQR_FEATURE_FLOAT}};
+static const struct vqr_feature user_features[] = {{"age", VQR_FEATURE_FLOAT, 1}};
+static const struct vqr_feature context_features[] = {{"repository", VQR_FEATURE_ID, 8}};
+static const struct vqr_feature event_features[] = {{"item", VQR_FEATURE_ID, 8},     {"action", VQR_FEATURE_ID, 4},
+                                                    {"price", VQR_FEATURE_FLOAT, 1}, {"time", VQR_FEATURE_TIME, 0},
+                                                    {"tags", VQR_FEATURE_IDS, 6},    {"image", VQR_FEATURE_VECTOR, 3}};
+static const struct vqr_feature candidate_features[] = {{"item", VQR_FEATURE_ID, 8}, {"weight", VQR_FEATURE_FLOAT, 1}};
 
 static const struct request_schema schema = {.features = {user_features, context_features, event_features,
                                                           candidate_features},
-                                             .count = {1, 1, 4, 2}};
+                                             .count = {1, 1, 6, 2}};
 
-enum { ITEM = 0, ACTION = 1, PRICE = 2, TIME = 3, WEIGHT = 1 };
+enum { ITEM = 0, ACTION = 1, PRICE = 2, TIME = 3, TAGS = 4, IMAGE = 5, WEIGHT = 1 };
 
 /* ---- helpers ---- */
 
@@ -113,6 +112,77 @@ static void expect_text(const struct vqr_id *id, const char *text)
 
 /* ---- what is read ---- */
 
+/* Lists lie one after another, rows without one are empty, and the buffers serve longer requests later. */
+static void test_lists(void **state)
+{
+    struct request *request = *state;
+    accept(request, "{'id': 'r', 'events': [{'item': 1}, {'tags': [7, 'x', 7]}, {'tags': []}, {'tags': null}, {},"
+                    " {'tags': [-3]}], 'candidates': []}");
+    const struct vqr_column *column = &request->events.columns[TAGS];
+    assert_int_equal(column->type, VQR_COLUMN_LISTS);
+    const struct vqr_lists *lists = column->values;
+    const uint64_t offsets[] = {0, 0, 3, 3, 3, 3, 4};
+    const uint8_t present[] = {0, 1, 1, 0, 0, 1};
+    assert_int_equal(lists->type, VQR_COLUMN_ID);
+    assert_memory_equal(lists->offsets, offsets, sizeof offsets);
+    assert_memory_equal(column->present, present, sizeof present);
+    const struct vqr_id *values = lists->values;
+    assert_true(!values[0].string && values[0].value == 7 && !values[2].string && values[2].value == 7);
+    expect_text(&values[1], "x");
+    assert_true(!values[3].string && values[3].value == -3);
+
+    char line[4096] = "{'id': 'r', 'events': [{'tags': [0";
+    for (int i = 1; i < 500; i++)
+        snprintf(line + strlen(line), sizeof line - strlen(line), ",%d", i);
+    snprintf(line + strlen(line), sizeof line - strlen(line), "]}, {'tags': [1]}], 'candidates': []}");
+    accept(request, line);
+    lists = request->events.columns[TAGS].values;
+    assert_null(request->events.columns[TAGS].present);
+    assert_true(lists->offsets[0] == 0 && lists->offsets[1] == 500 && lists->offsets[2] == 501);
+    for (int i = 0; i < 500; i++)
+        assert_true(((const struct vqr_id *)lists->values)[i].value == i);
+    accept(request, "{'id': 'r', 'events': [{}, {}], 'candidates': []}");
+    assert_int_equal(request->events.columns[TAGS].type, VQR_COLUMN_ABSENT);
+}
+
+static void test_vectors(void **state)
+{
+    struct request *request = *state;
+    accept(request, "{'id': 'r', 'events': [{'image': [1, -2.5, 1e300]}, {}, {'image': [0, 0, 3]}], 'candidates': []}");
+    const struct vqr_column *column = &request->events.columns[IMAGE];
+    const double *values = column->values;
+    const uint8_t present[] = {1, 0, 1};
+    assert_int_equal(column->type, VQR_COLUMN_FLOAT64);
+    assert_memory_equal(column->present, present, sizeof present);
+    assert_true(values[0] == 1 && values[1] == -2.5 && values[2] == 1e300 && values[8] == 3);
+}
+
+static void test_refuses_elements(void **state)
+{
+    static const struct {
+        const char *event, *code, *part;
+    } cases[] = {
+        {"{'tags': 5}", "type", "events[0].tags: expected an array of ids, found an integer"},
+        {"{'tags': {}}", "type", "events[0].tags: expected an array of ids, found an object"},
+        {"{'tags': [1, 5.0]}", "type", "events[0].tags[1]: expected an integer or a string, found a real number"},
+        {"{'tags': [null]}", "type", "events[0].tags[0]: expected an integer or a string, found null"},
+        {"{'tags': [[1]]}", "type", "events[0].tags[0]: expected an integer or a string, found an array"},
+        {"{'tags': [99999999999999999999]}", "range", "events[0].tags[0]:"},
+        {"{'image': 'x'}", "type", "events[0].image: expected an array of 3 numbers, found a string"},
+        {"{'image': [1, 2]}", "type", "events[0].image: expected an array of 3 numbers, found one of 2"},
+        {"{'image': [1, 2, 3, 4]}", "type", "events[0].image: expected an array of 3 numbers, found one of 4"},
+        {"{'image': []}", "type", "events[0].image: expected an array of 3 numbers, found one of 0"},
+        {"{'image': [1, true, 3]}", "type", "events[0].image[1]: expected a number, found a boolean"},
+        {"{'image': [1, 2, null]}", "type", "events[0].image[2]: expected a number, found null"},
+        {"{'image': [1, 2, 1e999]}", "range", "events[0].image[2]:"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "{'id': 'r', 'events': [%s], 'candidates': []}", cases[i].event);
+        refuse_with(*state, line, cases[i].code, cases[i].part);
+    }
+}
+
 static void test_everything(void **state)
 {
     struct request *request = *state;
@@ -126,7 +196,7 @@ static void test_everything(void **state)
 
     const struct vqr_rows *events = &request->events;
     assert_int_equal(events->rows, 2);
-    assert_int_equal(events->column_count, 4);
+    assert_int_equal(events->column_count, 6);
     assert_null(ids(events, ITEM)[0].string);
     assert_int_equal(ids(events, ITEM)[0].value, 5);
     assert_int_equal(ids(events, ITEM)[1].value, 6);
@@ -452,6 +522,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         REQUEST_TEST(test_everything),
+        REQUEST_TEST(test_lists),
+        REQUEST_TEST(test_vectors),
+        REQUEST_TEST(test_refuses_elements),
         REQUEST_TEST(test_least),
         REQUEST_TEST(test_absent_values),
         REQUEST_TEST(test_integers_survive),

@@ -398,14 +398,14 @@ static void test_names(void **state)
         size_t count;
         struct vqr_feature features[4];
     } groups[VQR_GROUPS] = {
-        {2, {{"age", VQR_FEATURE_FLOAT}, {"word", VQR_FEATURE_ID}}},
-        {1, {{"item", VQR_FEATURE_ID}}},
+        {2, {{"age", VQR_FEATURE_FLOAT, 1}, {"word", VQR_FEATURE_ID, 3}}},
+        {1, {{"item", VQR_FEATURE_ID, 5}}},
         {4,
-         {{"item", VQR_FEATURE_ID},
-          {"word", VQR_FEATURE_ID},
-          {"price", VQR_FEATURE_FLOAT},
-          {"time", VQR_FEATURE_TIME}}},
-        {2, {{"item", VQR_FEATURE_ID}, {"price", VQR_FEATURE_FLOAT}}},
+         {{"item", VQR_FEATURE_ID, 5},
+          {"word", VQR_FEATURE_ID, 3},
+          {"price", VQR_FEATURE_FLOAT, 1},
+          {"time", VQR_FEATURE_TIME, 0}}},
+        {2, {{"item", VQR_FEATURE_ID, 5}, {"price", VQR_FEATURE_FLOAT, 1}}},
     };
     for (size_t g = 0; g < VQR_GROUPS; g++) {
         const enum vqr_group group = (enum vqr_group)g;
@@ -415,6 +415,7 @@ static void test_names(void **state)
             assert_int_equal(vqr_feature_info(model, group, i, &info), VQR_OK);
             assert_string_equal(info.name, groups[g].features[i].name);
             assert_int_equal(info.kind, groups[g].features[i].kind);
+            assert_int_equal(info.width, groups[g].features[i].width);
             assert_int_equal(vqr_feature_index(model, group, info.name), i);
         }
         struct vqr_feature info;

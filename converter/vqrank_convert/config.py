@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vqrank_convert.activations import ACTIVATIONS
+from vqrank_convert.config_sequences import SequenceConfig, parse_hidden, parse_sequences, resolve_out
 from vqrank_convert.errors import ConversionError, not_supported, quote, refuse
 from vqrank_convert.jsontext import (
     UINT32_MAX,
@@ -23,16 +25,14 @@ from vqrank_convert.jsontext import (
 )
 
 FORMAT = 1
-OUT_FROM_TENSOR = -1
-# Far beyond any model; it keeps a mistaken config from asking for millions of tensors.
-LAYERS_MAX = 1024
 GROUPS = ("user", "context", "event", "candidate")
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True)
 class TableConfig:
-    """An embedding table [rows, dim]; row 0 is the unknown row. `keys[i]` is row i + 1 (vocabulary only)."""
+    """An embedding table [rows, dim]; row 0 is the unknown row. `ids` is "direct", "vocabulary" or "hash"; `keys[i]` is
+    row i + 1 (vocabulary only)."""
 
     name: str
     rows: int
@@ -47,7 +47,7 @@ class TableConfig:
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """One feature of a group; `width` is its columns of the group's embedding (time: 0)."""
+    """One feature of a group; `width` is its columns of the group's embedding (time: 0). `pool` is of kind ids."""
 
     name: str
     kind: str
@@ -55,76 +55,7 @@ class FeatureConfig:
     table: str | None = None
     mean: float = 0.0
     std: float = 1.0
-
-
-@dataclass(frozen=True)
-class HstuConfig:
-    """HSTU blocks of a DMQN sequence (docs/model.md, section 3). Without layers the other values mean nothing."""
-
-    layers: int
-    heads: int = 0
-    qk_dim: int = 0
-    v_dim: int = 0
-    pre_norm: bool = False
-    affine: bool = True
-    activate: str = "all"
-    alpha: str = "one"
-    bias: str = "dense"
-    normalize: str = "one"
-    normalize_constant: int = 0
-    norm: str = "layer"
-    output: str = "gated"
-    residual: bool = False
-    eps: float = 1e-5
-    share: bool = False
-
-    @property
-    def z_width(self) -> int:
-        """Columns of Z, the input of F2."""
-        return self.heads * self.v_dim * (1 if self.output == "gated" else 3)
-
-    @property
-    def f1_width(self) -> int:
-        """Columns of [U, V, Q, K], the output of F1."""
-        return 2 * self.heads * self.v_dim + 2 * self.heads * self.qk_dim
-
-
-@dataclass(frozen=True)
-class DotAttentionConfig:
-    """Target attention of kind "dot": `heads` of width `dim`; `out` is Do, 0 for no output projection, or
-    OUT_FROM_TENSOR until `resolve`."""
-
-    heads: int
-    dim: int
-    share: bool = False
-    out: int = 0
-    count_bias: bool = False
-
-    @property
-    def width(self) -> int:
-        """Columns of o_j, one codebook's part of the interest vector."""
-        return self.out or self.heads * self.dim
-
-
-@dataclass(frozen=True)
-class DmqnConfig:
-    """A sequence of kind "dmqn": N = codebooks, W = codewords."""
-
-    name: str
-    codebooks: int
-    codewords: int
-    empty: str
-    hstu: HstuConfig
-    attention: DotAttentionConfig
-
-    @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
-
-    @property
-    def width(self) -> int:
-        """Columns of the user's interest vector."""
-        return self.codebooks * self.attention.width
+    pool: str | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +72,7 @@ class Config:
     name: str
     tables: dict[str, TableConfig]
     groups: dict[str, tuple[FeatureConfig, ...]]
-    sequences: tuple[DmqnConfig, ...]
+    sequences: tuple[SequenceConfig, ...]
     head: HeadConfig
     raw: dict[str, Any]
 
@@ -176,7 +107,7 @@ def parse_config(raw: Any) -> Config:
         groups[group] = _features(values, group, tables)
     for quantizer in check_object(top.take_or("quantizers", {}), "config.quantizers"):
         not_supported(f"config.quantizers.{check_name(quantizer, 'config.quantizers')}", "a quantizer")
-    sequences = _sequences(top.array("sequences"))
+    sequences = parse_sequences(top.array("sequences"), sum(feature.width for feature in groups["event"]))
     head = _head(top.take("head"))
     top.finish()
     for group in ("event", "candidate"):
@@ -186,18 +117,8 @@ def parse_config(raw: Any) -> Config:
 
 
 def resolve(config: Config, shapes: Mapping[str, Sequence[int]]) -> Config:
-    """Fills in the one width that a config may leave to a tensor: Do of an attention with `"out": true`."""
-    sequences = []
-    for sequence in config.sequences:
-        if sequence.attention.out == OUT_FROM_TENSOR:
-            name = f"{sequence.prefix}.attention.out.weight"
-            if name not in shapes or len(shapes[name]) != 3 or shapes[name][1] < 1:
-                found = f"shape {list(shapes[name])}" if name in shapes else "none"
-                refuse(f"tensor {name}", "shape [N or 1, Do, heads * dim] with any Do", found)
-            attention = replace(sequence.attention, out=int(shapes[name][1]))
-            sequence = replace(sequence, attention=attention)
-        sequences.append(sequence)
-    return replace(config, sequences=tuple(sequences))
+    """Fills in what a config leaves to the shapes of its checkpoint's tensors: widths of output projections."""
+    return replace(config, sequences=tuple(resolve_out(sequence, shapes) for sequence in config.sequences))
 
 
 def _tables(value: Any) -> dict[str, TableConfig]:
@@ -207,9 +128,10 @@ def _tables(value: Any) -> dict[str, TableConfig]:
 
 def _table(name: str, value: Any) -> TableConfig:
     fields = Fields(value, f"config.tables.{name}")
-    rows = fields.integer("rows", 1, INT64_MAX)
+    ids = fields.choice("ids", ("direct", "vocabulary", "hash"))
+    # Row 0 is no id's row in a table that hashes, so there has to be another.
+    rows = fields.integer("rows", 2 if ids == "hash" else 1, INT64_MAX)
     dim = fields.integer("dim", 1)
-    ids = fields.choice("ids", ("direct", "vocabulary"), later=("hash",))
     keys: tuple[int | str, ...] = ()
     if ids == "vocabulary":
         keys = _keys(fields.array("keys"), fields.where("keys"))
@@ -249,14 +171,19 @@ def _feature(value: Any, group: str, i: int, tables: dict[str, TableConfig]) -> 
     fields = Fields(value, f"config.{group}[{i}]")
     name = fields.name("name")
     fields.path = f"config.{group}.{name}"
-    kind = fields.choice("kind", ("id", "float", "time"), later=("ids", "vector", "semantic_id"))
+    kind = fields.choice("kind", ("id", "ids", "float", "time", "vector"), later=("semantic_id",))
     table: str | None = None
+    pool: str | None = None
     mean, std, width = 0.0, 1.0, 0
-    if kind == "id":
+    if kind in ("id", "ids"):
         table = fields.name("table")
         if table not in tables:
             refuse(fields.where("table"), "a table of config.tables", quote(table))
         width = tables[table].dim
+        if kind == "ids":
+            pool = fields.choice("pool", ("sum", "mean"))
+    elif kind == "vector":
+        width = fields.integer("dim", 1)
     elif kind == "float":
         mean, std, width = fields.number("mean", 0.0), fields.number("std", 1.0), 1
         if not std > 0:
@@ -264,89 +191,13 @@ def _feature(value: Any, group: str, i: int, tables: dict[str, TableConfig]) -> 
     elif group != "event":
         refuse(fields.where("kind"), "time in config.event only", quote(kind))
     fields.finish()
-    return FeatureConfig(name, kind, width, table, mean, std)
-
-
-def _sequences(values: list[Any]) -> tuple[DmqnConfig, ...]:
-    sequences = tuple(_sequence(value, i) for i, value in enumerate(values))
-    check_distinct([sequence.name for sequence in sequences], "config.sequences")
-    if not sequences:
-        raise ConversionError("config.sequences: expected at least one sequence, found none")
-    return sequences
-
-
-def _sequence(value: Any, i: int) -> DmqnConfig:
-    fields = Fields(value, f"config.sequences[{i}]")
-    name = fields.name("name")
-    fields.path = f"config.sequences.{name}"
-    fields.choice("kind", ("dmqn",), later=("vql",))
-    codebooks = fields.integer("codebooks", 1)
-    codewords = fields.integer("codewords", 1)
-    empty = fields.choice("empty", ("masked", "zero"), default="masked")
-    hstu = _hstu(Fields(fields.take("hstu"), fields.where("hstu")))
-    attention = _attention(Fields(fields.take("attention"), fields.where("attention")))
-    fields.finish()
-    return DmqnConfig(name, codebooks, codewords, empty, hstu, attention)
-
-
-def _hstu(fields: Fields) -> HstuConfig:
-    layers = fields.integer("layers", 0, LAYERS_MAX)
-    absent = 0 if layers == 0 else None
-    least = 1 if layers else 0
-    heads = fields.integer("heads", least, default=absent)
-    qk_dim = fields.integer("qk_dim", least, default=absent)
-    v_dim = fields.integer("v_dim", least, default=absent)
-    normalize, constant = fields.take_or("normalize", "one"), 0
-    if isinstance(normalize, dict):
-        inner = Fields(normalize, fields.where("normalize"))
-        constant = inner.integer("constant", 1)
-        inner.finish()
-        normalize = "constant"
-    elif normalize not in ("one", "tokens", "attended"):
-        refuse(fields.where("normalize"), '"one", "tokens", "attended" or {"constant": n}', quote(normalize))
-    eps = fields.number("eps", 1e-5)
-    if not 1e-37 < eps < 1e37:
-        refuse(fields.where("eps"), "a number above 0 that float32 holds", quote(eps))
-    result = HstuConfig(
-        layers,
-        heads,
-        qk_dim,
-        v_dim,
-        pre_norm=fields.boolean("pre_norm"),
-        affine=fields.boolean("affine", True),
-        activate=fields.choice("activate", ("all", "u"), default="all"),
-        alpha=fields.choice("alpha", ("one", "rsqrt"), default="one"),
-        bias=fields.choice("bias", ("none", "dense", "toeplitz"), default="dense"),
-        normalize=normalize,
-        normalize_constant=constant,
-        norm=fields.choice("norm", ("layer", "group"), default="layer"),
-        output=fields.choice("output", ("gated", "concat", "concat_raw"), default="gated"),
-        residual=fields.boolean("residual"),
-        eps=eps,
-        share=fields.boolean("share"),
-    )
-    fields.finish()
-    return result
-
-
-def _attention(fields: Fields) -> DotAttentionConfig:
-    fields.choice("kind", ("dot",), later=("din",))
-    heads = fields.integer("heads", 1)
-    dim = fields.integer("dim", 1)
-    share = fields.boolean("share")
-    out = OUT_FROM_TENSOR if fields.boolean("out") else 0  # as wide as the tensor says (`resolve`)
-    count_bias = fields.boolean("count_bias")
-    fields.finish()
-    return DotAttentionConfig(heads, dim, share, out, count_bias)
+    return FeatureConfig(name, kind, width, table, mean, std, pool)
 
 
 def _head(value: Any) -> HeadConfig:
     fields = Fields(value, "config.head")
-    hidden = tuple(
-        check_integer(width, f"config.head.hidden[{i}]", 1, UINT32_MAX)
-        for i, width in enumerate(fields.array("hidden"))
-    )
-    activation = fields.choice("activation", ("relu", "silu"), later=("leaky_relu", "prelu", "gelu", "tanh", "dice"))
+    hidden = parse_hidden(fields)
+    activation = fields.choice("activation", ACTIVATIONS)
     outputs = [
         check_output_name(name, f"config.head.outputs[{i}]")
         for i, name in enumerate(check_array(fields.take("outputs"), "config.head.outputs"))

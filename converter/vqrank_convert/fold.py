@@ -1,4 +1,5 @@
-"""What conversion computes: the folded codebook, the expanded relative bias, the exponents of the exact sums."""
+"""What conversion computes: the folded codebook, the expanded relative bias, the folded first layer of a din attention,
+the exponents of the exact sums."""
 
 import math
 
@@ -13,6 +14,8 @@ F64 = npt.NDArray[np.float64]
 SUM_LIMIT_LOG2 = 30
 EXPONENT_MIN, EXPONENT_MAX = -98, 120
 FLOAT_EXPONENT = 18
+# A sum of embeddings gets room for 2^8 ids of the table's largest magnitude.
+POOLED_SUM_LOG2 = 8
 # An expanded bias beyond this is a mistake in the config, not a model.
 BIAS_ELEMENTS_MAX = 2**30
 
@@ -40,6 +43,23 @@ def expand_toeplitz(weights: F64, name: str) -> F64:
     return weights[..., tokens - 1 + i[None, :] - i[:, None]]
 
 
+def fold_differences(weight: F64) -> tuple[F64, F64, F64]:
+    """The first layer over [t', y, t' - y, t' * y] as one over [t', y, t' * y]: [J, out, 4D] -> three of [J, D, out].
+
+    W_t t' + W_y y + W_d (t' - y) + W_p (t' * y) = (W_t + W_d) t' + (W_y - W_d) y + W_p (t' * y), the sums in float64.
+    """
+    target, event, difference, product = np.split(np.swapaxes(weight, -1, -2), 4, axis=-2)
+    return target + difference, event - difference, product
+
+
+def inverse_deviation(variance: F64, eps: float, name: str) -> F64:
+    """1 / sqrt(variance + eps) in float64; refuses a variance below 0."""
+    if (variance < 0).any():
+        index = [int(i) for i in np.argwhere(variance < 0)[0]]
+        refuse(f"tensor {name}", "variances of at least 0", f"{float(variance[tuple(index)])} at {index}")
+    return np.asarray(1.0 / np.sqrt(variance + eps))
+
+
 def exponent_for(largest: float) -> int:
     """The largest s with rne(largest * 2^s) <= 2^30, within [-98, 120]; 0 for a table of zeros.
 
@@ -51,3 +71,8 @@ def exponent_for(largest: float) -> int:
     fraction, exponent = math.frexp(largest)  # largest = fraction * 2^exponent, 0.5 <= fraction < 1
     s = SUM_LIMIT_LOG2 - exponent + (1 if fraction == 0.5 else 0)
     return max(EXPONENT_MIN, min(EXPONENT_MAX, s))
+
+
+def pooled_exponent(table_exponent: int, pool: str | None) -> int:
+    """The exponent of an event feature over a table: a row and a mean of rows keep the table's own."""
+    return max(EXPONENT_MIN, table_exponent - POOLED_SUM_LOG2) if pool == "sum" else table_exponent

@@ -25,6 +25,11 @@ from vqrank_convert.errors import ConversionError, one_line, quote
 
 EVENTS = 40
 CANDIDATES = 4
+# Numbers that the events' vectors may have between them, and the events there are however long a vector is.
+VECTOR_NUMBERS = 16384
+EVENTS_MIN = 4
+# The longest list of ids.
+IDS_MAX = 5
 # Draws before the request makes do with the events it has.
 DRAWS = 400
 TOLERANCE = 1e-5
@@ -51,20 +56,21 @@ class Golden:
 def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
     """Draws the request and computes its float64 outputs."""
     draw = _Draw(config)
+    wanted = _events(config)
     events: list[dict[str, Any]] = []
     for _ in range(DRAWS // EVENTS):
-        drawn = [draw.event() for _ in range(EVENTS)]
+        drawn = [draw.event() for _ in range(wanted)]
         found = reference.quantize(config, tensors, drawn)
         clear = np.all(found.margins >= 2 * found.bounds, axis=1).tolist()
         events += [event for event, keep in zip(drawn, clear, strict=True) if keep]
-        if len(events) >= EVENTS:
+        if len(events) >= wanted:
             break
     request = {
         "id": "golden",
         "time": draw.now(),
         "user": draw.values("user"),
         "context": draw.values("context"),
-        "events": events[:EVENTS],
+        "events": events[:wanted],
         "candidates": draw.candidates(),
     }
     outputs = _flat(config, reference.score(config, tensors, request).outputs)
@@ -76,7 +82,13 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
     moved = max((abs(a - b) for a, b in zip(outputs, rounded, strict=True)), default=0.0)
     bound = max(TOLERANCE, 4 * moved) if math.isfinite(moved) else TOLERANCE
     text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-    return Golden(text, tuple(outputs), bound, min(len(events), EVENTS))
+    return Golden(text, tuple(outputs), bound, min(len(events), wanted))
+
+
+def _events(config: Config) -> int:
+    """How many events: fewer where they hold long vectors, as the request is part of the file's header."""
+    numbers = sum(feature.width for feature in config.groups["event"] if feature.kind == "vector")
+    return max(EVENTS_MIN, min(EVENTS, VECTOR_NUMBERS // max(numbers, 1)))
 
 
 def _flat(config: Config, outputs: dict[str, list[float]]) -> list[float]:
@@ -126,10 +138,20 @@ class _Draw:
         if feature.kind == "float":
             value = feature.mean + feature.std * (4 * self._random() - 2)
             return value if math.isfinite(value) else feature.mean
+        if feature.kind == "vector":
+            return [round(4 * self._random() - 2, 3) for _ in range(feature.width)]
         table = self._config.tables[str(feature.table)]
+        if feature.kind == "ids":  # none, known and unknown ones, and some twice
+            return [self._id(table, self._random() < 0.2) for _ in range(self._below(IDS_MAX + 1))]
+        return self._id(table, unknown)
+
+    def _id(self, table: TableConfig, unknown: bool) -> int | str:
         return self._unknown(table) if unknown else self._known(table)
 
     def _known(self, table: TableConfig) -> int | str:
+        if table.ids == "hash":  # every integer and every string is known
+            number = self._below(2**63) - self._below(2**63)
+            return number if self._below(2) else f"id \u2116 {number}"
         if table.ids == "direct":
             return self._below(table.rows)
         key = table.keys[self._below(len(table.keys))] if table.keys else ""
@@ -142,6 +164,8 @@ class _Draw:
             while key in table.keys:
                 key += "?"
             return key
+        if table.ids == "hash":
+            return self._known(table)
         return table.rows + self._below(1000) if self._below(2) else -1 - self._below(1000)
 
 

@@ -11,15 +11,24 @@ from typing import Any
 
 import flatbuffers
 
-from vqrank_convert.config import GROUPS, Config, DmqnConfig, FeatureConfig, HstuConfig
+from vqrank_convert.config import GROUPS, Config, FeatureConfig
+from vqrank_convert.config_sequences import (
+    DinAttentionConfig,
+    DmqnConfig,
+    DotAttentionConfig,
+    HstuConfig,
+    SequenceConfig,
+)
 from vqrank_convert.errors import refuse
-from vqrank_convert.fold import FLOAT_EXPONENT
+from vqrank_convert.fold import FLOAT_EXPONENT, pooled_exponent
 from vqrank_convert.plan import Plan, bias_is_per_head
 from vqrank_convert.version import __version__
 from vqrank_schema.Activate import Activate
 from vqrank_schema.Activation import Activation
 from vqrank_schema.Alpha import Alpha
 from vqrank_schema.AttentionBias import AttentionBias
+from vqrank_schema.Din import DinT
+from vqrank_schema.DinAttention import DinAttentionT
 from vqrank_schema.Dmqn import DmqnT
 from vqrank_schema.DotAttention import DotAttentionT
 from vqrank_schema.EmbeddingTable import EmbeddingTableT
@@ -34,15 +43,34 @@ from vqrank_schema.Model import ModelT
 from vqrank_schema.Norm import Norm
 from vqrank_schema.Normalize import Normalize
 from vqrank_schema.Output import Output
+from vqrank_schema.Pool import Pool
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
 from vqrank_schema.Tensor import TensorT
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 IDENTIFIER = b"VQRM"
 HEADER_LIMIT = 64 << 20
 # The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.
 CONFIG_TEXT_LIMIT = 64 << 10
+
+ID_MAPPING = {"direct": IdMapping.Direct, "vocabulary": IdMapping.Vocabulary, "hash": IdMapping.Hash}
+FEATURE_KIND = {
+    "id": FeatureKind.Id,
+    "ids": FeatureKind.Ids,
+    "float": FeatureKind.Float,
+    "time": FeatureKind.Time,
+    "vector": FeatureKind.Vector,
+}
+ACTIVATION = {
+    "relu": Activation.Relu,
+    "silu": Activation.Silu,
+    "leaky_relu": Activation.LeakyRelu,
+    "prelu": Activation.Prelu,
+    "gelu": Activation.Gelu,
+    "tanh": Activation.Tanh,
+    "dice": Activation.Dice,
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +143,7 @@ def _tables(plan: Plan) -> list[Any]:
     for table in plan.config.tables.values():
         entry = EmbeddingTableT()
         entry.name, entry.rows, entry.dim = table.name, table.rows, table.dim
-        entry.ids = {"direct": IdMapping.Direct, "vocabulary": IdMapping.Vocabulary}[table.ids]
+        entry.ids = ID_MAPPING[table.ids]
         entry.keys = len(table.keys)
         entry.maxProbe = plan.max_probe.get(table.name, 0)
         result.append(entry)
@@ -125,27 +153,49 @@ def _tables(plan: Plan) -> list[Any]:
 def _feature(feature: FeatureConfig, group: str, positions: Mapping[str, int], exponents: Mapping[str, int]) -> Any:
     entry = FeatureT()
     entry.name, entry.width = feature.name, feature.width
-    entry.kind = {"id": FeatureKind.Id, "float": FeatureKind.Float, "time": FeatureKind.Time}[feature.kind]
+    entry.kind = FEATURE_KIND[feature.kind]
     entry.table = -1 if feature.table is None else positions[feature.table]
     entry.mean, entry.std = feature.mean, feature.std
+    entry.pool = Pool.Mean if feature.pool == "mean" else Pool.Sum
     entry.exponent = 0
-    if group == "event" and feature.kind != "time":
-        entry.exponent = FLOAT_EXPONENT if feature.table is None else exponents[feature.table]
+    if group == "event" and feature.table is not None:
+        entry.exponent = pooled_exponent(exponents[feature.table], feature.pool)
+    elif group == "event" and feature.kind != "time":
+        entry.exponent = FLOAT_EXPONENT
     return entry
 
 
-def _sequence(plan: Plan, sequence: DmqnConfig) -> Any:
-    attention = DotAttentionT()
-    attention.heads, attention.dim = sequence.attention.heads, sequence.attention.dim
-    attention.share, attention.out = sequence.attention.share, sequence.attention.out
-    attention.countBias = sequence.attention.count_bias
-    dmqn = DmqnT()
-    dmqn.codebooks, dmqn.codewords = sequence.codebooks, sequence.codewords
-    dmqn.empty = {"masked": Empty.Masked, "zero": Empty.Zero}[sequence.empty]
-    dmqn.hstu = _hstu(sequence.hstu, bias_is_per_head(plan, sequence))
-    dmqn.attention = attention
+def _sequence(plan: Plan, sequence: SequenceConfig) -> Any:
     entry = SequenceT()
-    entry.name, entry.kindType, entry.kind = sequence.name, SequenceKind.Dmqn, dmqn
+    entry.name = sequence.name
+    if isinstance(sequence, DmqnConfig):
+        dmqn = DmqnT()
+        dmqn.codebooks, dmqn.codewords = sequence.codebooks, sequence.codewords
+        dmqn.empty = {"masked": Empty.Masked, "zero": Empty.Zero}[sequence.empty]
+        dmqn.hstu = _hstu(sequence.hstu, bias_is_per_head(plan, sequence))
+        entry.kindType, entry.kind = SequenceKind.Dmqn, dmqn
+    else:
+        din = DinT()
+        din.last = sequence.last
+        entry.kindType, entry.kind = SequenceKind.Din, din
+    if isinstance(sequence.attention, DotAttentionConfig):
+        entry.kind.attention = _dot_attention(sequence.attention)
+    else:
+        entry.kind.din = _din_attention(sequence.attention)
+    return entry
+
+
+def _dot_attention(attention: DotAttentionConfig) -> Any:
+    entry = DotAttentionT()
+    entry.heads, entry.dim, entry.out = attention.heads, attention.dim, attention.out
+    entry.share, entry.countBias = attention.share, attention.count_bias
+    return entry
+
+
+def _din_attention(attention: DinAttentionConfig) -> Any:
+    entry = DinAttentionT()
+    entry.hidden, entry.activation = list(attention.hidden), ACTIVATION[attention.activation]
+    entry.softmax, entry.share = attention.softmax, attention.share
     return entry
 
 
@@ -174,7 +224,7 @@ def _hstu(hstu: HstuConfig, per_head: bool) -> Any:
 def _head(config: Config) -> Any:
     entry = HeadT()
     entry.hidden = list(config.head.hidden)
-    entry.activation = {"relu": Activation.Relu, "silu": Activation.Silu}[config.head.activation]
+    entry.activation = ACTIVATION[config.head.activation]
     entry.outputs = list(config.head.outputs)
     return entry
 

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vqrank_convert.activations import DICE_EPS, parameters
 from vqrank_convert.checkpoint import Checkpoint, LazyTable, round32
-from vqrank_convert.config import Config, DmqnConfig, TableConfig
+from vqrank_convert.config import Config, TableConfig
+from vqrank_convert.config_sequences import DmqnConfig, DotAttentionConfig, SequenceConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.fold import expand_toeplitz, fold
+from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse_deviation
 from vqrank_convert.layout import Layout, TensorType, byte_length, pack
 from vqrank_convert.vocabulary import build
 
@@ -75,9 +77,14 @@ def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
     """Computes everything but the embedding tables. Tables come last in the file: the rest then shares few pages."""
     plan = Plan(config)
     for sequence in config.sequences:
-        _plan_dmqn(plan, sequence, weights)
-    for layer in range(len(config.head.hidden) + 1):
+        if isinstance(sequence, DmqnConfig):
+            _plan_dmqn(plan, sequence, weights)
+        _plan_attention(plan, sequence, weights)
+    hidden = len(config.head.hidden)
+    for layer in range(hidden + 1):
         _add_linear(plan, f"head.{layer}", "head", weights)
+        if layer < hidden:
+            _add_parameters(plan, f"head.{layer}", "head", config.head.activation, weights)
     for table in config.tables.values():
         if table.ids == "vocabulary":
             vocabulary = build(table, bar_from)
@@ -100,13 +107,29 @@ def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
 def _add_linear(plan: Plan, name: str, part: str, weights: Weights) -> None:
     """A linear layer, stored [..., out, in] in the checkpoint and [..., in, out] in the file; its bias always."""
     weight: F64 = weights[f"{name}.weight"]
-    bias: F64 | None = weights.get(f"{name}.bias")
     plan.add(f"{name}.weight", part, Layout.PANELS, np.swapaxes(weight, -1, -2))
-    plan.add(f"{name}.bias", part, Layout.PADDED_ROWS, np.zeros(weight.shape[:-1]) if bias is None else bias)
+    _add_bias(plan, name, part, weight, weights)
+
+
+def _add_bias(plan: Plan, name: str, part: str, weight: F64, weights: Weights) -> None:
+    """The bias of a layer with weight [..., out, in]; zeros if the checkpoint has none."""
+    bias: F64 | None = weights.get(f"{name}.bias")
+    values = np.zeros(weight.shape[:-1]) if bias is None else bias
+    plan.add(f"{name}.bias", part, Layout.PADDED_ROWS, values)
+
+
+def _add_parameters(plan: Plan, layer: str, part: str, activation: str, weights: Weights) -> None:
+    """The activation's parameters beside a hidden layer; dice's variance as what it is divided by, turned over."""
+    for parameter in parameters(activation):
+        name = f"{layer}.{parameter}"
+        values: F64 = weights[name]
+        if parameter == "var":
+            values, name = inverse_deviation(values, DICE_EPS, name), f"{layer}.inv_std"
+        plan.add(name, part, Layout.PADDED_ROWS, values)
 
 
 def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
-    prefix, hstu, attention = sequence.prefix, sequence.hstu, sequence.attention
+    prefix, hstu = sequence.prefix, sequence.hstu
     folded = fold(weights[f"{prefix}.projection"], weights[f"{prefix}.codebook"])
     plan.add(f"{prefix}.fold", "fold", Layout.PANELS, folded)
     plan.notes.append(f"{prefix}.fold = projection codebook^T, {sequence.codebooks} x {folded.shape[1:]}")
@@ -123,8 +146,26 @@ def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
         _add_linear(plan, f"{p}.f2", "hstu", weights)
     if hstu.bias == "toeplitz" and hstu.layers:
         plan.notes.append(f"{prefix}.hstu bias expanded from toeplitz, {list(biases[0].shape)} a layer")
-    for part in ("q", "k", "v", *(("out",) if attention.out else ())):
-        _add_linear(plan, f"{prefix}.attention.{part}", "attention", weights)
+
+
+def _plan_attention(plan: Plan, sequence: SequenceConfig, weights: Weights) -> None:
+    attention, prefix = sequence.attention, f"{sequence.prefix}.attention"
+    if not sequence.parts:  # the leading J, which the file has everywhere
+        weights = Weights({name: weights[name][np.newaxis] for name in weights if name.startswith(f"{prefix}.")})
+    if isinstance(attention, DotAttentionConfig):
+        for part in ("q", "k", "v", *(("out",) if attention.out else ())):
+            _add_linear(plan, f"{prefix}.{part}", "attention", weights)
+        return
+    _add_linear(plan, f"{prefix}.q", "attention", weights)
+    first: F64 = weights[f"{prefix}.mlp.0.weight"]
+    for name, values in zip(("target", "event", "product"), fold_differences(first), strict=True):
+        plan.add(f"{prefix}.mlp.0.{name}", "attention", Layout.PANELS, values)
+    _add_bias(plan, f"{prefix}.mlp.0", "attention", first, weights)
+    plan.notes.append(f"{prefix}.mlp.0 folded from [t', y, t' - y, t' * y], {len(first)} x {first.shape[1:]}")
+    for layer in range(1, len(attention.layers)):
+        _add_linear(plan, f"{prefix}.mlp.{layer}", "attention", weights)
+    for layer in range(len(attention.hidden)):
+        _add_parameters(plan, f"{prefix}.mlp.{layer}", "attention", attention.activation, weights)
 
 
 def _add_norm(plan: Plan, name: str, weights: Weights) -> None:

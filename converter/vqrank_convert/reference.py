@@ -6,29 +6,28 @@ Computing the same in float32 (`dtype`) shows how much rounding a model amplifie
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert.config import Config, DmqnConfig, FeatureConfig, HstuConfig, TableConfig, parse_config, resolve
+from vqrank_convert.config import Config, parse_config, resolve
+from vqrank_convert.config_sequences import DinConfig, DmqnConfig, HstuConfig
+from vqrank_convert.reference_inputs import Inputs, RequestError
+from vqrank_convert.reference_layers import Array, Layers, Real, chain, sigmoid, silu
 
-Array = npt.NDArray[Any]
-Real = type[np.float64] | type[np.float32]
-VALUE_LIMIT = 4096.0
+__all__ = ["Quantized", "RequestError", "Scored", "parse_config", "quantize", "resolve", "score"]
+
+
 FLOAT_GRID = 2.0**18
 UNIT32 = 2.0**-24
 
 
-class RequestError(ValueError):
-    """A request that the specification refuses."""
-
-
 class Scored(NamedTuple):
-    """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of
-    all sequences in order.  margins: how far the winning score lies above that of the next different codeword, [L, N]
-    (inf if there is none)."""
+    """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
+    dmqn sequences in order.  margins: how far the winning score lies above that of the next different codeword, [L, N] (inf
+    if there is none)."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
@@ -57,31 +56,14 @@ def score(
 def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events: list[dict[str, Any]]) -> Quantized:
     """Assigns events to codewords in float64."""
     reference = _Reference(config, tensors, np.float64)
-    e = reference.embed_all("event", events)
-    return side_by_side([reference.quantize(sequence, e) for sequence in reference.config.sequences])
+    e = reference.inputs.embed_all("event", events)
+    return side_by_side([reference.quantize(sequence, e) for sequence in reference.dmqn], len(e))
 
 
-def side_by_side(found: list[Quantized]) -> Quantized:
-    """The codebooks of all sequences in order, as if they were one sequence's."""
-    return Quantized(*(np.concatenate(arrays, axis=1) for arrays in zip(*found, strict=True)))
-
-
-def chain(x: Array, w: Array, start: Array | None = None) -> Array:
-    """x [..., K] times w [K, N], the terms added one by one, k ascending, onto `start` [N]."""
-    result = np.zeros((*x.shape[:-1], w.shape[1]), x.dtype)
-    if start is not None:
-        result += start
-    for k in range(w.shape[0]):
-        result += x[..., k, None] * w[k]
-    return result
-
-
-def silu(x: Array) -> Array:
-    return np.asarray(x / (1 + np.exp(-x)))
-
-
-def sigmoid(x: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-x)))
+def side_by_side(found: list[Quantized], length: int) -> Quantized:
+    """The codebooks of all sequences in order, as if they were one sequence's; there may be none."""
+    none = Quantized(np.zeros((length, 0), np.int64), np.zeros((length, 0)), np.zeros((length, 0)))
+    return Quantized(*(np.concatenate(arrays, axis=1) for arrays in zip(none, *found, strict=True)))
 
 
 class _Reference:
@@ -91,63 +73,9 @@ class _Reference:
         self.config = resolve(parsed, shapes)
         self.tensors = tensors
         self.dtype = dtype
-        self.rows = {
-            name: {key: i + 1 for i, key in enumerate(table.keys)} for name, table in self.config.tables.items()
-        }
-
-    def tensor(self, name: str, j: int = 0) -> Array:
-        """Codebook j's part of a tensor with a leading N, or of one that all codebooks share."""
-        values = np.asarray(self.tensors[name], self.dtype)
-        return np.asarray(values[j if values.shape[0] > 1 else 0])
-
-    def linear(self, x: Array, name: str, j: int) -> Array:
-        """x W^T + b with W stored [out, in]; a bias that is not there is zero."""
-        bias = self.tensor(f"{name}.bias", j) if f"{name}.bias" in self.tensors else None
-        return chain(x, self.tensor(f"{name}.weight", j).T, bias)
-
-    # ---- inputs ----
-
-    def row(self, table: TableConfig, value: Any) -> int:
-        if value is None:
-            return 0
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise RequestError(f"table {table.name}: an id is an integer or a string")
-        if table.ids == "vocabulary":
-            return self.rows[table.name].get(value, 0)
-        if isinstance(value, str):
-            raise RequestError(f"table {table.name}: its ids are integers")
-        return value if 0 <= value < table.rows else 0
-
-    def embed(self, group: str, values: Mapping[str, Any]) -> Array:
-        """One event, candidate, user or context: [width of the group]."""
-        features = self.config.groups[group]
-        unknown = set(values) - {feature.name for feature in features}
-        if unknown:
-            raise RequestError(f"{group}: unknown keys {sorted(unknown)}")
-        parts = [self.embed_feature(feature, values.get(feature.name), group) for feature in features]
-        return np.concatenate([np.zeros(0, self.dtype), *parts])
-
-    def embed_feature(self, feature: FeatureConfig, value: Any, group: str) -> Array:
-        if feature.kind == "id":
-            table = self.config.tables[str(feature.table)]
-            return np.asarray(self.tensors[table.tensor][self.row(table, value)], self.dtype)
-        if feature.kind == "time":
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise RequestError(f"{group}.{feature.name}: a time is an integer")
-            return np.zeros(0, self.dtype)
-        if value is None:
-            return np.zeros(1, self.dtype)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise RequestError(f"{group}.{feature.name}: expected a number")
-        normalised = np.float32((float(value) - feature.mean) / feature.std)
-        if not np.isfinite(normalised) or (group == "event" and abs(normalised) > VALUE_LIMIT):
-            raise RequestError(f"{group}.{feature.name}: out of range")
-        return np.array([normalised], self.dtype)
-
-    def embed_all(self, group: str, values: Sequence[Mapping[str, Any]]) -> Array:
-        """[len(values), width of the group]"""
-        rows = [self.embed(group, value) for value in values]
-        return np.array(rows, self.dtype).reshape(len(rows), self.config.width(group))
+        self.inputs = Inputs(self.config, tensors, dtype)
+        self.layers = Layers(tensors, dtype)
+        self.dmqn = [sequence for sequence in self.config.sequences if isinstance(sequence, DmqnConfig)]
 
     # ---- DMQN ----
 
@@ -181,11 +109,12 @@ class _Reference:
     def clusters(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64]) -> tuple[Array, Array]:
         """r_k = mean of the e_i with z_i = k, [W, D] (0 where there are none), and the counts n_k, [W]."""
         exact = e.astype(np.float64)
-        if self.dtype is np.float32:  # the exact sums take `float` features on a grid of 2^-18
+        if self.dtype is np.float32:  # the exact sums take these features' numbers on a grid of 2^-18
             at = 0
             for feature in self.config.groups["event"]:
-                if feature.kind == "float":
-                    exact[:, at] = np.rint(exact[:, at] * FLOAT_GRID) / FLOAT_GRID
+                columns = slice(at, at + feature.width)
+                if feature.kind in ("float", "vector"):
+                    exact[:, columns] = np.rint(exact[:, columns] * FLOAT_GRID) / FLOAT_GRID
                 at += feature.width
         sums = np.zeros((sequence.codewords, e.shape[1]))
         counts = np.bincount(z, minlength=sequence.codewords)
@@ -203,8 +132,16 @@ class _Reference:
             y = r[kept]
             for layer in range(sequence.hstu.layers):
                 y = self.hstu(sequence, layer, j, y, kept)
-            parts.append(self.attend(sequence, j, y, counts[kept], t))
+            name = f"{sequence.prefix}.attention"
+            parts.append(self.layers.attend(sequence.attention, name, j, y, counts[kept], t))
         return np.concatenate(parts, axis=1)
+
+    def last_events(self, sequence: DinConfig, e: Array, t: Array) -> Array:
+        """Target attention over the last events as the request lists them: t [C, Dc] -> [C, width]."""
+        if len(e) == 0:
+            return np.zeros((len(t), sequence.width), self.dtype)
+        name = f"{sequence.prefix}.attention"
+        return self.layers.attend(sequence.attention, name, None, e[-sequence.last :], None, t)
 
     def layer_norm(self, x: Array, hstu: HstuConfig, name: str, j: int, groups: int = 1) -> Array:
         """LayerNorm over each of `groups` equal parts of x's columns."""
@@ -213,7 +150,7 @@ class _Reference:
         variance = (centred * centred).mean(axis=2, keepdims=True)
         result = (centred / np.sqrt(variance + self.dtype(hstu.eps))).reshape(x.shape)
         if hstu.affine:
-            result = result * self.tensor(f"{name}.weight", j) + self.tensor(f"{name}.bias", j)
+            result = result * self.layers.tensor(f"{name}.weight", j) + self.layers.tensor(f"{name}.bias", j)
         return np.asarray(result)
 
     def hstu(self, sequence: DmqnConfig, layer: int, j: int, x: Array, kept: Array) -> Array:
@@ -221,7 +158,7 @@ class _Reference:
         hstu, name = sequence.hstu, f"{sequence.prefix}.hstu.{layer}"
         heads, dv, dqk, tokens = hstu.heads, hstu.v_dim, hstu.qk_dim, len(x)
         inner = self.layer_norm(x, hstu, f"{name}.pre_norm", j) if hstu.pre_norm else x
-        mixed = self.linear(inner, f"{name}.f1", j)
+        mixed = self.layers.linear(inner, f"{name}.f1", j)
         u, v, q, k = np.split(mixed, np.cumsum([heads * dv, heads * dv, heads * dqk]), axis=1)
         u = silu(u)
         if hstu.activate == "all":
@@ -243,34 +180,17 @@ class _Reference:
         o = np.concatenate(values, axis=1)
         g = self.layer_norm(o, hstu, f"{name}.norm", j, heads if hstu.norm == "group" else 1)
         z = {"gated": [u * g], "concat": [u, g, u * g], "concat_raw": [u, o, u * g]}[hstu.output]
-        y = self.linear(np.concatenate(z, axis=1), f"{name}.f2", j)
+        y = self.layers.linear(np.concatenate(z, axis=1), f"{name}.f2", j)
         return y + x if hstu.residual else y
 
     def position_bias(self, sequence: DmqnConfig, layer: int, j: int, h: int) -> Array:
         """B of one head, [W, W]."""
-        bias = self.tensor(f"{sequence.prefix}.hstu.{layer}.bias", j)
+        bias = self.layers.tensor(f"{sequence.prefix}.hstu.{layer}.bias", j)
         bias = bias[h if bias.shape[0] > 1 else 0]
         if sequence.hstu.bias == "dense":
             return np.asarray(bias)
         row, column = np.indices((sequence.codewords, sequence.codewords))
         return np.asarray(bias[sequence.codewords - 1 + column - row])
-
-    def attend(self, sequence: DmqnConfig, j: int, y: Array, counts: Array, t: Array) -> Array:
-        """Target attention of kind "dot" over codebook j's tokens: o_j for every candidate, [C, width]."""
-        attention, name = sequence.attention, f"{sequence.prefix}.attention"
-        d = attention.dim
-        q, k, v = (self.linear(x, f"{name}.{part}", j) for part, x in (("q", t), ("k", y), ("v", y)))
-        heads = []
-        for h in range(attention.heads):
-            columns = slice(h * d, (h + 1) * d)
-            logits = chain(q[:, columns], k[:, columns].T) / self.dtype(math.sqrt(d))
-            if attention.count_bias:
-                logits = logits + np.log(np.maximum(counts, 1)).astype(self.dtype)
-            weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-            weights = weights / weights.sum(axis=1, keepdims=True)
-            heads.append(chain(weights, v[:, columns]))
-        o = np.concatenate(heads, axis=1)
-        return self.linear(o, f"{name}.out", j) if attention.out else o
 
     # ---- the whole ----
 
@@ -279,23 +199,19 @@ class _Reference:
         if unknown:
             raise RequestError(f"request: unknown keys {sorted(unknown)}")
         candidates = request["candidates"]
-        e = self.embed_all("event", request.get("events", []))
-        t = self.embed_all("candidate", candidates)
-        once = np.concatenate([self.embed(group, request.get(group, {})) for group in ("user", "context")])
+        e = self.inputs.embed_all("event", request.get("events", []))
+        t = self.inputs.embed_all("candidate", candidates)
+        once = np.concatenate([self.inputs.embed(group, request.get(group, {})) for group in ("user", "context")])
         x = [np.broadcast_to(once, (len(t), once.size)), t]
-        quantized = [self.quantize(sequence, e) for sequence in self.config.sequences]
-        for sequence, clusters in zip(self.config.sequences, quantized, strict=True):
-            x.append(self.interest(sequence, e, clusters.assignments, t))
-        hidden = np.concatenate(x, axis=1)
-        layers = len(self.config.head.hidden)
-        act = silu if self.config.head.activation == "silu" else lambda a: np.where(a < 0, np.zeros_like(a), a)
-        for layer in range(layers + 1):
-            weight = np.asarray(self.tensors[f"head.{layer}.weight"], self.dtype)
-            bias = self.tensors.get(f"head.{layer}.bias")
-            hidden = chain(hidden, weight.T, None if bias is None else np.asarray(bias, self.dtype))
-            if layer < layers:
-                hidden = act(hidden)
-        result = sigmoid(hidden)
+        quantized = []
+        for sequence in self.config.sequences:
+            if isinstance(sequence, DmqnConfig):
+                quantized.append(self.quantize(sequence, e))
+                x.append(self.interest(sequence, e, quantized[-1].assignments, t))
+            else:
+                x.append(self.last_events(sequence, e, t))
+        head = self.config.head
+        result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
-        found = side_by_side(quantized)
+        found = side_by_side(quantized, len(e))
         return Scored(outputs, found.assignments, found.margins)

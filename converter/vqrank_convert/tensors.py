@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from vqrank_convert.activations import parameters
 from vqrank_convert.checkpoint import DTYPES, TensorInfo
-from vqrank_convert.config import Config, DmqnConfig
+from vqrank_convert.config import Config
+from vqrank_convert.config_sequences import DinAttentionConfig, DmqnConfig, DotAttentionConfig, SequenceConfig
 from vqrank_convert.errors import ConversionError, quote
 
 Shape = tuple[int, ...]
@@ -25,11 +27,13 @@ def expected_tensors(config: Config) -> list[Expected]:
     """Every tensor that the converter reads for this configuration."""
     result = [Expected(table.tensor, ((table.rows, table.dim),)) for table in config.tables.values()]
     for sequence in config.sequences:
-        result += _dmqn(config, sequence)
+        result += _dmqn(config, sequence) if isinstance(sequence, DmqnConfig) else _attention(config, sequence)
     widths = config.head_widths
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
         result.append(Expected(f"head.{layer}.weight", ((outputs, inputs),)))
         result.append(Expected(f"head.{layer}.bias", ((outputs,),), optional=True))
+    for layer, width in enumerate(config.head.hidden):
+        result += _parameters(config.head.activation, f"head.{layer}", (width,))
     return result
 
 
@@ -37,7 +41,7 @@ def _dmqn(config: Config, sequence: DmqnConfig) -> Iterator[Expected]:
     n, w, d = sequence.codebooks, sequence.codewords, config.width("event")
     yield Expected(f"{sequence.prefix}.projection", ((n, d, d),))
     yield Expected(f"{sequence.prefix}.codebook", ((n, w, d),))
-    hstu, attention = sequence.hstu, sequence.attention
+    hstu = sequence.hstu
     j = 1 if hstu.share else n
     why = f"hstu.share is {str(hstu.share).lower()}"
     for layer in range(hstu.layers):
@@ -57,18 +61,34 @@ def _dmqn(config: Config, sequence: DmqnConfig) -> Iterator[Expected]:
                 yield Expected(f"{p}.pre_norm.bias", ((j, d),), why=why)
         yield Expected(f"{p}.f2.weight", ((j, d, hstu.z_width),), why=why)
         yield Expected(f"{p}.f2.bias", ((j, d),), optional=True, why=why)
-    j = 1 if attention.share else n
-    why = f"attention.share is {str(attention.share).lower()}"
-    width = attention.heads * attention.dim
-    for part, outputs, inputs in (
-        ("q", width, config.width("candidate")),
-        ("k", width, d),
-        ("v", width, d),
-        ("out", attention.out, width),
-    ):
-        if outputs:
-            yield Expected(f"{sequence.prefix}.attention.{part}.weight", ((j, outputs, inputs),), why=why)
-            yield Expected(f"{sequence.prefix}.attention.{part}.bias", ((j, outputs),), optional=True, why=why)
+    yield from _attention(config, sequence)
+
+
+def _attention(config: Config, sequence: SequenceConfig) -> Iterator[Expected]:
+    """The target attention's tensors; `sequence.parts` leads their shapes."""
+    attention, p, j = sequence.attention, f"{sequence.prefix}.attention", sequence.parts
+    d, dc = config.width("event"), config.width("candidate")
+    why = f"attention.share is {str(attention.share).lower()}" if j else ""
+    if isinstance(attention, DotAttentionConfig):
+        width = attention.heads * attention.dim
+        linear = [("q", dc, width), ("k", d, width), ("v", d, width)]
+        if attention.out:
+            linear.append(("out", width, attention.out))
+    else:
+        linear = [("q", dc, d)]
+        linear += [(f"mlp.{i}", inputs, outputs) for i, (inputs, outputs) in enumerate(attention.layers)]
+    for part, inputs, outputs in linear:
+        yield Expected(f"{p}.{part}.weight", ((*j, outputs, inputs),), why=why)
+        yield Expected(f"{p}.{part}.bias", ((*j, outputs),), optional=True, why=why)
+    if isinstance(attention, DinAttentionConfig):
+        for layer, width in enumerate(attention.hidden):
+            yield from _parameters(attention.activation, f"{p}.mlp.{layer}", (*j, width), why)
+
+
+def _parameters(activation: str, layer: str, shape: Shape, why: str = "") -> Iterator[Expected]:
+    """The activation's tensors beside a hidden layer."""
+    for name in parameters(activation):
+        yield Expected(f"{layer}.{name}", (shape,), why=why)
 
 
 def check_tensors(config: Config, found: dict[str, TensorInfo]) -> None:

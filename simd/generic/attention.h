@@ -78,3 +78,17 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
             }
     }
 }
+
+void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const float *k,
+                             size_t tokens, size_t qk_dim, const float *bias, float alpha)
+{
+    const size_t stride = vqr_padded(tokens);
+    dot_products(w, w_stride, q, q_stride, rows, k, tokens, qk_dim);
+    for (size_t i = 0; i < rows; i++, w += w_stride) {
+        const v16 sum = v16_set1(softmax_row(w, stride, tokens, bias, alpha));
+        for (size_t j = 0; j < stride; j += VQR_LANES) {
+            const v16 e = v16_div(v16_load(w + j), sum);
+            v16_store(w + j, tokens - j < VQR_LANES ? v16_keep(e, tokens - j, 0.0f) : e);
+        }
+    }
+}

@@ -73,3 +73,12 @@ void FN(pack_transposed_f32)(float *dst, const float *src, size_t src_stride, si
                 dst[i * VQR_LANES + l] = src[(j + l) * src_stride + i];
     }
 }
+
+void FN(madd_panels_f32)(float *dst, const float *scale, const float *a, const float *b, size_t k, size_t panels)
+{
+    for (size_t p = 0; p < panels; p++)
+        for (size_t i = 0; i < k; i++) {
+            const size_t at = (p * k + i) * VQR_LANES;
+            v16_store(dst + at, v16_fma(v16_set1(scale[i]), v16_load(a + at), v16_load(b + at)));
+        }
+}

@@ -34,3 +34,13 @@ void FN(pack_transposed_f32)(float *dst, const float *src, size_t src_stride, si
                 *dst++ = j < n ? src[j * src_stride + i] : 0.0f;
             }
 }
+
+void FN(madd_panels_f32)(float *dst, const float *scale, const float *a, const float *b, size_t k, size_t panels)
+{
+    for (size_t p = 0; p < panels; p++)
+        for (size_t i = 0; i < k; i++)
+            for (size_t l = 0; l < VQR_LANES; l++) {
+                const size_t at = (p * k + i) * VQR_LANES + l;
+                dst[at] = fmaf(scale[i], a[at], b[at]);
+            }
+}

@@ -86,23 +86,78 @@ CASES = {
 }  # fmt: skip
 
 
+def config_of_every_kind(activation="relu", attention=None, short=None, **changes):
+    """CONFIG with features and id mappings of every kind and a sequence of each kind, the short one first.
+
+    attention: the long sequence's; short: that of the last events; both may leave the defaults below.
+    """
+    config = config_with(head={"activation": activation}, **changes)
+    config["tables"]["tag"] = {"rows": 30, "dim": 4, "ids": "hash"}
+    config["user"].append({"name": "tags", "kind": "ids", "table": "tag", "pool": "mean"})
+    config["context"].append({"name": "place", "kind": "vector", "dim": 3})
+    config["event"][2:2] = [
+        {"name": "tags", "kind": "ids", "table": "tag", "pool": "sum"},
+        {"name": "image", "kind": "vector", "dim": 5},
+        {"name": "parts", "kind": "ids", "table": "action", "pool": "mean"},
+        {"name": "tag", "kind": "id", "table": "tag"},
+    ]
+    config["candidate"].append({"name": "words", "kind": "ids", "table": "directory", "pool": "sum"})
+    config["candidate"].append({"name": "cover", "kind": "vector", "dim": 2})
+    config["sequences"][0]["attention"] = attention or {"kind": "din", "hidden": [12, 7], "activation": activation}
+    short = short or {"kind": "din", "hidden": [9], "activation": activation, "softmax": True}
+    config["sequences"].insert(0, {"name": "short", "kind": "din", "last": 6, "attention": short})
+    return config
+
+
+# Arguments for config_of_every_kind.
+KIND_CASES = {
+    **{name: {"activation": name} for name in ("relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice")},
+    "shared din": {
+        "attention": {"kind": "din", "hidden": [17], "activation": "dice", "softmax": True, "share": True},
+        "short": {"kind": "dot", "heads": 2, "dim": 5},
+    },
+    "no hidden layers": {
+        "attention": {"kind": "din", "hidden": [], "activation": "prelu", "share": False},
+        "short": {"kind": "din", "hidden": [], "activation": "dice"},
+        "sequence": {"empty": "zero"},
+    },
+    "dot over both": {
+        "attention": {"kind": "dot", "heads": 3, "dim": 6, "count_bias": True},
+        "short": {"kind": "dot", "heads": 1, "dim": 18, "out": True},
+    },
+}  # fmt: skip
+PARAMETERS = {"prelu": ("alpha",), "dice": ("alpha", "mean", "var")}
+
+
 def width(config, group):
     """Columns of a group's embedding."""
-    features = config.get(group, [])
-    return sum(
-        config["tables"][f["table"]]["dim"] if f["kind"] == "id" else int(f["kind"] == "float") for f in features
-    )
+    widths = {"float": lambda f: 1, "time": lambda f: 0, "vector": lambda f: f["dim"]}
+    table = lambda f: config["tables"][f["table"]]["dim"]  # noqa: E731
+    return sum(widths.get(f["kind"], table)(f) for f in config.get(group, []))
 
 
 def shapes(config, out=10, bias_heads=1):
     """Names and shapes of every tensor that section 7 asks for, optional biases included. `out` is the width of the
     output projection where the config has one."""
     result = {f"tables.{name}.weight": (t["rows"], t["dim"]) for name, t in config["tables"].items()}
-    d, dc = width(config, "event"), width(config, "candidate")
-    s = config["sequences"][0]
+    x0 = width(config, "user") + width(config, "context") + width(config, "candidate")
+    for s in config["sequences"]:
+        if s["kind"] == "dmqn":
+            result |= hstu_shapes(config, s, bias_heads)
+        tensors, interest = attention_shapes(config, s, out)
+        result |= tensors
+        x0 += interest
+    widths = [x0, *config["head"]["hidden"], len(config["head"]["outputs"])]
+    result |= mlp_shapes("head", widths, config["head"]["activation"])
+    return result
+
+
+def hstu_shapes(config, s, bias_heads):
+    """Projection, codebook and HSTU layers of a dmqn sequence."""
+    d = width(config, "event")
     n, w, p = s["codebooks"], s["codewords"], f"sequences.{s['name']}"
-    result[f"{p}.projection"], result[f"{p}.codebook"] = (n, d, d), (n, w, d)
-    hstu, attention = s["hstu"], s["attention"]
+    result = {f"{p}.projection": (n, d, d), f"{p}.codebook": (n, w, d)}
+    hstu = s["hstu"]
     j = 1 if hstu.get("share") else n
     for layer in range(hstu["layers"]):
         h, dqk, dv = hstu["heads"], hstu["qk_dim"], hstu["v_dim"]
@@ -117,18 +172,37 @@ def shapes(config, out=10, bias_heads=1):
             if hstu.get("pre_norm"):
                 result[f"{q}.pre_norm.weight"] = result[f"{q}.pre_norm.bias"] = (j, d)
         result[f"{q}.f2.weight"], result[f"{q}.f2.bias"] = (j, d, z), (j, d)
-    j = 1 if attention.get("share") else n
-    a = attention["heads"] * attention["dim"]
-    if not attention.get("out"):
-        out = None
-    parts = [("q", a, dc), ("k", a, d), ("v", a, d)] + ([("out", out, a)] if out else [])
-    for part, outputs, inputs in parts:
-        result[f"{p}.attention.{part}.weight"] = (j, outputs, inputs)
-        result[f"{p}.attention.{part}.bias"] = (j, outputs)
-    x0 = width(config, "user") + width(config, "context") + dc + n * (out or a)
-    widths = [x0, *config["head"]["hidden"], len(config["head"]["outputs"])]
+    return result
+
+
+def attention_shapes(config, s, out):
+    """The target attention's tensors, led by N or 1 for dmqn only, and the width of the sequence's interest."""
+    d, dc = width(config, "event"), width(config, "candidate")
+    attention, p = s["attention"], f"sequences.{s['name']}.attention"
+    parts = s.get("codebooks", 1)
+    lead = () if s["kind"] == "din" else (1,) if attention.get("share") else (parts,)
+    result = {}
+    if attention["kind"] == "din":
+        linear, interest = [("q", d, dc)], d
+        result |= mlp_shapes(f"{p}.mlp", [4 * d, *attention["hidden"], 1], attention["activation"], lead)
+    else:
+        a = attention["heads"] * attention["dim"]
+        linear, interest = [("q", a, dc), ("k", a, d), ("v", a, d)], a
+        if attention.get("out"):
+            linear, interest = [*linear, ("out", out, a)], out
+    for part, outputs, inputs in linear:
+        result[f"{p}.{part}.weight"], result[f"{p}.{part}.bias"] = (*lead, outputs, inputs), (*lead, outputs)
+    return result, parts * interest
+
+
+def mlp_shapes(prefix, widths, activation, lead=()):
+    """Linear layers, and beside the hidden ones the activation's parameters."""
+    result = {}
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
-        result[f"head.{layer}.weight"], result[f"head.{layer}.bias"] = (outputs, inputs), (outputs,)
+        p = f"{prefix}.{layer}"
+        result[f"{p}.weight"], result[f"{p}.bias"] = (*lead, outputs, inputs), (*lead, outputs)
+        if layer < len(widths) - 2:
+            result |= {f"{p}.{name}": (*lead, outputs) for name in PARAMETERS.get(activation, ())}
     return result
 
 
@@ -141,6 +215,8 @@ def weights(config, seed=0, dtype=np.float32, **kwargs):
         values = rng.standard_normal(shape) * scale
         if name.endswith("norm.weight"):
             values = 1 + 0.1 * values
+        if name.endswith(".var"):
+            values = 0.1 + values * values
         result[name] = values.astype(dtype)
     return result
 
@@ -150,6 +226,13 @@ def request_of(config, seed=0, events=60, candidates=5):
     rng = np.random.default_rng(seed)
     keys = config["tables"]["action"]["keys"]
 
+    def one_id(table):
+        if table == "action":
+            return keys[rng.integers(len(keys))]
+        if config["tables"][table]["ids"] == "hash":
+            return f"tag {rng.integers(40)}" if rng.integers(2) else int(rng.integers(-(10**15), 10**15))
+        return int(rng.integers(config["tables"][table]["rows"]))
+
     def values(group):
         result = {}
         for feature in config.get(group, []):
@@ -157,10 +240,12 @@ def request_of(config, seed=0, events=60, candidates=5):
                 result[feature["name"]] = float(rng.normal(3, 2))
             elif feature["kind"] == "time":
                 result[feature["name"]] = int(rng.integers(10**9))
-            elif feature["table"] == "action":
-                result[feature["name"]] = keys[rng.integers(len(keys))]
+            elif feature["kind"] == "vector":
+                result[feature["name"]] = [float(x) for x in rng.normal(0, 1, feature["dim"])]
+            elif feature["kind"] == "ids":
+                result[feature["name"]] = [one_id(feature["table"]) for _ in range(rng.integers(5))]
             else:
-                result[feature["name"]] = int(rng.integers(config["tables"][feature["table"]]["rows"]))
+                result[feature["name"]] = one_id(feature["table"])
         return result
 
     return {

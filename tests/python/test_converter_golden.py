@@ -12,7 +12,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converter_support import CASES, CONFIG, File, answering_vqrank, config_with, fake_vqrank, library, weights, write
+from converter_support import (
+    CASES,
+    CONFIG,
+    KIND_CASES,
+    File,
+    answering_vqrank,
+    config_of_every_kind,
+    config_with,
+    fake_vqrank,
+    library,
+    weights,
+    write,
+)
 
 from vqrank_convert import golden as goldens
 from vqrank_convert import reference
@@ -160,6 +172,51 @@ def test_request_covers_the_ways_of_an_input():
     assert len(set(times)) < len(times) and max(times) <= request["time"], "ties of time"
     assert request["candidates"][-1] == {}
     assert re.fullmatch(r"[^\n]*", made(CONFIG, weights(CONFIG)).request)
+
+
+def test_request_covers_lists_vectors_and_hashed_ids():
+    config = config_of_every_kind("dice")
+    request = json.loads(made(config, weights(config)).request)
+    events = request["events"]
+    assert len(events) == 40
+    lists = [event["parts"] for event in events if event.get("parts") is not None]
+    keys = config["tables"]["action"]["keys"]
+    assert [] in lists and max(map(len, lists)) > 2, "none and several"
+    assert any(key not in keys for parts in lists for key in parts), "an unknown id"
+    assert any(len(set(map(repr, parts))) < len(parts) for parts in lists), "an id twice"
+    assert any("parts" not in event for event in events) and any(event.get("parts", 0) is None for event in events)
+    hashed = [event["tag"] for event in events if event.get("tag") is not None]
+    assert {type(value) for value in hashed} == {int, str} and not all(str(value).isascii() for value in hashed)
+    assert all(-(2**63) <= value < 2**63 for value in hashed if isinstance(value, int))
+    images = [event["image"] for event in events if event.get("image") is not None]
+    assert {len(image) for image in images} == {5} and all(-2 <= x <= 2 for image in images for x in image)
+    assert len(request["user"]["tags"]) <= 5 and len(request["context"]["place"]) == 3
+    assert {"words", "cover"} <= set(request["candidates"][0])
+
+
+@pytest.mark.parametrize(("dim", "events"), [(1, 40), (400, 40), (1000, 16), (5000, 4)])
+def test_long_vectors_make_fewer_events(dim, events):
+    config = config_of_every_kind()
+    config["event"][3]["dim"] = dim
+    config["sequences"] = config["sequences"][:1]
+    config["sequences"][0]["attention"] = {"kind": "dot", "heads": 1, "dim": 2}
+    golden = made(config, weights(config))
+    assert golden.events == len(json.loads(golden.request)["events"]) == events
+    assert len(golden.request) < 40 * 4000
+
+
+def test_new_parts_are_in_the_file(tmp_path):
+    """The golden path with everything new, a stand-in for the library giving the reference's float32."""
+    for case, changes in KIND_CASES.items():
+        config = config_of_every_kind(**changes)
+        tensors = weights(config)
+        source = write(tmp_path / "m.safetensors", config, tensors)
+        tool = answering_vqrank(tmp_path / "tool", source)
+        assert main([str(source), "-o", str(tmp_path / "m.vqr"), "--vqrank", str(tool), "--quiet"]) == 0, case
+        (golden,) = File(tmp_path / "m.vqr").header.golden
+        request = json.loads(golden.request)
+        assert list(golden.float64) == reference.score(config, tensors, request).outputs["ctr"]
+        assert np.std(golden.float64) > 1e-3, "outputs that tell nothing"
 
 
 def test_near_ties_stay_out():

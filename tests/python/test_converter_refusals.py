@@ -148,18 +148,10 @@ CONFIG_CASES = [
     (("event",), [{"name": "time", "kind": "time"}], "config.event: expected at least one feature with an embedding"),
     (("candidate",), [], "config.candidate: expected at least one feature"),
     # in the specification, not in this release
-    ((*ITEM, "ids"), "hash", f'config.tables.item.ids: "hash" is {LATER}'),
-    (("event", 0, "kind"), "ids", f'config.event.item.kind: "ids" is {LATER}'),
-    (("user", 0, "kind"), "vector", f'config.user.age.kind: "vector" is {LATER}'),
     (("event", 0, "kind"), "semantic_id", f'config.event.item.kind: "semantic_id" is {LATER}'),
-    ((*ATTENTION, "kind"), "din", f'config.sequences.long.attention.kind: "din" is {LATER}'),
     ((*SEQUENCE, "kind"), "vql", f'config.sequences.long.kind: "vql" is {LATER}'),
     (("sequences",), [], "config.sequences: expected at least one sequence, found none"),
     (("quantizers",), {"content": {"kind": "rq_gmm"}}, f"config.quantizers.content: a quantizer is {LATER}"),
-    *[
-        (("head", "activation"), name, f'config.head.activation: "{name}" is {LATER}')
-        for name in ("leaky_relu", "prelu", "gelu", "tanh", "dice")
-    ],
 ]
 
 

@@ -4,17 +4,19 @@ The library's error may be at most max(1e-5, 4 times that of PyTorch's own fp32)
 float64 margin exceeds the rounding bound of the fp32 chains; elsewhere the library's choice is adopted.
 """
 
+import copy
 import json
+import random
 import subprocess
 import sys
 
 import pytest
 import torch
 from library import Library, build_folder, score_lines
-from random_models import random_config, random_module, random_request
+from random_models import random_config, random_module, random_request, random_sequence
 
 from vqrank_train.checkpoint import save_checkpoint
-from vqrank_train.predict import Prediction, predict
+from vqrank_train.predict import Encoder, Prediction, predict
 
 SMALL = {"codewords": [1, 2, 3, 15, 16, 17, 31, 40], "codebooks": [1, 2, 3, 5, 8]}
 LARGE = {"codewords": [64, 128, 200, 257], "codebooks": [1, 2, 4]}
@@ -31,23 +33,31 @@ def convert(checkpoint, model):
 
 @torch.no_grad()
 def rounding_bound(module, request):
-    """[N, L] per sequence: twice the largest error of one event's fp32 scores. A score of D products in F chains has
-    at most D + F roundings, the fold one more per element, each of at most 2^-24 of the sum of magnitudes."""
-    from vqrank_train.predict import Encoder
-
-    encoder = Encoder(module.config)
-    e = module.embed("event", encoder.columns("event", request["events"], "events"), (len(request["events"]),))
+    """[N, L] per dmqn sequence: twice the largest error of one event's fp32 scores. A score of D products in F chains
+    has at most D + F roundings, the fold one more per element, and a pool of K ids K before them, each of at most 2^-24
+    of the sum of magnitudes: those of the rows, for a pool."""
+    columns = Encoder(module.config).columns("event", request["events"], "events")
+    magnitudes = copy.deepcopy(module)
+    for name in module.config.tables:
+        magnitudes.tables[name].weight.abs_()
+    # Rows are whole numbers, -1 where a list has ended; what is a float is a value.
+    columns = {name: c.abs() if c.is_floating_point() else c for name, c in columns.items()}
+    e = magnitudes.embed("event", columns, (len(request["events"]),))
+    features = module.config.groups["event"]
+    longest = max((columns[f.name].shape[-1] for f in features if f.kind == "ids"), default=0)
     bounds = {}
     for sequence in module.config.sequences:
+        if sequence.kind != "dmqn":
+            continue
         dmqn = module.sequences[sequence.name]
         fold = torch.einsum("ndc,nwc->ndw", dmqn.projection, dmqn.codebook).abs()
-        magnitude = torch.einsum("ld,ndw->nlw", e.abs(), fold).amax(-1)
-        roundings = e.shape[-1] + len(module.config.groups["event"]) + 2
-        bounds[sequence.name] = 2 * roundings * 2.0**-24 * magnitude
+        magnitude = torch.einsum("ld,ndw->nlw", e, fold).amax(-1)
+        bounds[sequence.name] = 2 * (e.shape[-1] + len(features) + 2 + longest) * 2.0**-24 * magnitude
     return bounds
 
 
 def check_clusters(own: Prediction, found, bounds):
+    assert set(found) == set(own.assignments)
     for name, clusters in found.items():
         differ = own.assignments[name] != clusters
         assert (own.margins[name][differ] <= bounds[name][differ]).all(), f"{name}: a clear margin was lost"
@@ -129,7 +139,8 @@ def test_no_candidates(tmp_path):
 
 def test_tied_scores(tmp_path):
     """Equal codewords tie on every event: the lowest index wins, on every instruction set."""
-    config = random_config(11, codewords=[40], codebooks=[2])
+    sequence = random_sequence(random.Random(11), "long", codewords=[40], codebooks=[2])
+    config = random_config(11, [], [], sequences=[sequence])
     module = random_module(config, 11)
     codebook = module.sequences["long"].codebook
     with torch.no_grad():

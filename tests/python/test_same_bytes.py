@@ -1,12 +1,13 @@
 """One request line gives the same response line, byte for byte, on every instruction set and processor."""
 
 import json
+import random
 import shutil
 from pathlib import Path
 
 import pytest
 from library import score_lines
-from random_models import random_config, random_module, random_request
+from random_models import random_config, random_latest, random_module, random_request, random_sequence
 from test_models_float64 import convert, usable_isas
 
 from vqrank_train.checkpoint import save_checkpoint
@@ -37,19 +38,44 @@ def test_arm_equals_x86(tmp_path, seed, arm_command):
     assert len(native["ref"]) == 4
 
 
-def test_batch_and_order(tmp_path):
-    """A candidate's score does not depend on the others, nor on their order."""
-    config = random_config(17, codewords=[33], codebooks=[3])
-    save_checkpoint(tmp_path / "c.safetensors", random_module(config, 17))
+def converted(tmp_path, seed, sequences):
+    """A random configuration with these sequences, and its model file."""
+    config = random_config(seed, [], [], sequences=sequences)
+    save_checkpoint(tmp_path / "c.safetensors", random_module(config, seed))
     convert(tmp_path / "c.safetensors", tmp_path / "m.vqr")
-    request = random_request(config, 17, 200, 131)
+    return config, tmp_path / "m.vqr"
+
+
+def outputs(model, requests):
+    return [json.loads(line)["outputs"] for line in score_lines(model, requests)]
+
+
+@pytest.mark.parametrize("seed", [17, 18, 19])
+def test_candidates_do_not_see_each_other(tmp_path, seed):
+    """A candidate's score does not depend on the others, nor on their order."""
+    rng = random.Random(seed)
+    sequences = [random_sequence(rng, "long", [33], [3]), random_latest(rng, "short")]
+    config, model = converted(tmp_path, seed, sequences)
+    request = random_request(config, seed, 200, 131)
     single = [request | {"candidates": [candidate]} for candidate in request["candidates"]]
-    reverse = request | {"candidates": request["candidates"][::-1]}
-    shuffled = request | {"events": request["events"][::-1]}
-    lines = score_lines(tmp_path / "m.vqr", [request, reverse, shuffled])
-    whole, backwards, other = map(json.loads, lines)
-    ones = [json.loads(line) for line in score_lines(tmp_path / "m.vqr", single)]
-    for name, scores in whole["outputs"].items():
-        assert scores == [one["outputs"][name][0] for one in ones]
-        assert scores == backwards["outputs"][name][::-1]
-        assert scores == other["outputs"][name], "the order of events changed a bit"
+    whole, backwards = outputs(model, [request, request | {"candidates": request["candidates"][::-1]}])
+    ones = outputs(model, single)
+    for name, scores in whole.items():
+        assert scores == [one[name][0] for one in ones]
+        assert scores == backwards[name][::-1]
+
+
+@pytest.mark.parametrize("seed", [17, 18, 19])
+def test_the_order_of_events(tmp_path, seed):
+    """It changes no bit where every event is summed; where the last ones are attended to, that of the others."""
+    rng = random.Random(seed)
+    last = random_latest(rng, "short") | {"last": 7}
+    config, model = converted(tmp_path, seed, [random_sequence(rng, "long", [33], [3])])
+    request = random_request(config, seed, 200, 20)
+    backwards = request | {"events": request["events"][::-1]}
+    assert len({json.dumps(found) for found in outputs(model, [request, backwards])}) == 1
+
+    config, model = converted(tmp_path, seed, [last, *config["sequences"]])
+    others = request | {"events": request["events"][:-7][::-1] + request["events"][-7:]}
+    found = [json.dumps(one) for one in outputs(model, [request, others, backwards])]
+    assert found[0] == found[1] != found[2]

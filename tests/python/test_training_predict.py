@@ -118,6 +118,16 @@ def test_float_is_rounded_once_to_fp32():
     assert found.outputs["ctr"] == [torch.sigmoid(torch.tensor(0.1 * rounded, dtype=torch.float64)).item()]
 
 
+def test_an_output_that_is_not_finite():
+    module = tiny().float()
+    with torch.no_grad():
+        module.layers[0].weight[0, 1] = 3e38
+        module.tables["item"].weight[3] = 3e38
+    with pytest.raises(RequestError) as error:
+        predict(module, {"id": "r", "candidates": [{"item": 3}]})
+    assert error.value.code == "overflow"
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [

@@ -25,14 +25,16 @@ def save_checkpoint(
 ) -> None:
     """Write `module` as .safetensors, replaced by rename. `config` defaults to the one the module was made from.
 
-    `dtype` stores tensors in another type (float16 halves the file), codewords excepted: the best of near neighbours
-    must stay the best.
+    `dtype` stores tensors in another type (float16 halves the file), codewords excepted, as the best of near neighbours
+    must stay the best, and dice's variances, which need float32's range.
     """
     config = module.config.source if config is None else config
     Config.read(config)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if dtype is not None:
-        tensors = {n: tensor if n.endswith(".codebook") else tensor.to(dtype) for n, tensor in tensors.items()}
+        tensors = {
+            n: tensor if n.endswith((".codebook", ".var")) else tensor.to(dtype) for n, tensor in tensors.items()
+        }
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{name}: not finite")
@@ -77,6 +79,8 @@ def build(config: dict[str, Any], state: dict[str, Tensor], dtype: torch.dtype =
             raise CheckpointError(f"{name}: expected shape {list(tensor.shape)}, found {list(found.shape)}")
         if not found.is_floating_point() or not torch.isfinite(found).all():
             raise CheckpointError(f"{name}: expected finite floating-point values")
+        if name.endswith(".var") and (found < 0).any():
+            raise CheckpointError(f"{name}: expected a variance of at least 0, found {found.min():.9g}")
         tensor.copy_(found)
     return module.eval()
 

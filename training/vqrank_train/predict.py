@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+import xxhash
 from torch import Tensor
 
 from vqrank_train.config import Config, Feature, Table
 from vqrank_train.model import Ranker
+from vqrank_train.model.din import Din
+from vqrank_train.model.dmqn import Dmqn
 
 REQUEST_KEYS = {"id", "time", "user", "context", "events", "candidates"}
-EVENT_RANGE = 4096.0  # magnitude of an event's float after normalisation
+EVENT_RANGE = 4096.0  # magnitude of an event's float after normalisation, or of a vector's number
+# What exact sums of events hold of one number e: |e 2^s| <= 2^30, with s as the table's largest magnitude allows and
+# within the powers of two that scale float32; sums of ids have room for 2^8 times that magnitude.
+SUM_LIMIT_LOG2 = 30
+POOLED_SUM_LOG2 = 8
+EXPONENT_MIN, EXPONENT_MAX = -98, 120
 
 
 class RequestError(ValueError):
-    """A request that the specification refuses; `code` is the kind: type, unknown, missing or range."""
+    """A request that the specification refuses; `code` is the kind: type, unknown, missing, range or overflow."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -57,6 +66,9 @@ class Encoder:
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise RequestError("range", f"{where}: {value} is not a 64-bit integer")
         table: Table = self.config.tables[name]
+        if table.ids == "hash":
+            data = struct.pack("<q", value) if isinstance(value, int) else value.encode()
+            return 1 + xxhash.xxh3_64_intdigest(data, seed=0) % (table.rows - 1)
         if table.ids == "vocabulary":
             row = self.keys[name].get(value, 0)
             self.unknown += row == 0
@@ -68,20 +80,49 @@ class Encoder:
         self.unknown += 1
         return 0
 
+    def rows(self, name: str, value: Any, where: str) -> list[int]:
+        """Rows of a list of ids, none when absent."""
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise RequestError("type", f"{where}: expected an array of ids, found {value!r}")
+        for i, element in enumerate(value):
+            if element is None:
+                raise RequestError("type", f"{where}[{i}]: expected an integer or a string, found null")
+        return [self.row(name, element, f"{where}[{i}]") for i, element in enumerate(value)]
+
     def number(self, feature: Feature, value: Any, where: str, limit: float) -> float:
         """(v - mean) / std in double, rounded once to fp32; 0 when absent."""
         if value is None:
             return 0.0
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise RequestError("type", f"{where}: expected a number, found {value!r}")
-        with np.errstate(over="ignore"):
-            rounded = float(np.float32((float(value) - feature.mean) / feature.std))
+        try:
+            with np.errstate(over="ignore"):
+                rounded = float(np.float32((float(value) - feature.mean) / feature.std))
+        except OverflowError:  # an integer beyond double
+            rounded = math.inf
         if not math.isfinite(rounded) or abs(rounded) > limit:
             raise RequestError("range", f"{where}: {value!r} is out of range")
         return rounded
 
+    def vector(self, feature: Feature, value: Any, where: str, limit: float) -> list[float]:
+        """`dim` numbers, each rounded once to fp32; zeros when absent."""
+        if value is None:
+            return [0.0] * feature.dim
+        if not isinstance(value, list) or len(value) != feature.dim:
+            found = f"{len(value)}" if isinstance(value, list) else repr(value)
+            raise RequestError("type", f"{where}: expected an array of {feature.dim} numbers, found {found}")
+        for i, element in enumerate(value):
+            if element is None:
+                raise RequestError("type", f"{where}[{i}]: expected a number, found null")
+        return [self.number(feature, element, f"{where}[{i}]", limit) for i, element in enumerate(value)]
+
     def columns(self, group: str, values: list[Any], where: str) -> dict[str, Tensor]:
-        """Objects of a group, one per event, candidate or user -> a column [len(values)] per feature."""
+        """Objects of a group, one per event, candidate or user -> a column of len(values) rows per feature.
+
+        What a column holds is said at `Columns` of the models.
+        """
         features = self.config.groups[group]
         names = {feature.name for feature in features}
         for i, value in enumerate(values):
@@ -91,20 +132,30 @@ class Encoder:
                 if key not in names:
                     raise RequestError("unknown", f"{where}[{i}]: unknown key {key!r}")
         columns = {}
-        limit = EVENT_RANGE if group == "event" else math.inf
         for feature in features:
             cells = [(value.get(feature.name), f"{where}[{i}].{feature.name}") for i, value in enumerate(values)]
-            if feature.kind == "id":
-                rows = [self.row(feature.table, cell, place) for cell, place in cells]
-                columns[feature.name] = torch.tensor(rows, dtype=torch.long)
-            elif feature.kind == "float":
-                numbers = [self.number(feature, cell, place, limit) for cell, place in cells]
-                columns[feature.name] = torch.tensor(numbers, dtype=torch.float64)
-            else:
-                for cell, place in cells:
-                    if cell is not None and (isinstance(cell, bool) or not isinstance(cell, int)):
-                        raise RequestError("type", f"{place}: expected integer seconds, found {cell!r}")
+            columns[feature.name] = self.column(feature, cells, EVENT_RANGE if group == "event" else math.inf)
         return columns
+
+    def column(self, feature: Feature, cells: list[tuple[Any, str]], limit: float) -> Tensor:
+        """One feature's values, each with its place for messages; numbers of at most `limit` in magnitude."""
+        if feature.kind == "id":
+            return torch.tensor([self.row(feature.table, cell, place) for cell, place in cells], dtype=torch.long)
+        if feature.kind == "ids":
+            lists = [torch.tensor(self.rows(feature.table, *cell), dtype=torch.long) for cell in cells]
+            if not lists:
+                return torch.zeros(0, 0, dtype=torch.long)
+            return torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=-1)
+        if feature.kind == "float":
+            numbers = [self.number(feature, cell, place, limit) for cell, place in cells]
+            return torch.tensor(numbers, dtype=torch.float64)
+        if feature.kind == "vector":
+            vectors = [self.vector(feature, cell, place, limit) for cell, place in cells]
+            return torch.tensor(vectors, dtype=torch.float64).reshape(len(cells), feature.dim)
+        for cell, place in cells:
+            if cell is not None and (isinstance(cell, bool) or not isinstance(cell, int)):
+                raise RequestError("type", f"{place}: expected integer seconds, found {cell!r}")
+        return torch.tensor([cell or 0 for cell, _ in cells], dtype=torch.long)
 
 
 def part(request: Mapping[str, Any], key: str, kind: type) -> Any:
@@ -115,11 +166,45 @@ def part(request: Mapping[str, Any], key: str, kind: type) -> Any:
     return value
 
 
+def check_pooled_sums(module: Ranker, e: Tensor) -> None:
+    """Refuse events e [L, D] whose sums of ids are larger than exact sums of events hold."""
+    places = module.config.slices("event")
+    for feature in module.config.groups["event"]:
+        if feature.kind != "ids" or feature.pool != "sum":
+            continue
+        largest = module.tables[feature.table].weight.abs().max().item()
+        if largest == 0.0:
+            continue
+        fraction, exponent = math.frexp(largest)  # the largest s with largest 2^s <= 2^30
+        s = SUM_LIMIT_LOG2 - exponent + (fraction == 0.5)
+        s = max(EXPONENT_MIN, min(EXPONENT_MAX, s) - POOLED_SUM_LOG2)
+        beyond = (e[:, places[feature.name]].double() * 2.0**s).abs().amax(-1) > 2.0**SUM_LIMIT_LOG2
+        if beyond.any():
+            first = int(beyond.nonzero()[0])
+            raise RequestError("range", f"events[{first}].{feature.name}: the sum of its rows is too large")
+
+
+def latest(din: Din, e: Tensor, t: Tensor) -> Tensor:
+    """Interest [1, C, width] in the last events of e [L, D]: the later in the list, the more recent."""
+    last = e[None, -din.sequence.last :]
+    return din(last, torch.ones(last.shape[:2], dtype=torch.bool, device=e.device), t)
+
+
+def assign(dmqn: Dmqn, e: Tensor) -> tuple[Tensor, Tensor]:
+    """Events e [L, D] -> their clusters and how much better these are than the second best, [N, L] each."""
+    scores = dmqn.scores(e)  # [N, L, W]
+    clusters = scores.argmax(-1)  # the first of equals
+    if scores.shape[-1] == 1:
+        return clusters, torch.full(clusters.shape, math.inf, dtype=scores.dtype)
+    best = scores.topk(2, dim=-1).values
+    return clusters, best[..., 0] - best[..., 1]
+
+
 @torch.no_grad()
 def predict(module: Ranker, request: dict[str, Any], assignments: Mapping[str, Tensor] | None = None) -> Prediction:
     """Score one request (a parsed JSON object) exactly as inference is specified, in the module's dtype.
 
-    `assignments`, per sequence [N, L], force the clusters; margins still tell the module's own scores.
+    `assignments`, per dmqn sequence [N, L], force the clusters; margins still tell the module's own scores.
     Raises RequestError for a request that the specification refuses.
     """
     for key in request:
@@ -139,25 +224,29 @@ def predict(module: Ranker, request: dict[str, Any], assignments: Mapping[str, T
     t = module.embed("candidate", columns["candidate"], (len(candidates),))[None]  # [1, C, Dc]
     e = module.embed("event", columns["event"], (len(events),))  # [L, D]
 
+    check_pooled_sums(module, e)
+
     prediction = Prediction({}, unknown=encoder.unknown)
     interests = []
     for sequence in module.config.sequences:
-        dmqn = module.sequences[sequence.name]
-        scores = dmqn.scores(e)  # [N, L, W]
-        own = scores.argmax(-1)  # the first of equals
-        if sequence.codewords > 1:
-            best = scores.topk(2, dim=-1).values
-            prediction.margins[sequence.name] = best[..., 0] - best[..., 1]
-        else:
-            prediction.margins[sequence.name] = torch.full(own.shape, math.inf, dtype=scores.dtype)
-        clusters = own if assignments is None else assignments[sequence.name].to(torch.long)
-        if clusters.shape != own.shape:
-            raise ValueError(
-                f"assignments of {sequence.name}: expected {list(own.shape)}, found {list(clusters.shape)}"
-            )
+        own = module.sequences[sequence.name]
+        if isinstance(own, Din):
+            interests.append(latest(own, e, t))
+            continue
+        clusters, prediction.margins[sequence.name] = assign(own, e)
+        if assignments is not None:
+            forced = assignments[sequence.name].to(torch.long)
+            if forced.shape != clusters.shape:
+                raise ValueError(
+                    f"assignments of {sequence.name}: expected {list(clusters.shape)}, found {list(forced.shape)}"
+                )
+            clusters = forced
         prediction.assignments[sequence.name] = clusters
-        sums, counts = dmqn.sums(e, clusters)
-        interests.append(dmqn.attention(dmqn.interests(sums[None], counts[None]), t))
-    scores = torch.sigmoid(module.logits(u, x, t, interests))[0]  # [C, outputs]
+        sums, counts = own.sums(e, clusters)
+        interests.append(own.attention(own.interests(sums[None], counts[None]), t))
+    logits = module.logits(u, x, t, interests)[0]  # [C, outputs]
+    if not torch.isfinite(logits).all():
+        raise RequestError("overflow", "an output is not finite")
+    scores = torch.sigmoid(logits)
     prediction.outputs = {name: scores[:, i].tolist() for i, name in enumerate(module.config.head.outputs)}
     return prediction

@@ -137,7 +137,9 @@ def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, lis
         columns = {name: column[index.to(inputs.device)] for name, column in inputs.events.items()}
         e = module.embed("event", columns, (len(index),))
         for sequence in module.config.sequences:
-            clusters = module.sequences[sequence.name].scores(e).argmax(-1)
+            if sequence.kind != "dmqn":
+                continue
+            clusters = module.dmqn(sequence.name).scores(e).argmax(-1)
             rows = []
             for own in clusters:
                 share = torch.bincount(own, minlength=sequence.codewords).double() / len(index)

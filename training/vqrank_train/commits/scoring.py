@@ -88,7 +88,7 @@ def encode(
     """
     states = []
     for sequence in module.config.sequences:
-        dmqn = module.sequences[sequence.name]
+        dmqn = module.dmqn(sequence.name)
         if tau is None:
             clusters = dmqn.scores(e).argmax(-1)
             states.append(prefix_sums(dmqn, e, clusters, None, None, ends))
@@ -122,7 +122,7 @@ def logits(
     u = module.embed("user", {}, repository.shape)
     interests = []
     for s, sequence in enumerate(module.config.sequences):
-        dmqn = module.sequences[sequence.name]
+        dmqn = module.dmqn(sequence.name)
         sums = torch.cat([states[s][0] for states in per_block])
         counts = torch.cat([states[s][1] for states in per_block])
         interests.append(dmqn.attention(dmqn.interests(sums, counts), t))

@@ -12,22 +12,13 @@ from torch import Tensor
 from vqrank_train.commits.data import NEGATIVES
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
+from vqrank_train.model.attention import DotAttention
 from vqrank_train.model.dmqn import Dmqn
 
 SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units
 CONSTANT = (
     "action"  # the event feature whose first number starts as 1 for every event: tells a cluster from an empty one
 )
-
-
-def slices(config: Config, group: str) -> dict[str, slice]:
-    """Where each feature lies in its group's embedding."""
-    found, low = {}, 0
-    for feature in config.groups[group]:
-        width = feature.width(config.tables)
-        found[feature.name] = slice(low, low + width)
-        low += width
-    return found
 
 
 @torch.no_grad()
@@ -46,14 +37,16 @@ def start(module: Ranker, plan: dict[str, Any]) -> None:
             weight /= weight.norm(dim=1, keepdim=True)
             weight[0] = 0.0
     for sequence in module.config.sequences:
-        start_sequence(module.config, module.sequences[sequence.name], plan[sequence.name])
+        if sequence.kind == "dmqn":
+            start_sequence(module.config, module.dmqn(sequence.name), plan[sequence.name])
     start_head(module)
 
 
 def start_sequence(config: Config, dmqn: Dmqn, plan: dict[str, Any]) -> None:
     """One sequence's projection, codewords and attention."""
-    events, candidates = slices(config, "event"), slices(config, "candidate")
+    events, candidates = config.slices("event"), config.slices("candidate")
     attention, d = dmqn.attention, dmqn.sequence.attention.dim
+    assert isinstance(attention, DotAttention)
     constant = events[CONSTANT].start
     for j, weights in enumerate(plan["codebooks"]):
         dmqn.projection[j] = torch.diag(torch.ones(dmqn.projection.shape[1]))

@@ -1,17 +1,15 @@
-"""Small parts that every module here uses: named containers, linear layers stacked over codebooks, activations."""
+"""Small parts that every module here uses: named containers, linear layers stacked over codebooks, norms."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-# Activations without parameters; prelu and dice will make modules of their own beside a layer's weight.
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "silu": nn.functional.silu}
-
+from vqrank_train.model.activations import add_activation
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -36,16 +34,22 @@ class Named(nn.Module, Generic[M]):
 
 
 class Stacked(nn.Module):
-    """One linear layer per codebook, or one for all: weight [S, out, in], bias [S, out], S = codebooks or 1."""
+    """One linear layer per codebook, or one for all: weight [S, out, in], bias [S, out], S = codebooks or 1.
 
-    def __init__(self, stack: int, width_in: int, width_out: int) -> None:
+    With stack None the layer of a model without codebooks: weight [out, in], bias [out].
+    """
+
+    def __init__(self, stack: int | None, width_in: int, width_out: int) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(width_in)
-        self.weight = nn.Parameter(torch.empty(stack, width_out, width_in).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.zeros(stack, width_out))
+        bound = 1 / math.sqrt(max(width_in, 1))
+        lead = () if stack is None else (stack,)
+        self.weight = nn.Parameter(torch.empty(*lead, width_out, width_in).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(*lead, width_out))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, T, in] -> [B, N, T, out]; x [B, 1, T, in] too where every codebook sees the same input."""
+        if self.weight.dim() == 2:
+            return nn.functional.linear(x, self.weight, self.bias)
         if self.weight.shape[0] == 1:
             return nn.functional.linear(x, self.weight[0], self.bias[0])
         stack, out, width = self.weight.shape
@@ -55,6 +59,15 @@ class Stacked(nn.Module):
         batch, _, tokens, _ = x.shape
         y = torch.baddbmm(self.bias[:, None], x.transpose(0, 1).reshape(stack, batch * tokens, width), self.weight.mT)
         return y.unflatten(1, (batch, tokens)).transpose(0, 1)
+
+
+class Layer(Stacked):
+    """A layer of an MLP over tokens, with the parameters of the activation after it, if there is one."""
+
+    def __init__(self, stack: int | None, width_in: int, width_out: int, activation: str | None) -> None:
+        super().__init__(stack, width_in, width_out)
+        if activation is not None:
+            add_activation(self, activation, tuple(self.bias.shape))
 
 
 class StackedNorm(nn.Module):

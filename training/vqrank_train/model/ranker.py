@@ -9,11 +9,16 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vqrank_train.config import Config
+from vqrank_train.config import Config, DmqnSequence, Sequence
+from vqrank_train.model.activations import activate, add_activation
+from vqrank_train.model.attention import start_matching
+from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
-from vqrank_train.model.layers import ACTIVATIONS, Named
+from vqrank_train.model.layers import Named
 
-Columns = Mapping[str, Tensor]  # a group's inputs by feature name: rows (int64) for id, normalised numbers for float
+# A group's inputs of shape [...] by feature name: rows [...] (int64) for id, rows [..., K] with -1 for no id for ids,
+# normalised numbers [...] for float, numbers [..., dim] for vector.
+Columns = Mapping[str, Tensor]
 
 
 class Table(nn.Module):
@@ -26,6 +31,12 @@ class Table(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """rows [...] int64 -> [..., dim]"""
         return nn.functional.embedding(rows, self.weight)
+
+    def pooled(self, rows: Tensor, pool: str) -> Tensor:
+        """rows [..., K] int64, -1 where a list is shorter than K -> sum or mean of each list's rows, [..., dim]."""
+        present = rows >= 0
+        total = (self(rows.clamp(min=0)) * present[..., None]).sum(-2)
+        return total / present.sum(-1, keepdim=True).clamp(min=1) if pool == "mean" else total
 
 
 class Ranker(nn.Module):
@@ -42,26 +53,40 @@ class Ranker(nn.Module):
         self.config = config
         shapes = shapes or {}
         self.tables = Named({name: Table(table.rows, table.dim) for name, table in config.tables.items()})
-        sequences: dict[str, Dmqn] = {}
-        for sequence in config.sequences:
-            prefix = f"sequences.{sequence.name}"
-            default = (0, sequence.hstu.heads if bias_per_head else 1)
-            bias_heads = [
-                (shapes.get(f"{prefix}.hstu.{layer}.bias") or default)[1] for layer in range(sequence.hstu.layers)
-            ]
-            out_shape = shapes.get(f"{prefix}.attention.out.weight")
-            sequences[sequence.name] = Dmqn(
-                sequence,
-                config.width("event"),
-                config.width("candidate"),
-                bias_heads,
-                out_shape[1] if out_shape else None,
-            )
+        sequences: dict[str, Dmqn | Din] = {
+            sequence.name: self.sequence_module(sequence, shapes, bias_per_head) for sequence in config.sequences
+        }
         self.sequences = Named(sequences)
         widths = [sum(config.width(group) for group in ("user", "context", "candidate"))]
         widths[0] += sum(module.width for module in sequences.values())
         widths += [*config.head.hidden, len(config.head.outputs)]
         self.head = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        for layer, width in zip(self.head, config.head.hidden, strict=False):
+            add_activation(layer, config.head.activation, (width,))
+
+    def sequence_module(
+        self, sequence: Sequence, shapes: Mapping[str, tuple[int, ...]], bias_per_head: bool
+    ) -> Dmqn | Din:
+        """The module of one sequence; see the class on `shapes`."""
+        prefix = f"sequences.{sequence.name}"
+        event, candidate = self.config.width("event"), self.config.width("candidate")
+        out_shape = shapes.get(f"{prefix}.attention.out.weight")
+        out_width = out_shape[-2] if out_shape and len(out_shape) > 1 else None
+        if isinstance(sequence, DmqnSequence):
+            default = (0, sequence.hstu.heads if bias_per_head else 1)
+            bias_heads = [
+                (shapes.get(f"{prefix}.hstu.{layer}.bias") or default)[1] for layer in range(sequence.hstu.layers)
+            ]
+            return Dmqn(sequence, event, candidate, bias_heads, out_width)
+        din = Din(sequence, event, candidate, out_width)
+        start_matching(din.attention, self.config.matching_features())
+        return din
+
+    def dmqn(self, name: str) -> Dmqn:
+        """The module of a sequence that is of kind dmqn."""
+        module = self.sequences[name]
+        assert isinstance(module, Dmqn)
+        return module
 
     @property
     def layers(self) -> list[nn.Linear]:
@@ -79,6 +104,10 @@ class Ranker(nn.Module):
         for feature in self.config.groups[group]:
             if feature.kind == "id":
                 parts.append(self.tables[feature.table](columns[feature.name]))
+            elif feature.kind == "ids":
+                parts.append(self.tables[feature.table].pooled(columns[feature.name], feature.pool))
+            elif feature.kind == "vector":
+                parts.append(columns[feature.name].to(self.dtype))
             elif feature.kind == "float":
                 parts.append(columns[feature.name].to(self.dtype)[..., None])
         if not parts:
@@ -90,8 +119,7 @@ class Ranker(nn.Module):
         candidates = t.shape[1]
         parts = [u[:, None].expand(-1, candidates, -1), x[:, None].expand(-1, candidates, -1), t, *interests]
         y = torch.cat(parts, -1)
-        activation = ACTIVATIONS[self.config.head.activation]
         *hidden, last = self.layers
         for layer in hidden:
-            y = activation(layer(y))
+            y = activate(layer, self.config.head.activation, layer(y))
         return last(y)

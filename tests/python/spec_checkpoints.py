@@ -1,0 +1,254 @@
+"""Random configurations and checkpoints, from the specification alone: sections 1, 2, 4, 6 and 7, written byte by byte.
+
+Nothing of the project is imported.
+"""
+
+import itertools
+import json
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Json = dict[str, Any]
+
+NUMPY_TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+ACTIVATIONS = ["relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice"]
+HSTU_DEFAULTS: Json = {
+    "share": False, "pre_norm": False, "residual": False, "affine": True, "activate": "all", "alpha": "one",
+    "bias": "dense", "normalize": "one", "norm": "layer", "eps": 1e-5, "output": "gated",
+}  # fmt: skip
+
+
+@dataclass
+class Checkpoint:
+    """A configuration and its tensors: the values as stored, and the type each is stored in."""
+
+    config: Json
+    tensors: dict[str, Array] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, values: Array, kind: str = "F32") -> None:
+        """Adds a tensor rounded to its type, so that `tensors` holds what a reader of the file gets."""
+        if kind == "BF16":
+            bits = np.ascontiguousarray(values, "<f4").view("<u4")
+            values = (bits & np.uint32(0xFFFF0000)).view("<f4")
+        else:
+            values = values.astype(NUMPY_TYPES[kind])
+        self.tensors[name] = values.astype(np.float64)
+        self.types[name] = kind
+
+    def write(self, path: Path) -> None:
+        """Writes a .safetensors file: length of the header, header, values."""
+        header: Json = {"__metadata__": {"vqrank": json.dumps(self.config)}}
+        data = b""
+        for name, values in self.tensors.items():
+            kind = self.types[name]
+            if kind == "BF16":
+                raw = (values.astype("<f4").view("<u4") >> 16).astype("<u2").tobytes()
+            else:
+                raw = values.astype(NUMPY_TYPES[kind]).tobytes()
+            offsets = [len(data), len(data) + len(raw)]
+            header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": offsets}
+            data += raw
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def width(config: Json, part: str) -> int:
+    """The width of the concatenated embeddings of "user", "context", "event" or "candidate"."""
+    features, tables = config.get(part, []), config["tables"]
+    return sum(tables[f["table"]]["dim"] if "table" in f else f.get("dim", int(f["kind"] == "float")) for f in features)
+
+
+class Draw:
+    """Random choices."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def pick(self, *choices: Any) -> Any:
+        """One of them."""
+        return choices[self.rng.integers(len(choices))]
+
+    def size(self, low: int, end: int) -> int:
+        """low ... end - 1."""
+        return int(self.rng.integers(low, end))
+
+    def optional(self, target: Json, key: str, value: Any) -> None:
+        """Sets a key, or leaves it out."""
+        if self.rng.random() < 0.7:
+            target[key] = value
+
+
+def random_tables(draw: Draw) -> Json:
+    """Three tables, with every way to find an id's row."""
+    tables: Json = {}
+    for name in ("item", "dir-1", "Action_2"):
+        rows = draw.size(2, 40)
+        tables[name] = {"rows": rows, "dim": draw.size(1, 20), "ids": draw.pick("direct", "vocabulary", "hash")}
+        if tables[name]["ids"] == "vocabulary":
+            keys = [draw.pick(k, str(k), f"kéy {k}", 2**63 - 1 - k, -k) for k in range(1, rows)]
+            tables[name]["keys"] = keys
+    return tables
+
+
+def random_feature(draw: Draw, name: str, tables: Json) -> Json:
+    """A feature of any kind but time."""
+    feature: Json = {"name": name, "kind": draw.pick("id", "id", "ids", "float", "vector")}
+    if feature["kind"] in ("id", "ids"):
+        feature["table"] = draw.pick(*tables)
+    if feature["kind"] == "ids":
+        feature["pool"] = draw.pick("sum", "mean")
+    elif feature["kind"] == "vector":
+        feature["dim"] = draw.size(1, 18)
+    elif feature["kind"] == "float":
+        draw.optional(feature, "mean", float(np.round(draw.rng.normal(), 3)))
+        draw.optional(feature, "std", float(np.round(draw.rng.uniform(0.3, 3), 3)))
+    return feature
+
+
+def random_attention(draw: Draw, clusters: bool) -> Json:
+    """Target attention of either kind, over clusters or over the last events."""
+    attention: Json = {"kind": draw.pick("dot", "din")}
+    if attention["kind"] == "dot":
+        attention |= {"heads": draw.size(1, 4), "dim": draw.size(1, 20)}
+        switches = ["out", "count_bias", "share"] if clusters else ["out"]
+    else:
+        hidden = [draw.size(1, 40) for _ in range(draw.size(0, 3))]
+        attention |= {"hidden": hidden, "activation": draw.pick(*ACTIVATIONS)}
+        switches = ["softmax", "share"] if clusters else ["softmax"]
+    for key in switches:
+        draw.optional(attention, key, draw.pick(True, False))
+    return attention
+
+
+def random_dmqn(draw: Draw, name: str) -> Json:
+    """A sequence of kind dmqn."""
+    hstu: Json = {"layers": draw.size(0, 4)}
+    if hstu["layers"] or draw.rng.random() < 0.3:
+        hstu |= {key: draw.size(1, end) for key, end in (("heads", 4), ("qk_dim", 18), ("v_dim", 18))}
+        for key in ("share", "pre_norm", "residual", "affine"):
+            draw.optional(hstu, key, draw.pick(True, False))
+        draw.optional(hstu, "activate", draw.pick("all", "u"))
+        draw.optional(hstu, "alpha", draw.pick("one", "rsqrt"))
+        draw.optional(hstu, "bias", draw.pick("none", "dense", "toeplitz"))
+        draw.optional(hstu, "normalize", draw.pick("one", "tokens", "attended", {"constant": draw.size(1, 300)}))
+        draw.optional(hstu, "norm", draw.pick("layer", "group"))
+        draw.optional(hstu, "output", draw.pick("gated", "concat", "concat_raw"))
+        draw.optional(hstu, "eps", draw.pick(1e-6, 1e-5, 1e-3))
+    sequence: Json = {"name": name, "kind": "dmqn", "codebooks": draw.size(1, 5), "codewords": draw.size(1, 40)}
+    sequence |= {"hstu": hstu, "attention": random_attention(draw, clusters=True)}
+    draw.optional(sequence, "empty", draw.pick("masked", "zero"))
+    return sequence
+
+
+def random_config(rng: np.random.Generator) -> Json:
+    """A legal configuration; every optional key is sometimes left out."""
+    draw = Draw(rng)
+    tables = random_tables(draw)
+    parts: dict[str, list[Json]] = {}
+    for part, least in (("user", 0), ("context", 0), ("event", 1), ("candidate", 1)):
+        parts[part] = [random_feature(draw, f"{part[0]}{i}", tables) for i in range(draw.size(least, 5))]
+    parts["event"] += [{"name": "when", "kind": "time"}] * draw.size(0, 2)
+
+    names = draw.pick(["long"], ["long"], ["long", "short"], ["short", "long"], ["short"], ["long", "short", "more"])
+    short = {"name": "short", "kind": "din", "last": draw.size(1, 30), "attention": random_attention(draw, False)}
+    sequences = [short if name == "short" else random_dmqn(draw, name) for name in names]
+    config: Json = {"format": 1, "name": "by hand", "tables": tables, **parts, "sequences": sequences}
+    for part in ("user", "context"):
+        if not config[part] and rng.random() < 0.5:
+            del config[part]
+    draw.optional(config, "quantizers", {})
+    hidden = [int(n) for n in rng.integers(1, 40, size=rng.integers(0, 3))]
+    outputs = ["ctr", "cvr", "p(buy)"][: draw.size(1, 4)]
+    config["head"] = {"hidden": hidden, "activation": draw.pick(*ACTIVATIONS), "outputs": outputs}
+    return config
+
+
+class RandomTensors:
+    """Tensors for a configuration, of moderate size, some biases missing, in the four types."""
+
+    def __init__(self, config: Json, rng: np.random.Generator) -> None:
+        self.config, self.rng = config, rng
+        self.checkpoint = Checkpoint(config)
+
+    def add(self, name: str, shape: list[int], scale: float, center: float = 0) -> None:
+        """Normal values in one of the types."""
+        kind = str(self.rng.choice(["F32", "F32", "F16", "BF16", "F64"]))
+        self.checkpoint.add(name, center + scale * self.rng.normal(size=shape), kind)
+
+    def linear(self, name: str, lead: list[int], out: int, inp: int) -> None:
+        """A linear layer."""
+        self.add(name + ".weight", [*lead, out, inp], (1 / max(inp, 1)) ** 0.5)
+        if self.rng.random() < 0.7:
+            self.add(name + ".bias", [*lead, out], 0.3)
+
+    def mlp(self, name: str, lead: list[int], widths: list[int], activation: str) -> None:
+        """Layers between `widths`, those but the last with the parameters of their activation."""
+        for layer, (inp, out) in enumerate(itertools.pairwise(widths)):
+            self.linear(f"{name}.{layer}", lead, out, inp)
+            if layer == len(widths) - 2:
+                return
+            if activation in ("prelu", "dice"):
+                self.add(f"{name}.{layer}.alpha", [*lead, out], 0.3, 0.2)
+            if activation == "dice":
+                self.add(f"{name}.{layer}.mean", [*lead, out], 0.3)
+                variance = 0.05 + self.rng.exponential(size=[*lead, out])
+                self.checkpoint.add(f"{name}.{layer}.var", variance, str(self.rng.choice(["F32", "F16", "F64"])))
+
+    def dmqn(self, s: Json) -> int:
+        """A dmqn sequence's tensors; returns the width that it gives to the head."""
+        n, w, d = s["codebooks"], s["codewords"], width(self.config, "event")
+        base = f"sequences.{s['name']}."
+        self.add(base + "projection", [n, d, d], d**-0.5)
+        self.add(base + "codebook", [n, w, d], 1)
+        h = HSTU_DEFAULTS | s["hstu"]
+        lead = [1 if h["share"] else n]
+        for layer in range(h["layers"]):
+            here = f"{base}hstu.{layer}."
+            v = h["heads"] * h["v_dim"]
+            self.linear(here + "f1", lead, 2 * v + 2 * h["heads"] * h["qk_dim"], d)
+            self.linear(here + "f2", lead, d, v if h["output"] == "gated" else 3 * v)
+            if h["bias"] != "none":
+                shape = [w, w] if h["bias"] == "dense" else [2 * w - 1]
+                self.add(here + "bias", [*lead, int(self.rng.choice([1, h["heads"]])), *shape], 0.5)
+            if h["affine"]:
+                for name, size in [("norm", v)] + [("pre_norm", d)] * h["pre_norm"]:
+                    self.add(f"{here}{name}.weight", [*lead, size], 0.3, 1)
+                    self.add(f"{here}{name}.bias", [*lead, size], 0.3)
+        return n * self.attention(s, [1 if s["attention"].get("share") else n])
+
+    def attention(self, s: Json, lead: list[int]) -> int:
+        """The tensors of target attention; returns its width, of one codebook."""
+        a, base = s["attention"], f"sequences.{s['name']}.attention."
+        d, dc = width(self.config, "event"), width(self.config, "candidate")
+        if a["kind"] == "din":
+            self.linear(base + "q", lead, d, dc)
+            self.mlp(base + "mlp", lead, [4 * d, *a["hidden"], 1], a["activation"])
+            return d
+        inner = a["heads"] * a["dim"]
+        for name, inp in (("q", dc), ("k", d), ("v", d)):
+            self.linear(base + name, lead, inner, inp)
+        if not a.get("out"):
+            return inner
+        size = int(self.rng.integers(1, 20))
+        self.linear(base + "out", lead, size, inner)
+        return size
+
+
+def random_checkpoint(config: Json, rng: np.random.Generator) -> Checkpoint:
+    """A checkpoint of a configuration."""
+    tensors = RandomTensors(config, rng)
+    for name, table in config["tables"].items():
+        tensors.add(f"tables.{name}.weight", [table["rows"], table["dim"]], 0.7)
+    inp = sum(width(config, part) for part in ("user", "context", "candidate"))
+    for s in config["sequences"]:
+        inp += tensors.dmqn(s) if s["kind"] == "dmqn" else tensors.attention(s, [])
+    head = config["head"]
+    tensors.mlp("head", [], [inp, *head["hidden"], len(head["outputs"])], head["activation"])
+    return tensors.checkpoint

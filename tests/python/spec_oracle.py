@@ -1,0 +1,209 @@
+"""What a model computes, in NumPy, from the specification alone: sections 1, 2, 4 and 6.
+
+Nothing of the project is imported.
+"""
+
+import math
+import struct
+from typing import Any
+
+import numpy as np
+import xxhash
+from spec_checkpoints import HSTU_DEFAULTS, Array, Checkpoint, Json, width
+
+
+class Oracle:
+    """The model of a checkpoint, in float64 or (to see what rounding does) float32."""
+
+    def __init__(self, checkpoint: Checkpoint, dtype: type = np.float64) -> None:
+        self.config = checkpoint.config
+        self.dtype = dtype
+        self.tensors: dict[str, Array] = {name: values.astype(dtype) for name, values in checkpoint.tensors.items()}
+        self.dmqn = [s for s in self.config["sequences"] if s["kind"] == "dmqn"]
+        self.folded: dict[str, Array] = {}  # always in float64
+        for s in self.dmqn:
+            base = f"sequences.{s['name']}."
+            codebook = checkpoint.tensors[base + "codebook"]
+            self.folded[s["name"]] = checkpoint.tensors[base + "projection"] @ np.swapaxes(codebook, 1, 2)
+
+    def row(self, name: str, value: Any) -> Array:
+        """The row of an id; row 0 of an unknown or absent one."""
+        table, row = self.config["tables"][name], 0
+        if table["ids"] == "hash" and value is not None:
+            data = value.encode() if isinstance(value, str) else struct.pack("<q", value)
+            row = 1 + xxhash.xxh3_64_intdigest(data, seed=0) % (table["rows"] - 1)
+        elif table["ids"] == "direct":
+            row = value if value is not None and 0 <= value < table["rows"] else 0
+        elif value is not None:
+            keys = [(type(key), key) for key in table["keys"]]
+            row = keys.index((type(value), value)) + 1 if (type(value), value) in keys else 0
+        return np.asarray(self.tensors[f"tables.{name}.weight"][row])
+
+    def embed(self, part: str, values: Json) -> Array:
+        """The concatenated embeddings of the features of one part."""
+        pieces: list[Array] = [np.zeros(0, self.dtype)]
+        for f in self.config.get(part, []):
+            value = values.get(f["name"])
+            if f["kind"] == "id":
+                pieces.append(self.row(f["table"], value))
+            elif f["kind"] == "ids":
+                total = np.zeros(self.config["tables"][f["table"]]["dim"], self.dtype)
+                for one in value or []:
+                    total = total + self.row(f["table"], one)
+                pieces.append(total / self.dtype(len(value)) if value and f["pool"] == "mean" else total)
+            elif f["kind"] == "float":
+                x = 0.0 if value is None else (value - f.get("mean", 0)) / f.get("std", 1)
+                pieces.append(np.array([np.float32(x)], self.dtype))
+            elif f["kind"] == "vector":
+                pieces.append(np.array(value or [0] * f["dim"], np.float32).astype(self.dtype))
+        return np.concatenate(pieces)
+
+    def margins(self, event: Json) -> float:
+        """The smallest margin, over all codebooks, between an event's best two codewords."""
+        e, least = self.embed("event", event), np.inf
+        for folded in self.folded.values():
+            scores = np.sort(np.einsum("d,ndw->nw", e, folded), axis=1)
+            if scores.shape[1] > 1:
+                least = min(least, float((scores[:, -1] - scores[:, -2]).min()))
+        return least
+
+    def linear(self, name: str, j: int | None, x: Array) -> Array:
+        """A linear layer; one of several codebooks', or the only one where it is shared; a missing bias is zero."""
+        weight, bias = self.tensors[name + ".weight"], self.tensors.get(name + ".bias")
+        if j is not None:
+            weight = weight[min(j, len(weight) - 1)]
+            bias = None if bias is None else bias[min(j, len(bias) - 1)]
+        return np.asarray(x @ weight.T + (0 if bias is None else bias))
+
+    def layer_norm(self, name: str, j: int, x: Array, h: Json, groups: int = 1) -> Array:
+        """LayerNorm over each of `groups` parts of the rows, then weight and bias if affine."""
+        parts = x.reshape(len(x), groups, -1)
+        parts = (parts - parts.mean(-1, keepdims=True)) / np.sqrt(parts.var(-1, keepdims=True) + self.dtype(h["eps"]))
+        x = parts.reshape(x.shape)
+        if h["affine"]:
+            weight, bias = self.tensors[name + ".weight"], self.tensors[name + ".bias"]
+            x = x * weight[min(j, len(weight) - 1)] + bias[min(j, len(bias) - 1)]
+        return x
+
+    def hstu(self, base: str, j: int, x: Array, tokens: Array, h: Json, w: int) -> Array:
+        """One HSTU block (section 4) on the tokens that are left; `tokens` are their codewords."""
+        heads, dv, dqk = h["heads"], h["v_dim"], h["qk_dim"]
+        normed = self.layer_norm(base + "pre_norm", j, x, h) if h["pre_norm"] else x
+        flat = self.linear(base + "f1", j, normed)
+        if h["activate"] == "all":
+            flat = silu(flat)
+        u, v, q, k = np.split(flat, np.cumsum([heads * dv, heads * dv, heads * dqk]), axis=1)
+        u = silu(u) if h["activate"] == "u" else u
+        v, q, k = (part.reshape(len(x), heads, -1).swapaxes(0, 1) for part in (v, q, k))
+        s = q @ k.swapaxes(1, 2) * self.dtype(dqk**-0.5 if h["alpha"] == "rsqrt" else 1)
+        if h["bias"] != "none":
+            bias = self.tensors[base + "bias"]
+            bias = bias[min(j, len(bias) - 1)]
+            if h["bias"] == "toeplitz":
+                bias = bias[:, w - 1 + np.arange(w)[None, :] - np.arange(w)[:, None]]
+            s = s + bias[:, tokens[:, None], tokens[None, :]]
+        count = {"one": 1, "tokens": w, "attended": len(x)}
+        divisor = h["normalize"]["constant"] if isinstance(h["normalize"], dict) else count[h["normalize"]]
+        o = (silu(s) / self.dtype(divisor) @ v).swapaxes(0, 1).reshape(len(x), -1)
+        g = self.layer_norm(base + "norm", j, o, h, heads if h["norm"] == "group" else 1)
+        z = {"gated": [u * g], "concat": [u, g, u * g], "concat_raw": [u, o, u * g]}[h["output"]]
+        return self.linear(base + "f2", j, np.concatenate(z, axis=1)) + (x if h["residual"] else 0)
+
+    def activate(self, kind: str, x: Array, name: str, j: int | None) -> Array:
+        """The activation after layer `name`."""
+
+        def own(parameter: str) -> Array:
+            values = self.tensors[f"{name}.{parameter}"]
+            return np.asarray(values if j is None else values[min(j, len(values) - 1)])
+
+        if kind == "dice":
+            p = sigmoid((x - own("mean")) / np.sqrt(own("var") + self.dtype(1e-9)))
+            return np.asarray(p * x + (1 - p) * own("alpha") * x)
+        if kind in ("relu", "leaky_relu", "prelu"):
+            slope = own("alpha") if kind == "prelu" else self.dtype({"relu": 0, "leaky_relu": 0.01}[kind])
+            return np.where(x > 0, x, slope * x)
+        if kind == "gelu":
+            return np.asarray(x * (1 + np.vectorize(math.erf)(x * self.dtype(0.5**0.5))) / 2, self.dtype)
+        return np.tanh(x) if kind == "tanh" else silu(x)
+
+    def mlp(self, name: str, hidden: int, kind: str, x: Array, j: int | None) -> Array:
+        """`hidden` layers with their activation, and a linear one."""
+        for layer in range(hidden):
+            x = self.activate(kind, self.linear(f"{name}.{layer}", j, x), f"{name}.{layer}", j)
+        return self.linear(f"{name}.{hidden}", j, x)
+
+    def attention(self, s: Json, j: int | None, y: Array, n: Array, t: Array) -> Array:
+        """Target attention of candidate t over tokens y, clusters of n events, of codebook j or of none."""
+        a, base = s["attention"], f"sequences.{s['name']}.attention."
+        if a["kind"] == "din":
+            target = np.broadcast_to(self.linear(base + "q", j, t), y.shape)
+            x = np.concatenate([target, y, target - y, target * y], axis=1)
+            weights = self.mlp(base + "mlp", len(a["hidden"]), a["activation"], x, j)[:, 0]
+            return np.asarray((softmax(weights) if a.get("softmax") else weights) @ y)
+        q = self.linear(base + "q", j, t).reshape(a["heads"], a["dim"])
+        k, v = (self.linear(base + name, j, y).reshape(len(y), a["heads"], a["dim"]) for name in "kv")
+        logits = np.einsum("hd,khd->hk", q, k) / self.dtype(a["dim"] ** 0.5)
+        if a.get("count_bias"):
+            logits = logits + np.log(np.maximum(n, 1)).astype(self.dtype)
+        o = np.einsum("hk,khd->hd", softmax(logits), v).reshape(-1)
+        return self.linear(base + "out", j, o) if a.get("out") else o
+
+    def clusters(self, s: Json, events: list[Json]) -> list[tuple[Array, Array]]:
+        """Per codebook the tokens Y_j and the numbers of events in them."""
+        h, w = HSTU_DEFAULTS | s["hstu"], s["codewords"]
+        e = np.array([self.embed("event", event) for event in events], np.float64)
+        exact, at = e.copy(), 0
+        for f in self.config["event"]:  # sums hold numbers that are no table's in steps of 2^-18
+            end = at + width({"tables": self.config["tables"], "event": [f]}, "event")
+            if f["kind"] in ("float", "vector"):
+                exact[:, at:end] = np.rint(e[:, at:end] * 2**18) / 2**18
+            at = end
+        result = []
+        for j in range(s["codebooks"]):
+            z = np.round(e @ self.folded[s["name"]][j], 9).argmax(1)  # a tie in exact arithmetic is one here too
+            n = np.bincount(z, minlength=w)
+            tokens = np.flatnonzero(n) if s.get("empty", "masked") == "masked" else np.arange(w)
+            y: Array = np.array([exact[z == k].mean(0) if n[k] else 0 * e[0] for k in tokens], self.dtype)
+            for layer in range(h["layers"]):
+                y = self.hstu(f"sequences.{s['name']}.hstu.{layer}.", j, y, tokens, h, w)
+            result.append((y, n[tokens]))
+        return result
+
+    def logits(self, request: Json) -> Array:
+        """The values before the last sigmoid, [candidates, outputs]."""
+        head, events = self.config["head"], request.get("events") or []
+        states: dict[str, list[tuple[int | None, Array, Array]]] = {}
+        for s in self.config["sequences"] if events else []:
+            if s["kind"] == "dmqn":
+                states[s["name"]] = [(j, *state) for j, state in enumerate(self.clusters(s, events))]
+            else:
+                last = np.array([self.embed("event", event) for event in events[-s["last"] :]], self.dtype)
+                states[s["name"]] = [(None, last, np.ones(len(last)))]
+        rows = []
+        for candidate in request["candidates"]:
+            t = self.embed("candidate", candidate)
+            x = [*(self.embed(part, request.get(part, {})) for part in ("user", "context")), t]
+            for s in self.config["sequences"] if events else []:
+                x += [self.attention(s, j, y, n, t) for j, y, n in states[s["name"]]]
+            if not events:  # zeros for every sequence
+                x.append(np.zeros(self.tensors["head.0.weight"].shape[1] - sum(map(len, x)), self.dtype))
+            rows.append(self.mlp("head", len(head["hidden"]), head["activation"], np.concatenate(x), None))
+        return np.array(rows, np.float64).reshape(-1, len(head["outputs"]))
+
+
+def softmax(x: Array) -> Array:
+    """exp(x) over its sum, along the last axis."""
+    powers = np.exp(x - x.max(-1, keepdims=True))
+    return np.asarray(powers / powers.sum(-1, keepdims=True))
+
+
+def silu(x: Array) -> Array:
+    """x / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):
+        return np.asarray(x / (1 + np.exp(-x)))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x))."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-x)))

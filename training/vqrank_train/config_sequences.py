@@ -1,0 +1,157 @@
+"""Sequences of a config: what becomes of a history, and how a candidate attends to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from vqrank_train.config_reader import MISSING, ConfigError, Reader
+
+ACTIVATIONS = ("relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice")
+
+
+@dataclass(frozen=True)
+class Hstu:
+    """HSTU layers of a sequence; defaults are DMQN's own equations."""
+
+    layers: int = 0
+    heads: int = 0
+    qk_dim: int = 0
+    v_dim: int = 0
+    share: bool = False
+    pre_norm: bool = False
+    affine: bool = True
+    activate: str = "all"
+    alpha: str = "one"
+    bias: str = "dense"
+    normalize: Literal["one", "tokens", "attended"] | float = "one"  # a number: the constant
+    norm: str = "layer"
+    eps: float = 1e-5
+    output: str = "gated"
+    residual: bool = False
+
+    @classmethod
+    def read(cls, value: Any, where: str) -> Hstu:
+        reader = Reader(value, where)
+        layers = reader.count("layers", 0)
+        width = MISSING if layers else 0
+        heads, qk_dim, v_dim = (reader.count(key, 1 if layers else 0, width) for key in ("heads", "qk_dim", "v_dim"))
+        normalize = reader.take("normalize", (str, dict), "one")
+        if isinstance(normalize, dict):
+            inner = Reader(normalize, f"{where}.normalize")
+            normalize = inner.take("constant", (int, float))
+            inner.close()
+            if not 0 < normalize < float("inf"):
+                raise ConfigError(f"{where}.normalize.constant: expected a positive number, found {normalize!r}")
+        elif normalize not in ("one", "tokens", "attended"):
+            raise ConfigError(f"{where}.normalize: expected one, tokens, attended or a constant, found {normalize!r}")
+        found = cls(
+            layers, heads, qk_dim, v_dim,
+            share=reader.take("share", bool, False),
+            pre_norm=reader.take("pre_norm", bool, False),
+            affine=reader.take("affine", bool, True),
+            activate=reader.choice("activate", ("all", "u"), "all"),
+            alpha=reader.choice("alpha", ("one", "rsqrt"), "one"),
+            bias=reader.choice("bias", ("none", "dense", "toeplitz"), "dense"),
+            normalize=normalize,
+            norm=reader.choice("norm", ("layer", "group"), "layer"),
+            eps=float(reader.take("eps", (int, float), 1e-5)),
+            output=reader.choice("output", ("gated", "concat", "concat_raw"), "gated"),
+            residual=reader.take("residual", bool, False),
+        )  # fmt: skip
+        if not 0 <= found.eps < float("inf"):
+            raise ConfigError(f"{where}.eps: expected a number of at least 0, found {found.eps!r}")
+        reader.close()
+        return found
+
+
+def read_hidden(reader: Reader) -> tuple[int, ...]:
+    """Widths of an MLP's hidden layers; none is legal."""
+    hidden = reader.take("hidden", list)
+    for width in hidden:
+        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+            raise ConfigError(f"{reader.where}.hidden: expected positive integers, found {width!r}")
+    return tuple(hidden)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Target attention. Kind dot: `heads` A of width `dim` d; kind din: an MLP with `hidden` layers."""
+
+    kind: str
+    heads: int = 0
+    dim: int = 0
+    share: bool = False
+    out: bool = False
+    count_bias: bool = False
+    hidden: tuple[int, ...] = ()
+    activation: str = "relu"
+    softmax: bool = False
+
+    @classmethod
+    def read(cls, value: Any, where: str, clusters: bool) -> Attention:
+        """`clusters`: tokens are those of several codebooks, so that weights may be shared and counts may matter."""
+        reader = Reader(value, where)
+        kind = reader.choice("kind", ("dot", "din"))
+        share = clusters and reader.take("share", bool, False)
+        if kind == "dot":
+            found = cls(
+                kind, reader.count("heads", 1), reader.count("dim", 1), share,
+                out=reader.take("out", bool, False),
+                count_bias=clusters and reader.take("count_bias", bool, False),
+            )  # fmt: skip
+        else:
+            found = cls(
+                kind, share=share, hidden=read_hidden(reader),
+                activation=reader.choice("activation", ACTIVATIONS),
+                softmax=reader.take("softmax", bool, False),
+            )  # fmt: skip
+        reader.close()
+        return found
+
+
+@dataclass(frozen=True)
+class DmqnSequence:
+    """Kind dmqn: `codebooks` N of `codewords` W over the whole history."""
+
+    name: str
+    codebooks: int
+    codewords: int
+    empty: str
+    hstu: Hstu
+    attention: Attention
+    kind: Literal["dmqn"] = "dmqn"
+
+
+@dataclass(frozen=True)
+class DinSequence:
+    """Kind din: target attention over the `last` M events."""
+
+    name: str
+    last: int
+    attention: Attention
+    kind: Literal["din"] = "din"
+
+
+Sequence = DmqnSequence | DinSequence
+
+
+def read_sequence(value: Any, where: str) -> Sequence:
+    """A sequence of either kind."""
+    reader = Reader(value, where)
+    name = reader.name()
+    found: Sequence
+    if reader.choice("kind", ("dmqn", "din")) == "dmqn":  # next: vql
+        found = DmqnSequence(
+            name, reader.count("codebooks", 1), reader.count("codewords", 1),
+            reader.choice("empty", ("masked", "zero"), "masked"),
+            Hstu.read(reader.take("hstu", dict), f"{where}.hstu"),
+            Attention.read(reader.take("attention", dict), f"{where}.attention", clusters=True),
+        )  # fmt: skip
+    else:
+        found = DinSequence(
+            name, reader.count("last", 1),
+            Attention.read(reader.take("attention", dict), f"{where}.attention", clusters=False),
+        )  # fmt: skip
+    reader.close()
+    return found
