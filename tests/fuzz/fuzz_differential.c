@@ -10,8 +10,8 @@
 #include "tests/fuzz/draw_model.h"
 #include "tests/fuzz/rows.h"
 
-/* More than a block of events and of candidates, by a few. */
-enum { EVENTS_MAX = 56, CANDIDATES_MAX = 52, MAX_ROWS = 256 };
+/* Mostly a few rows, which are quick; sometimes more than a block of them. */
+enum { ROWS_FEW = 7, ROWS_MAX = 56 };
 
 struct world {
     struct runtime_file file;
@@ -33,6 +33,12 @@ struct outcome {
 
 /* ---- worlds ---- */
 
+static size_t draw_rows(struct fuzz_input *input)
+{
+    const uint8_t byte = fuzz_byte(input);
+    return byte < 0xc0 ? byte % (ROWS_FEW + 1) : byte - 0xc0u < ROWS_MAX ? byte - 0xc0u : ROWS_MAX;
+}
+
 static struct world world_new(struct fuzz_input *input)
 {
     struct world w = {0};
@@ -41,7 +47,7 @@ static struct world world_new(struct fuzz_input *input)
     w.file = runtime_build(&options);
     if (vqr_model_open_memory(w.file.data, w.file.size, &w.model, &error) || vqr_model_verify(w.model, &error))
         fuzz_fail("the model does not open: %s", error.message);
-    const size_t events = fuzz_below(input, EVENTS_MAX + 1), candidates = fuzz_below(input, CANDIDATES_MAX + 1);
+    const size_t events = draw_rows(input), candidates = draw_rows(input);
     w.ordered = options.short_sequences > 0;
     w.events = fuzz_rows_new(w.model, VQR_EVENT, events, input);
     w.candidates = fuzz_rows_new(w.model, VQR_CANDIDATE, candidates, input);
@@ -215,7 +221,7 @@ static void check_parts(const struct world *w, vqr_session *session, const size_
 static void check_histories(const struct world *w, vqr_session *session, size_t cut, const struct outcome *expected)
 {
     const size_t count = w->events.rows.rows;
-    size_t order[MAX_ROWS];
+    size_t order[ROWS_MAX];
     for (size_t i = 0; i < count; i++)
         order[i] = i;
     check_parts(w, session, order, count ? cut % (count + 1) : 0, expected, "in two parts");
@@ -230,8 +236,8 @@ static void check_many(const struct world *w, vqr_session *session, const vqr_st
                        const struct outcome *expected)
 {
     const size_t count = w->candidates.rows.rows, outputs = vqr_model_outputs(w->model);
-    struct fuzz_rows candidates[MAX_ROWS];
-    struct vqr_job jobs[MAX_ROWS + 1];
+    struct fuzz_rows candidates[ROWS_MAX];
+    struct vqr_job jobs[ROWS_MAX + 1];
     vqr_state *nobody = new_state(w);
     struct outcome o = outcome_new(w->count), empty = score(w, session, nobody), alone = outcome_new(w->count);
     for (size_t i = 0; i < count; i++) {
