@@ -213,8 +213,14 @@ static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i,
     enum vqr_status status = vqr_check_rows(s->model, VQR_CANDIDATE, candidates, error);
     for (size_t c = 0; !status && c < candidates->rows; c++) {
         status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, candidates, c, 1, s->x, s->x_stride, s->index, NULL, error);
-        if (!status)
-            sequence->kind->weigh(sequence, &s->k, s->sequence[i], state->sequence[i], s->x, weights + c * step);
+        if (status)
+            break;
+        sequence->kind->weigh(sequence, &s->k, s->sequence[i], state->sequence[i], s->x, weights + c * step);
+        if (!s->k.finite_f32(weights + c * step, step))
+            status = vqr_fail(error, VQR_ERROR_OVERFLOW,
+                              "candidate %zu: a weight of sequence \"%s\" is not finite; the model's weights or the "
+                              "values are too large",
+                              c, sequence->name);
     }
     return status;
 }
