@@ -2,12 +2,12 @@
 # Installs what is missing, builds every configuration and runs every test; prints the time of each suite.
 #
 #   ./test.sh            everything
-#   ./test.sh SUITE...   some of: release clang sanitizers aarch64 python demo style
+#   ./test.sh SUITE...   some of: release clang sanitizers fuzz aarch64 python demo style
 set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/prepare.sh
 
-all_suites=(style release clang sanitizers aarch64 python demo)
+all_suites=(style release clang sanitizers fuzz aarch64 python demo)
 suites=("${@:-${all_suites[@]}}")
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     sed -n '2,5s/^# \{0,1\}//p' "$0"
@@ -80,6 +80,21 @@ suite_sanitizers() {
     ctest_preset dev
     torch_environment
     VQRANK_BUILD=$PWD/build/dev build/venv/bin/python -m pytest -q tests/python/test_command.py
+}
+
+# A taste of fuzzing: that the targets build with libFuzzer, and 20 seconds of each from the committed corpora, which
+# the other suites only replay. What is found stays in build/fuzz/found.
+suite_fuzz() {
+    need_packages "libclang-rt-$(clang -dumpversion | cut -d. -f1)-dev"
+    run_quietly build/log/configure-fuzz cmake --preset fuzz
+    run_quietly build/log/build-fuzz cmake --build build/fuzz --target fuzz
+    local target corpus
+    mkdir -p build/fuzz/found
+    for corpus in tests/fuzz/corpus/*; do
+        target=$(basename "$corpus")
+        run_quietly "build/log/fuzz-$target" "build/fuzz/tests/fuzz/fuzz_$target" -max_total_time=20 -timeout=20 \
+            -artifact_prefix="build/fuzz/found/$target-" "$(mktemp -d -p build/fuzz)" "$corpus"
+    done
 }
 
 suite_aarch64() {
