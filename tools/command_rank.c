@@ -12,7 +12,7 @@
 
 /* The command's own options, as popt fills them. */
 struct rank_options {
-    long top;
+    long top, explain;
     char **names;   /* "FEATURE=FILE", NULL-terminated, or NULL */
     char *relevant; /* path or NULL */
     char *output;   /* name or NULL */
@@ -92,15 +92,38 @@ static void free_inputs(struct rank_inputs *inputs)
     relevance_free(&inputs->relevance);
 }
 
+/* The first feature of a group that is an id; -1 if there is none. */
+static ptrdiff_t first_id(const struct scorer *scorer, enum vqr_group group)
+{
+    for (size_t i = 0; i < scorer->schema.count[group]; i++)
+        if (scorer->features[group][i].kind == VQR_FEATURE_ID)
+            return (ptrdiff_t)i;
+    return -1;
+}
+
 /* The candidate feature whose ids --relevant lists: the first named one, else the first id; -1 if there is none. */
 static ptrdiff_t relevant_feature(const struct scorer *scorer, const struct rank_inputs *inputs)
 {
-    if (inputs->name_count > 0)
-        return (ptrdiff_t)inputs->names[0].feature;
-    for (size_t i = 0; i < scorer->schema.count[VQR_CANDIDATE]; i++)
-        if (scorer->features[VQR_CANDIDATE][i].kind == VQR_FEATURE_ID)
-            return (ptrdiff_t)i;
-    return -1;
+    return inputs->name_count > 0 ? (ptrdiff_t)inputs->names[0].feature : first_id(scorer, VQR_CANDIDATE);
+}
+
+/* What explanations call events: the first named feature that they have too, else their first id. */
+static struct explain_style explain_style(const struct scorer *scorer, const struct rank_options *options,
+                                          const struct rank_inputs *inputs)
+{
+    struct explain_style style = {.top = (size_t)options->explain, .feature = -1};
+    const struct vqr_feature *features = scorer->schema.features[VQR_EVENT];
+    for (size_t i = 0; i < inputs->name_count; i++) {
+        const struct rank_names *names = &inputs->names[i];
+        style.feature =
+            vqr_feature_index(scorer->model, VQR_EVENT, scorer->schema.features[VQR_CANDIDATE][names->feature].name);
+        style.names = &names->names;
+        if (style.feature >= 0 && features[style.feature].kind == VQR_FEATURE_ID)
+            return style;
+    }
+    style.names = NULL;
+    style.feature = first_id(scorer, VQR_EVENT);
+    return style;
 }
 
 /* https://no-color.org */
@@ -154,6 +177,7 @@ static int rank_input(struct scorer *scorer, const struct options *options, cons
                                .name_count = inputs->name_count,
                                .relevance = own->relevant != NULL ? &inputs->relevance : NULL,
                                .relevant_feature = relevant_feature(scorer, inputs),
+                               .explain = explain_style(scorer, own, inputs),
                                .terminal = wants_colour()};
     if (!find_output(scorer, own->output, &style.output))
         return EXIT_UNUSABLE;
@@ -174,6 +198,8 @@ static int rank(const struct options *options, const struct rank_options *own)
     int status = EXIT_UNUSABLE;
     if (own->top < 1)
         return complain("--top must be at least 1");
+    if (own->explain < 0)
+        return complain("--explain=%ld: expected how many clusters to show, at least 0", own->explain);
     vqr_model *model = scorer_open_model(options->arguments[0]);
     if (model == NULL)
         return EXIT_UNUSABLE;
@@ -183,6 +209,14 @@ static int rank(const struct options *options, const struct rank_options *own)
     scorer_free(&scorer);
     vqr_model_close(model);
     return status;
+}
+
+/* popt would take what follows a bare --explain for its value, which may be left out. */
+static void default_explain(int argc, const char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--explain") == 0)
+            argv[i] = "--explain=3";
 }
 
 static int run(const struct command *command, int argc, const char **argv)
@@ -197,8 +231,11 @@ static int run(const struct command *command, int argc, const char **argv)
          "FEATURE=FILE.csv"},
         {"relevant", '\0', POPT_ARG_STRING, &own.relevant, 0,
          "mark candidates known to be right; lines {\"id\": request id, \"relevant\": [ids]}", "FILE.jsonl"},
+        {"explain", '\0', POPT_ARG_LONG, &own.explain, 0,
+         "say what in the history carried each score: the 3, or K, weightiest clusters of every sequence", "K"},
         {"output", '\0', POPT_ARG_STRING, &own.output, 0, "the output to rank by (default: the model's first)", "NAME"},
         POPT_TABLEEND};
+    default_explain(argc, argv);
     if (options_parse(&options, command, table, argc, argv, &status))
         status = rank(&options, &own);
     options_free(&options);
@@ -214,12 +251,17 @@ const struct command command_rank = {
     .name = "rank",
     .arguments = "MODEL [REQUESTS.jsonl]",
     .summary = "show the best candidates of each request as a table",
-    .text = "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of\n"
-            "the first --names feature, or else of the first candidate feature that is an id. Refused requests are\n"
-            "named on standard error; exit status 1 says that there were some.\n"
-            "\n"
-            "Example:\n"
-            "  vqrank rank model.vqr requests.jsonl --top 5 --names item=items.csv --relevant relevant.jsonl\n",
+    .text =
+        "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of\n"
+        "the first --names feature, or else of the first candidate feature that is an id. Refused requests are\n"
+        "named on standard error; exit status 1 says that there were some.\n"
+        "\n"
+        "--explain adds, below each candidate, the clusters of the user's history that its attention weighed most,\n"
+        "named by what their events mostly are. --explain=K shows K of each sequence.\n"
+        "\n"
+        "Examples:\n"
+        "  vqrank rank model.vqr requests.jsonl --top 5 --names item=items.csv --relevant relevant.jsonl\n"
+        "  vqrank rank model.vqr requests.jsonl --top 3 --names item=items.csv --explain\n",
     .arguments_min = 1,
     .arguments_max = 2,
     .run = run,
