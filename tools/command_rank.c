@@ -22,6 +22,8 @@ struct rank_options {
 struct rank_inputs {
     struct rank_names *names;
     size_t name_count;
+    struct explain_feature *explain;
+    size_t explain_count;
     struct relevance relevance;
 };
 
@@ -61,6 +63,32 @@ static bool load_names(const struct scorer *scorer, const char *argument, struct
     return true;
 }
 
+/* The first feature of a group that is an id; -1 if there is none. */
+static ptrdiff_t first_id(const struct scorer *scorer, enum vqr_group group)
+{
+    for (size_t i = 0; i < scorer->schema.count[group]; i++)
+        if (scorer->features[group][i].kind == VQR_FEATURE_ID)
+            return (ptrdiff_t)i;
+    return -1;
+}
+
+/* Finds what explanations call events: the named features that events have too, else their first id. */
+static void find_explain_features(const struct scorer *scorer, struct rank_inputs *inputs)
+{
+    const struct vqr_feature *features = scorer->schema.features[VQR_EVENT];
+    for (size_t i = 0; i < inputs->name_count; i++) {
+        const struct rank_names *names = &inputs->names[i];
+        const ptrdiff_t index =
+            vqr_feature_index(scorer->model, VQR_EVENT, scorer->schema.features[VQR_CANDIDATE][names->feature].name);
+        if (index >= 0 && features[index].kind == VQR_FEATURE_ID)
+            inputs->explain[inputs->explain_count++] =
+                (struct explain_feature){.index = (size_t)index, .names = &names->names};
+    }
+    const ptrdiff_t first = first_id(scorer, VQR_EVENT);
+    if (inputs->explain_count == 0 && first >= 0)
+        inputs->explain[inputs->explain_count++] = (struct explain_feature){.index = (size_t)first};
+}
+
 static bool load_inputs(const struct scorer *scorer, const struct rank_options *options, struct rank_inputs *inputs)
 {
     struct refusal refusal;
@@ -68,7 +96,8 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
     while (options->names != NULL && options->names[count] != NULL)
         count++;
     inputs->names = calloc(count + 1, sizeof *inputs->names);
-    if (inputs->names == NULL) {
+    inputs->explain = calloc(count + 1, sizeof *inputs->explain);
+    if (inputs->names == NULL || inputs->explain == NULL) {
         complain("out of memory");
         return false;
     }
@@ -77,6 +106,7 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
         if (!load_names(scorer, options->names[i], &inputs->names[i]))
             return false;
     }
+    find_explain_features(scorer, inputs);
     if (options->relevant != NULL && !relevance_load(&inputs->relevance, options->relevant, &refusal)) {
         complain("--relevant: %s", refusal.message);
         return false;
@@ -89,41 +119,14 @@ static void free_inputs(struct rank_inputs *inputs)
     for (size_t i = 0; i < inputs->name_count; i++)
         names_free(&inputs->names[i].names);
     free(inputs->names);
+    free(inputs->explain);
     relevance_free(&inputs->relevance);
-}
-
-/* The first feature of a group that is an id; -1 if there is none. */
-static ptrdiff_t first_id(const struct scorer *scorer, enum vqr_group group)
-{
-    for (size_t i = 0; i < scorer->schema.count[group]; i++)
-        if (scorer->features[group][i].kind == VQR_FEATURE_ID)
-            return (ptrdiff_t)i;
-    return -1;
 }
 
 /* The candidate feature whose ids --relevant lists: the first named one, else the first id; -1 if there is none. */
 static ptrdiff_t relevant_feature(const struct scorer *scorer, const struct rank_inputs *inputs)
 {
     return inputs->name_count > 0 ? (ptrdiff_t)inputs->names[0].feature : first_id(scorer, VQR_CANDIDATE);
-}
-
-/* What explanations call events: the first named feature that they have too, else their first id. */
-static struct explain_style explain_style(const struct scorer *scorer, const struct rank_options *options,
-                                          const struct rank_inputs *inputs)
-{
-    struct explain_style style = {.top = (size_t)options->explain, .feature = -1};
-    const struct vqr_feature *features = scorer->schema.features[VQR_EVENT];
-    for (size_t i = 0; i < inputs->name_count; i++) {
-        const struct rank_names *names = &inputs->names[i];
-        style.feature =
-            vqr_feature_index(scorer->model, VQR_EVENT, scorer->schema.features[VQR_CANDIDATE][names->feature].name);
-        style.names = &names->names;
-        if (style.feature >= 0 && features[style.feature].kind == VQR_FEATURE_ID)
-            return style;
-    }
-    style.names = NULL;
-    style.feature = first_id(scorer, VQR_EVENT);
-    return style;
 }
 
 /* https://no-color.org */
@@ -177,7 +180,9 @@ static int rank_input(struct scorer *scorer, const struct options *options, cons
                                .name_count = inputs->name_count,
                                .relevance = own->relevant != NULL ? &inputs->relevance : NULL,
                                .relevant_feature = relevant_feature(scorer, inputs),
-                               .explain = explain_style(scorer, own, inputs),
+                               .explain = {.top = (size_t)own->explain,
+                                           .features = inputs->explain,
+                                           .feature_count = inputs->explain_count},
                                .terminal = wants_colour()};
     if (!find_output(scorer, own->output, &style.output))
         return EXIT_UNUSABLE;

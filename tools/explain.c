@@ -7,7 +7,13 @@
 #include "text.h"
 #include "values.h"
 
-enum { NAMES_SHOWN = 3 };
+enum {
+    NAMES_SHOWN = 3,
+    NAME_WIDTH = 40, /* three names beside a cluster still fit a wide terminal */
+};
+
+/* A feature says what a cluster is about if one of its values makes up this part of the events. */
+static const double TELLING_SHARE = 0.25;
 
 /* ---- the history, once per request ---- */
 
@@ -23,23 +29,21 @@ static int compare_event_ids(const void *left, const void *right)
     return order != 0 ? order : (a->event > b->event) - (a->event < b->event);
 }
 
-/* Numbers the distinct ids of the naming feature. */
-static bool number_values(struct explanation *explanation)
+/* Numbers the distinct ids of a feature, in ascending order. */
+static bool number_values(const struct vqr_rows *events, size_t feature, struct explain_values *values)
 {
-    const struct vqr_rows *events = &explanation->scorer->request.events;
-    const ptrdiff_t feature = explanation->style->feature;
     struct event_id *ids = calloc(events->rows + 1, sizeof *ids);
     size_t count = 0;
-    explanation->values = calloc(events->rows + 1, sizeof *explanation->values);
-    explanation->ids = calloc(events->rows + 1, sizeof(const struct vqr_id *));
-    explanation->counts = calloc(events->rows + 1, sizeof *explanation->counts);
-    if (ids == NULL || explanation->values == NULL || explanation->ids == NULL || explanation->counts == NULL) {
+    values->of = calloc(events->rows + 1, sizeof *values->of);
+    values->ids = calloc(events->rows + 1, sizeof(const struct vqr_id *));
+    values->frequency = calloc(events->rows + 1, sizeof *values->frequency);
+    if (ids == NULL || values->of == NULL || values->ids == NULL || values->frequency == NULL) {
         free(ids);
         return false;
     }
     for (size_t i = 0; i < events->rows; i++) {
-        const struct vqr_id *id = feature < 0 ? NULL : value_id(&events->columns[feature], i);
-        explanation->values[i] = UINT32_MAX;
+        const struct vqr_id *id = value_id(&events->columns[feature], i);
+        values->of[i] = UINT32_MAX;
         if (id != NULL)
             ids[count++] = (struct event_id){.id = id, .event = i};
     }
@@ -47,8 +51,8 @@ static bool number_values(struct explanation *explanation)
         qsort(ids, count, sizeof *ids, compare_event_ids);
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || value_compare_ids(ids[i - 1].id, ids[i].id) != 0)
-            explanation->ids[explanation->value_count++] = ids[i].id;
-        explanation->values[ids[i].event] = (uint32_t)(explanation->value_count - 1);
+            values->ids[values->count++] = ids[i].id;
+        values->of[ids[i].event] = (uint32_t)(values->count - 1);
     }
     free(ids);
     return true;
@@ -76,8 +80,12 @@ bool explanation_init(struct explanation *explanation, struct scorer *scorer, co
     size_t weights = 1;
     *explanation = (struct explanation){.scorer = scorer, .style = style};
     explanation->clusters = calloc(sequences + 1, sizeof *explanation->clusters);
-    if (explanation->clusters == NULL || !number_values(explanation))
+    explanation->values = calloc(style->feature_count + 1, sizeof *explanation->values);
+    if (explanation->clusters == NULL || explanation->values == NULL)
         return false;
+    for (size_t i = 0; i < style->feature_count; i++)
+        if (!number_values(&scorer->request.events, style->features[i].index, &explanation->values[i]))
+            return false;
     for (size_t i = 0; i < sequences; i++)
         if (!assign_sequence(explanation, i, &weights))
             return false;
@@ -90,83 +98,104 @@ void explanation_free(struct explanation *explanation)
     const size_t sequences = explanation->clusters == NULL ? 0 : vqr_sequence_count(explanation->scorer->model);
     for (size_t i = 0; i < sequences; i++)
         free(explanation->clusters[i]);
+    for (size_t i = 0; explanation->values != NULL && i < explanation->style->feature_count; i++) {
+        free(explanation->values[i].of);
+        free(explanation->values[i].ids);
+        free(explanation->values[i].frequency);
+    }
     free(explanation->clusters);
     free(explanation->values);
-    free(explanation->ids);
-    free(explanation->counts);
     free(explanation->weights);
 }
 
 /* ---- names ---- */
 
-static void print_value(FILE *out, const struct explanation *explanation, uint32_t value)
+static void print_value(FILE *out, const struct explanation *explanation, size_t feature, uint32_t value)
 {
-    const struct explain_style *style = explanation->style;
-    const struct vqr_id *id = explanation->ids[value];
+    const struct explain_feature *style = &explanation->style->features[feature];
+    const struct vqr_id *id = explanation->values[feature].ids[value];
     const char *name = style->names != NULL ? names_find(style->names, id) : NULL;
     if (name != NULL) {
-        text_print_clean(out, name);
+        text_print_short(out, name, NAME_WIDTH);
         return;
     }
-    text_print_clean(out, explanation->scorer->schema.features[VQR_EVENT][style->feature].name);
+    text_print_clean(out, explanation->scorer->schema.features[VQR_EVENT][style->index].name);
     fputc('=', out);
     value_print_id(out, id);
 }
 
-/* Adds cluster `cluster`'s events to `counts` by their ids, or takes them out again; returns how many there are. */
-static size_t count_values(struct explanation *explanation, const uint32_t *clusters, size_t cluster, bool add)
+/* Counts the values of cluster `cluster`'s events. */
+static void count_values(struct explain_values *values, const uint32_t *clusters, size_t events, size_t cluster)
 {
-    size_t events = 0;
-    for (size_t i = 0; i < explanation->scorer->request.events.rows; i++) {
-        const uint32_t value = explanation->values[i];
-        if (clusters[i] != cluster)
-            continue;
-        events++;
-        if (value != UINT32_MAX)
-            explanation->counts[value] = add ? explanation->counts[value] + 1 : 0;
-    }
-    return events;
+    memset(values->frequency, 0, (values->count + 1) * sizeof *values->frequency);
+    for (size_t i = 0; i < events; i++)
+        if (clusters[i] == cluster && values->of[i] != UINT32_MAX)
+            values->frequency[values->of[i]]++;
 }
 
-/* "31 % src/decode.c, 12 % src/tile.c": what the counted events mostly are. Of equal counts the lower id first. */
-static void print_most_frequent(FILE *out, struct explanation *explanation, size_t events)
+/* The value of the highest frequency, of equal ones the lowest id; `count`, whose frequency is 0, if there is none. */
+static size_t most_frequent(const struct explain_values *values)
 {
+    size_t best = values->count;
+    for (size_t value = 0; value < values->count; value++)
+        if (values->frequency[value] > values->frequency[best])
+            best = value;
+    return best;
+}
+
+/* ": 31 % src/decode.c, 12 % src/tile.c": what the counted events mostly are. */
+static void print_most_frequent(FILE *out, struct explanation *explanation, size_t feature, size_t events)
+{
+    struct explain_values *values = &explanation->values[feature];
     for (int place = 0; place < NAMES_SHOWN; place++) {
-        size_t best = explanation->value_count; /* counts[value_count] is 0 */
-        for (size_t value = 0; value < explanation->value_count; value++)
-            if (explanation->counts[value] > explanation->counts[best])
-                best = value;
-        if (explanation->counts[best] == 0)
+        const size_t best = most_frequent(values);
+        if (values->frequency[best] == 0)
             break;
-        fprintf(out, "%s%.0f %% ", place == 0 ? ": " : ", ",
-                100.0 * (double)explanation->counts[best] / (double)events);
-        print_value(out, explanation, (uint32_t)best);
-        explanation->counts[best] = 0;
+        fprintf(out, "%s%.0f %% ", place == 0 ? ": " : ", ", 100.0 * values->frequency[best] / (double)events);
+        print_value(out, explanation, feature, (uint32_t)best);
+        values->frequency[best] = 0;
     }
 }
 
 static void print_cluster(FILE *out, struct explanation *explanation, size_t sequence, size_t codebook, size_t cluster)
 {
-    const uint32_t *clusters = explanation->clusters[sequence] + codebook * explanation->scorer->request.events.rows;
-    const size_t events = count_values(explanation, clusters, cluster, true);
+    const size_t rows = explanation->scorer->request.events.rows;
+    const uint32_t *clusters = explanation->clusters[sequence] + codebook * rows;
+    size_t events = 0;
+    for (size_t i = 0; i < rows; i++)
+        events += clusters[i] == cluster;
     fprintf(out, "cluster %zu/%zu, ", codebook, cluster);
-    fprintf(out, events == 0 ? "no events" : events == 1 ? "%zu event" : "%zu events", events);
-    print_most_frequent(out, explanation, events);
-    count_values(explanation, clusters, cluster, false);
+    if (events == 0) {
+        fputs("empty", out);
+        return;
+    }
+    fprintf(out, "%zu event%s", events, events == 1 ? "" : "s");
+    for (size_t i = 0; i < explanation->style->feature_count; i++) {
+        struct explain_values *values = &explanation->values[i];
+        count_values(values, clusters, rows, cluster);
+        if (i + 1 == explanation->style->feature_count ||
+            values->frequency[most_frequent(values)] >= TELLING_SHARE * (double)events) {
+            print_most_frequent(out, explanation, i, events);
+            return;
+        }
+    }
 }
 
 /* Token `token` of `tokens`: the last one is the newest event. */
 static void print_event(FILE *out, const struct explanation *explanation, size_t token, size_t tokens)
 {
     const size_t ago = tokens - token, events = explanation->scorer->request.events.rows;
-    const uint32_t value = explanation->values[events - ago];
     if (ago == 1)
         fputs("the newest event", out);
     else
         fprintf(out, "%zu events ago", ago);
-    if (value != UINT32_MAX) {
-        fputs(": ", out);
-        print_value(out, explanation, value);
+    for (size_t i = 0; i < explanation->style->feature_count; i++) {
+        const uint32_t value = explanation->values[i].of[events - ago];
+        if (value != UINT32_MAX) {
+            fputs(": ", out);
+            print_value(out, explanation, i, value);
+            break;
+        }
     }
 }
 
@@ -215,7 +244,7 @@ static bool print_sequence(FILE *out, struct explanation *explanation, size_t se
         const size_t best = take_heaviest(explanation->weights, count, &weight);
         if (weight == 0)
             break;
-        fprintf(out, "%11s", "");
+        fprintf(out, "%10s", "");
         text_print_padded(out, place == 0 ? info.name : "", width);
         fprintf(out, "  %6.3f  ", (double)weight);
         if (info.codebooks > 0)

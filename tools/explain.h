@@ -1,5 +1,5 @@
 /* Why a candidate scored as it did: the clusters of the user's history, or the last events, that target attention
- * looked at most, in words that a person knows. */
+ * weighed most, in words that a person knows. */
 #ifndef TOOLS_EXPLAIN_H
 #define TOOLS_EXPLAIN_H
 
@@ -11,22 +11,35 @@
 #include "names.h"
 #include "scorer.h"
 
+/* One way to call events: an id feature that they have. */
+struct explain_feature {
+    size_t index;              /* in the event group */
+    const struct names *names; /* of its ids, or NULL */
+};
+
 struct explain_style {
-    size_t top;                /* clusters or events to show of each sequence, over all its codebooks */
-    ptrdiff_t feature;         /* index in the event group of the id feature that tells events apart, -1: none */
-    const struct names *names; /* of that feature's ids, or NULL */
+    size_t top; /* clusters or events to show of each sequence, over all its codebooks */
+    /* From fine to coarse: a cluster is named by the first of which one value makes up a good part of its events, else
+     * by the last. None: clusters go without names. */
+    const struct explain_feature *features; /* [feature_count] */
+    size_t feature_count;
+};
+
+/* The distinct ids that one feature takes in a history. */
+struct explain_values {
+    uint32_t *of; /* [events] number of the event's id, UINT32_MAX where it has none */
+    size_t count;
+    const struct vqr_id **ids; /* [count] */
+    uint32_t *frequency;       /* [count + 1], zero between uses */
 };
 
 /* What holds for all candidates of a request: which events fall where, and which of them are of the same kind. */
 struct explanation {
     struct scorer *scorer;
     const struct explain_style *style;
-    uint32_t **clusters;       /* [sequences], of each [codebooks][events]; NULL for sequences of last events */
-    uint32_t *values;          /* [events] number of the event's id, UINT32_MAX where it has none */
-    uint32_t *counts;          /* [value_count + 1], zero between uses */
-    const struct vqr_id **ids; /* [value_count + 1] */
-    size_t value_count;
-    float *weights; /* of one candidate, room for any sequence */
+    uint32_t **clusters;           /* [sequences], of each [codebooks][events]; NULL for sequences of last events */
+    struct explain_values *values; /* [feature_count] */
+    float *weights;                /* of one candidate, room for any sequence */
 };
 
 /* Prepares for the scorer's last request, which was answered. False when out of memory; explanation_free in either

@@ -10,7 +10,11 @@ int text_quoted_length(const char *text, int limit);
 /* Prints `text` with '?' for control characters: it must not move a terminal's cursor. */
 void text_print_clean(FILE *out, const char *text);
 
-/* The same, then blanks up to `width` bytes in all. */
+/* The same in at most `limit` characters of UTF-8 (at least 4): of a longer text the middle gives way to "...", as the
+ * ends of paths and of titles tell more. */
+void text_print_short(FILE *out, const char *text, size_t limit);
+
+/* text_print_clean, then blanks up to `width` bytes in all. */
 void text_print_padded(FILE *out, const char *text, int width);
 
 #endif
