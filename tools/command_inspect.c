@@ -22,6 +22,7 @@ static const char *const word_lists[WORDS_COUNT][WORDS_MAX] = {
     [WORDS_EMPTY] = {"masked", "zero"},
     [WORDS_ACTIVATION] = {"relu", "silu", "leaky_relu", "prelu", "gelu", "tanh", "dice"},
     [WORDS_LAYOUT] = {"rows", "padded_rows", "panels"},
+    [WORDS_POOL] = {"sum", "mean"},
 };
 
 const char *inspect_word(enum inspect_words words, int value)

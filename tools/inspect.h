@@ -35,6 +35,7 @@ enum inspect_words {
     WORDS_EMPTY,
     WORDS_ACTIVATION,
     WORDS_LAYOUT,
+    WORDS_POOL,
     WORDS_COUNT
 };
 const char *inspect_word(enum inspect_words words, int value);

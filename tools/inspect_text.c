@@ -80,7 +80,10 @@ static void print_feature(FILE *out, const struct inspection *inspection, const 
 {
     text_print_padded(out, feature->name, 16);
     fprintf(out, " %s", inspect_word(WORDS_KIND, feature->kind));
-    if (feature->kind == VQR_KIND_ID && feature->table >= 0 && (size_t)feature->table < inspection->info.tables) {
+    const bool looked_up = feature->kind == VQR_KIND_ID || feature->kind == VQR_KIND_IDS;
+    if (feature->kind == VQR_KIND_IDS)
+        fprintf(out, ", %s of rows", inspect_word(WORDS_POOL, feature->pool));
+    if (looked_up && feature->table >= 0 && (size_t)feature->table < inspection->info.tables) {
         struct vqr_header_table table;
         vqr_header_table(&inspection->header, (size_t)feature->table, &table);
         fputs(" in table ", out);
@@ -130,15 +133,37 @@ static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
             (double)hstu->eps, inspect_word(WORDS_OUTPUT, hstu->output), hstu->residual ? "yes" : "no");
 }
 
-static void print_attention(FILE *out, const struct vqr_header_attention *attention)
+/* ", one set of weights for all codebooks", where there are several codebooks that could have their own. */
+static const char *share_words(const struct vqr_header_sequence *sequence)
 {
+    if (sequence->kind != VQR_SEQUENCE_DMQN)
+        return "";
+    return sequence->attention.share ? "; one set of weights for all codebooks" : "; weights per codebook";
+}
+
+static void print_attention(FILE *out, const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    const struct vqr_header_attention *attention = &sequence->attention;
     print_label(out, "");
-    fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
-            (unsigned)attention->dim);
-    if (attention->out > 0)
-        fprintf(out, ", projected to %u", (unsigned)attention->out);
-    fprintf(out, "%s; %s\n", attention->count_bias ? ", count bias" : "",
-            attention->share ? "one set of weights for all codebooks" : "weights per codebook");
+    if (attention->kind == VQR_ATTENTION_DIN) {
+        fputs("attention: din, ", out);
+        for (size_t i = 0; i < attention->hidden_count; i++)
+            fprintf(out, "%s%u", i == 0 ? "hidden " : "-",
+                    (unsigned)vqr_header_attention_hidden(header, sequence->index, i));
+        if (attention->hidden_count > 0)
+            fprintf(out, " %s", inspect_word(WORDS_ACTIVATION, attention->activation));
+        else
+            fputs("no hidden layers", out);
+        fprintf(out, ", softmax %s%s\n", attention->softmax ? "yes" : "no", share_words(sequence));
+    } else if (attention->kind == VQR_ATTENTION_DOT) {
+        fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
+                (unsigned)attention->dim);
+        if (attention->out > 0)
+            fprintf(out, ", projected to %u", (unsigned)attention->out);
+        fprintf(out, "%s%s\n", attention->count_bias ? ", count bias" : "", share_words(sequence));
+    } else {
+        fputs("attention of an unknown kind\n", out);
+    }
 }
 
 static void print_sequences(FILE *out, const struct inspection *inspection)
@@ -148,15 +173,18 @@ static void print_sequences(FILE *out, const struct inspection *inspection)
         vqr_header_sequence(&inspection->header, i, &sequence);
         print_label(out, i == 0 ? "sequences" : "");
         text_print_padded(out, sequence.name, 16);
-        if (sequence.kind != VQR_SEQUENCE_DMQN) {
+        if (sequence.kind == VQR_SEQUENCE_DMQN) {
+            fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence.codebooks,
+                    plural(sequence.codebooks), (unsigned)sequence.codewords,
+                    sequence.empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
+            print_hstu(out, &sequence.hstu);
+        } else if (sequence.kind == VQR_SEQUENCE_DIN) {
+            fprintf(out, " DIN: the last %u event%s\n", (unsigned)sequence.last, plural(sequence.last));
+        } else {
             fputs(" of an unknown kind\n", out);
             continue;
         }
-        fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence.codebooks,
-                plural(sequence.codebooks), (unsigned)sequence.codewords,
-                sequence.empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
-        print_hstu(out, &sequence.hstu);
-        print_attention(out, &sequence.attention);
+        print_attention(out, &inspection->header, &sequence);
     }
 }
 
