@@ -1,11 +1,10 @@
 /* vqrank rank: the best candidates of each request, as a table for people. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lines.h"
+#include "each_request.h"
 #include "options.h"
 #include "rank_table.h"
 #include "scorer.h"
@@ -136,39 +135,20 @@ static bool wants_colour(void)
     return (no_colour == NULL || no_colour[0] == '\0') && isatty(STDOUT_FILENO);
 }
 
-static int rank_all(struct scorer *scorer, int descriptor, const char *input, const struct rank_style *style)
+/* What printing one table needs of the ones before it. */
+struct rank_printing {
+    const struct rank_style *style;
+    bool printed; /* some table */
+};
+
+static int print_table(struct scorer *scorer, void *context)
 {
-    struct line_reader lines;
-    enum line_status status;
-    int result = EXIT_DONE;
-    bool first = true;
-    lines_init(&lines, descriptor, LINE_LENGTH_MAX);
-    while ((status = lines_next(&lines)) == LINE_READ || status == LINE_TOO_LONG) {
-        struct refusal refusal;
-        if (status == LINE_TOO_LONG) {
-            complain("line %llu refused, limit: longer than %zu bytes", (unsigned long long)lines.number, lines.limit);
-            result = EXIT_REFUSED;
-            continue;
-        }
-        if (!scorer_run(scorer, lines.text, lines.length, &refusal)) {
-            complain("line %llu refused, %s: %s", (unsigned long long)lines.number, refusal.code, refusal.message);
-            result = EXIT_REFUSED;
-            continue;
-        }
-        fputs(first ? "" : "\n", stdout);
-        first = false;
-        if (!rank_table_print(stdout, scorer, style)) {
-            result = complain("out of memory");
-            break;
-        }
-        if (fflush(stdout) != 0)
-            break; /* close_output says why */
-    }
-    const int reason = errno;
-    lines_free(&lines);
-    return status != LINE_FAILED
-               ? result
-               : complain("cannot read %s: %s", input != NULL ? input : "standard input", strerror(reason));
+    struct rank_printing *printing = context;
+    fputs(printing->printed ? "\n" : "", stdout);
+    printing->printed = true;
+    if (!rank_table_print(stdout, scorer, printing->style))
+        return complain("out of memory");
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_UNUSABLE; /* close_output says why */
 }
 
 static int rank_input(struct scorer *scorer, const struct options *options, const struct rank_options *own,
@@ -191,7 +171,8 @@ static int rank_input(struct scorer *scorer, const struct options *options, cons
     const int descriptor = open_input(input);
     if (descriptor < 0)
         return EXIT_UNUSABLE;
-    const int status = rank_all(scorer, descriptor, input, &style);
+    struct rank_printing printing = {.style = &style};
+    const int status = each_request(scorer, descriptor, input, print_table, &printing);
     close(descriptor);
     return status;
 }

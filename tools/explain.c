@@ -214,9 +214,8 @@ static size_t take_heaviest(float *weights, size_t count, float *weight)
     return best;
 }
 
-static enum vqr_status explain(struct explanation *explanation, size_t sequence, size_t row)
+enum vqr_status explain_row(struct scorer *scorer, size_t sequence, size_t row, float *weights)
 {
-    struct scorer *scorer = explanation->scorer;
     const struct vqr_rows *candidates = &scorer->request.score.candidates;
     struct vqr_column *columns = calloc(candidates->column_count + 1, sizeof *columns);
     struct vqr_lists *lists = calloc(candidates->column_count + 1, sizeof *lists);
@@ -225,7 +224,7 @@ static enum vqr_status explain(struct explanation *explanation, size_t sequence,
         for (size_t i = 0; i < candidates->column_count; i++)
             columns[i] = value_row(&scorer->schema.features[VQR_CANDIDATE][i], &candidates->columns[i], row, &lists[i]);
         const struct vqr_rows one = {.columns = columns, .column_count = candidates->column_count, .rows = 1};
-        status = vqr_explain(scorer->session, scorer->state, sequence, &one, explanation->weights, NULL);
+        status = vqr_explain(scorer->session, scorer->state, sequence, &one, weights, NULL);
     }
     free(columns);
     free(lists);
@@ -237,7 +236,7 @@ static bool print_sequence(FILE *out, struct explanation *explanation, size_t se
     struct vqr_sequence_info info;
     float weight;
     vqr_sequence_info(explanation->scorer->model, sequence, &info);
-    if (explain(explanation, sequence, row) != VQR_OK)
+    if (explain_row(explanation->scorer, sequence, row, explanation->weights) != VQR_OK)
         return false;
     const size_t count = (info.codebooks == 0 ? 1 : info.codebooks) * info.tokens;
     for (size_t place = 0; place < explanation->style->top && place < count; place++) {

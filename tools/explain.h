@@ -51,4 +51,7 @@ bool explanation_print(FILE *out, struct explanation *explanation, size_t row);
 
 void explanation_free(struct explanation *explanation);
 
+/* The weights of one candidate of the scorer's last request in one sequence, as vqr_explain gives them. */
+enum vqr_status explain_row(struct scorer *scorer, size_t sequence, size_t row, float *weights);
+
 #endif

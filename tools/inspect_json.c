@@ -193,6 +193,11 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
                   "head", describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
                   "golden_requests", whole(info->goldens), "config", describe_config(info->config), "verified",
                   describe_verification(inspection));
+    if (root != NULL && inspection->codebooks != NULL &&
+        json_object_set_new(root, "codebooks", codebooks_describe(inspection->codebooks)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     const bool printed = root != NULL && json_dumpf(root, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
     if (printed)
         fputc('\n', out);

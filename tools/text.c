@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -66,4 +67,18 @@ void text_print_padded(FILE *out, const char *text, int width)
 {
     text_print_clean(out, text);
     fprintf(out, "%*s", (int)strlen(text) < width ? width - (int)strlen(text) : 0, "");
+}
+
+const char *text_grouped(char text[TEXT_NUMBER_SIZE], uint64_t value)
+{
+    char digits[TEXT_NUMBER_SIZE];
+    const int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
+    int used = 0;
+    for (int i = 0; i < count; i++) {
+        if (i > 0 && (count - i) % 3 == 0)
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = '\0';
+    return text;
 }

@@ -2,7 +2,10 @@
 #ifndef TOOLS_TEXT_H
 #define TOOLS_TEXT_H
 
+#include <stdint.h>
 #include <stdio.h>
+
+enum { TEXT_NUMBER_SIZE = 32 };
 
 /* Bytes of `text` that a message should quote: at most `limit`, cut between UTF-8 characters. */
 int text_quoted_length(const char *text, int limit);
@@ -16,5 +19,8 @@ void text_print_short(FILE *out, const char *text, size_t limit);
 
 /* text_print_clean, then blanks up to `width` bytes in all. */
 void text_print_padded(FILE *out, const char *text, int width);
+
+/* 1234567 -> "1,234,567" in `text`, which is returned. */
+const char *text_grouped(char text[TEXT_NUMBER_SIZE], uint64_t value);
 
 #endif
