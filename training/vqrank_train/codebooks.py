@@ -7,6 +7,8 @@ from typing import Any
 # One colour a codebook, the same in every panel (Okabe and Ito's palette, told apart by colour-blind readers too).
 COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"]
 
+LEGEND_MAX = 16  # lines; more have no legend, which would hide them
+
 
 class ReportError(ValueError):
     """The report cannot be drawn; the message says why in one line."""
@@ -32,6 +34,9 @@ def draw(report: Path, out: Path) -> None:
     _draw_shares(shares, codebooks)
     _draw_attention(attention, codebooks)
     _draw_cosines(cosines, codebooks)
+    warnings = [f"{_name(codebook)}: {text}" for codebook in codebooks for text in codebook["warnings"]]
+    if warnings:
+        figure.supxlabel("\n".join(warnings), fontsize="small", color="#B00020")
     figure.savefig(out, dpi=120)
     pyplot.close(figure)
 
@@ -60,7 +65,8 @@ def _lines(axes: Any, curves: list[list[float]], codebooks: list[dict[str, Any]]
         axes.plot(places, values, style, color=COLOURS[i % len(COLOURS)], label=_name(codebook))
     axes.set_xlim(0, 100)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", ncols=2)
+    if len(codebooks) <= LEGEND_MAX:
+        axes.legend(fontsize="small", ncols=2)
 
 
 def _draw_counts(axes: Any, codebooks: list[dict[str, Any]]) -> None:
@@ -86,11 +92,11 @@ def _bars(axes: Any, codebooks: list[dict[str, Any]], groups: list[tuple[str, li
         bars = axes.bar(places, [100 * value for value in values], width, label=label, color=colour)
         axes.bar_label(bars, fmt="%.0f", fontsize="small")
     axes.set_xticks(range(len(codebooks)), [_name(codebook) for codebook in codebooks])
-    axes.set_ylim(0, 118)
-    axes.set_yticks(range(0, 101, 20))
+    highest = max(100.0, *(100 * value for _, values, _ in groups for value in values))
+    axes.set_ylim(0, highest * (1.2 if len(groups) <= 2 else 1.3))  # room for the legend's lines
     axes.set_ylabel("%")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(fontsize="small", ncols=len(groups), loc="upper center")
+    axes.legend(fontsize="small", ncols=2, loc="upper center")
 
 
 def _draw_shares(axes: Any, codebooks: list[dict[str, Any]]) -> None:
