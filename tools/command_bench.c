@@ -78,7 +78,7 @@ static void take_result(const struct bench_result *result, void *context)
 static void print_heading(const vqr_model *model, const vqr_session *session, const struct bench_plan *plan)
 {
     text_print_clean(stdout, vqr_model_name(model));
-    printf(", instruction set %s, one thread; encoding and scoring for %g s each; milliseconds\n",
+    printf(", instruction set %s, one thread; encoding and scoring for %g s each; milliseconds of processor time\n",
            vqr_session_isa(session), plan->seconds);
     printf("%12s  %-26s %10s  %23s %7s\n", "events", "stage", "median", "quartiles      ", "repeats");
 }
@@ -166,8 +166,9 @@ const struct command command_bench = {
     .summary = "measure how long encoding and scoring take on this machine",
     .text =
         "Measures one thread, with random histories and candidates that are the same on every machine: append (events\n"
-        "into the exact sums), refresh (sums into interests, once per state) and score. The median and the\n"
-        "quartiles of many repeats: a wide range between the quartiles means that something else was running.\n"
+        "into the exact sums), refresh (sums into interests, once per state) and score. Shows the median and the\n"
+        "quartiles of many repeats, in processor time, so that other processes count only by what they do to caches\n"
+        "and clock rate.\n"
         "\n"
         "Example:\n"
         "  vqrank bench model.vqr --events 1000,10000 --candidates 1,100,1000 --isa avx2\n",
