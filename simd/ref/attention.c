@@ -45,19 +45,39 @@ static float row_max(const float *x, size_t n)
     return lane[0];
 }
 
+/* s[j] = exp(score[j] - max score) for one query and all tokens; returns their sum. */
+static float softmax_row(float *s, const float *q, const float *k, size_t tokens, size_t qk_dim, const float *bias,
+                         float alpha)
+{
+    for (size_t j = 0; j < tokens; j++)
+        s[j] = attention_score(q, k, j, qk_dim, alpha, bias ? bias[j] : 0.0f);
+    const float max = row_max(s, tokens);
+    for (size_t j = 0; j < tokens; j++)
+        s[j] = vqr_ref_exp(s[j] - max);
+    return vqr_ref_row_sum(s, tokens);
+}
+
 void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
                                const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
                                float alpha, float *scratch)
 {
     for (size_t i = 0; i < rows; i++) {
-        for (size_t j = 0; j < tokens; j++)
-            scratch[j] = attention_score(q + i * q_stride, k, j, qk_dim, alpha, bias ? bias[j] : 0.0f);
-        const float max = row_max(scratch, tokens);
-        for (size_t j = 0; j < tokens; j++)
-            scratch[j] = vqr_ref_exp(scratch[j] - max);
-        const float sum = vqr_ref_row_sum(scratch, tokens);
+        const float *query = qk_dim ? q + i * q_stride : NULL;
+        const float sum = softmax_row(scratch, query, k, tokens, qk_dim, bias, alpha);
         weighted_sum(o + i * o_stride, scratch, v, tokens, v_dim);
         for (size_t d = 0; d < vqr_padded(v_dim); d++)
             o[i * o_stride + d] /= sum;
+    }
+}
+
+void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const float *k,
+                             size_t tokens, size_t qk_dim, const float *bias, float alpha)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *query = qk_dim ? q + i * q_stride : NULL;
+        float *row = w + i * w_stride;
+        const float sum = softmax_row(row, query, k, tokens, qk_dim, bias, alpha);
+        for (size_t j = 0; j < vqr_padded(tokens); j++)
+            row[j] = j < tokens ? row[j] / sum : 0.0f;
     }
 }
