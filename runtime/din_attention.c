@@ -167,9 +167,9 @@ void vqr_din_attend(const struct vqr_target_attention *attention, const struct v
     start(attention, k, scratch, codebook, t, t_stride, rows);
     for (size_t r = 0; r < rows; r++) {
         weigh_tokens(attention, k, scratch, codebook, interests, r);
-        if (attention->config.softmax) /* keys of width 0: the scores are the bias alone */
-            k->softmax_attention_f32(out + r * out_stride, out_stride, scratch->q, 0, 1, NULL, interests->v, tokens, 0,
-                                     d, scratch->logits, 1.0f, scratch->scores);
+        if (attention->config.softmax) /* keys of width 0, wherever they are: the scores are the bias alone */
+            k->softmax_attention_f32(out + r * out_stride, out_stride, scratch->q, 0, 1, interests->v, interests->v,
+                                     tokens, 0, d, scratch->logits, 1.0f, scratch->scores);
         else
             k->gemm_f32(out + r * out_stride, out_stride, scratch->logits, 0, 1, interests->v, tokens * VQR_LANES,
                         tokens, vqr_panels(d), NULL);
@@ -185,8 +185,8 @@ void vqr_din_weigh(const struct vqr_target_attention *attention, const struct vq
     weigh_tokens(attention, k, scratch, codebook, interests, 0);
     const float *a = scratch->logits;
     if (attention->config.softmax) {
-        k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q, 0, 1, NULL, tokens, 0, scratch->logits,
-                               1.0f);
+        k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q, 0, 1, interests->v, tokens, 0,
+                               scratch->logits, 1.0f);
         a = scratch->scores;
     }
     memcpy(weights, a, tokens * sizeof *weights);

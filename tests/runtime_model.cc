@@ -175,13 +175,39 @@ struct Tensors {
         add("tables.word.slots", fb::TensorType_U32, fb::Layout_Rows, {o.slots}, slots.data(), 4 * slots.size());
     }
 
+    uint64_t tags_width() const
+    {
+        return o.tags ? o.item_dim : 0;
+    }
     uint64_t event_width() const
     {
-        return o.item_dim + o.word_dim + 1;
+        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim;
     }
     uint64_t candidate_width() const
     {
-        return o.item_dim + 1;
+        return o.item_dim + 1 + tags_width() + o.image_dim;
+    }
+    uint64_t user_width() const
+    {
+        return 1 + o.word_dim + tags_width();
+    }
+    uint64_t context_width() const
+    {
+        return o.item_dim + o.image_dim;
+    }
+
+    // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
+    void activation(const std::string &at, int kind, uint64_t count, uint64_t n)
+    {
+        const std::vector<uint64_t> shape = count > 0 ? std::vector<uint64_t>{count, n} : std::vector<uint64_t>{n};
+        if (kind == VQR_PRELU || kind == VQR_DICE)
+            rows(at + ".alpha", shape);
+        if (kind != VQR_DICE)
+            return;
+        rows(at + ".mean", shape);
+        rows(at + ".inv_std", shape);
+        for (size_t i = 0; !list.empty() && list.back().name == at + ".inv_std" && i < list.back().bytes.size(); i += 4)
+            list.back().bytes[i + 3] &= 0x7f; // the sign
     }
 
     void hstu(const std::string &name, uint32_t layer)
@@ -199,39 +225,89 @@ struct Tensors {
         linear(at + ".f2", count, h.output == VQR_OUTPUT_GATED ? v : 3 * v, d);
     }
 
+    // Returns the width of what it gives for one codebook.
+    uint64_t dot_attention(const std::string &at, const vqr_header_attention &a, uint64_t count)
+    {
+        uint64_t d = event_width(), width = (uint64_t)a.heads * a.dim;
+        linear(at + ".q", count, candidate_width(), width);
+        linear(at + ".k", count, d, width);
+        linear(at + ".v", count, d, width);
+        if (a.out > 0)
+            linear(at + ".out", count, width, a.out);
+        return a.out > 0 ? a.out : width;
+    }
+
+    uint64_t din_attention(const std::string &at, const vqr_header_attention &a, const uint32_t *widths, uint64_t count)
+    {
+        uint64_t d = event_width(), in = d;
+        linear(at + ".q", count, candidate_width(), d);
+        for (size_t i = 0; i <= a.hidden_count; i++) {
+            uint64_t out = i < a.hidden_count ? widths[i] : 1;
+            std::string layer = at + ".mlp." + std::to_string(i);
+            if (i == 0)
+                for (const char *part : {".target", ".event", ".product"})
+                    panels(layer + part, {count, in, out});
+            else
+                panels(layer + ".weight", {count, in, out});
+            rows(layer + ".bias", {count, out});
+            if (i < a.hidden_count)
+                activation(layer, a.activation, count, out);
+            in = out;
+        }
+        return d;
+    }
+
+    uint64_t target_attention(const std::string &name, const vqr_header_attention &a, const uint32_t *widths,
+                              uint64_t count)
+    {
+        return a.kind == VQR_ATTENTION_DIN ? din_attention(name + ".attention", a, widths, count)
+                                           : dot_attention(name + ".attention", a, count);
+    }
+
     // Returns the width of its interests.
     uint64_t sequence(const std::string &name)
     {
-        uint64_t d = event_width(), width = (uint64_t)o.attention.heads * o.attention.dim;
-        panels(name + ".fold", {o.codebooks, d, o.codewords});
+        panels(name + ".fold", {o.codebooks, event_width(), o.codewords});
         for (uint32_t i = 0; i < o.hstu.layers; i++)
             hstu(name, i);
-        uint64_t count = o.attention.share ? 1 : o.codebooks;
-        linear(name + ".attention.q", count, candidate_width(), width);
-        linear(name + ".attention.k", count, d, width);
-        linear(name + ".attention.v", count, d, width);
-        if (o.attention.out > 0)
-            linear(name + ".attention.out", count, width, o.attention.out);
-        return o.codebooks * (o.attention.out > 0 ? o.attention.out : width);
+        return o.codebooks *
+               target_attention(name, o.attention, o.attention_hidden, o.attention.share ? 1 : o.codebooks);
     }
 
-    static std::string sequence_name(uint32_t i)
+    uint64_t short_sequence(const std::string &name)
     {
-        return i == 0 ? "long" : "long" + std::to_string(i);
+        return target_attention(name, o.short_attention, o.short_hidden, 1);
+    }
+
+    static std::string sequence_name(const char *base, uint32_t i)
+    {
+        return i == 0 ? base : base + std::to_string(i);
+    }
+
+    uint64_t short_sequences()
+    {
+        uint64_t width = 0;
+        for (uint32_t i = 0; i < o.short_sequences; i++)
+            width += short_sequence("sequences." + sequence_name("short", i));
+        return width;
     }
 
     void all()
     {
         table("item", o.items, o.item_dim);
         table("word", kWordCount + 1, o.word_dim);
-        vocabulary();
-        uint64_t in = 1 + o.word_dim + o.item_dim + candidate_width();
+        if (o.word_ids == VQR_IDS_VOCABULARY)
+            vocabulary();
+        uint64_t in = user_width() + context_width() + candidate_width();
         for (uint32_t i = 0; i < o.sequences; i++)
-            in += sequence("sequences." + sequence_name(o.sequences_same_name ? 0 : i));
+            in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
+        in += short_sequences();
         for (size_t i = 0; i <= o.hidden_count; i++) {
             uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;
             panels("head." + std::to_string(i) + ".weight", {in, out});
             rows("head." + std::to_string(i) + ".bias", {out});
+            if (i < o.hidden_count)
+                activation("head." + std::to_string(i), o.activation, 0, out);
             in = out;
         }
         if (o.extra_tensor != nullptr)
@@ -274,18 +350,34 @@ struct Header {
     {
         bool is_float = kind == VQR_KIND_FLOAT;
         return fb::CreateFeature(out, out.CreateString(name), (fb::FeatureKind)kind, width, table,
-                                 is_float ? o.price_mean : 0, is_float ? o.price_std : 1, exponent);
+                                 is_float ? o.price_mean : 0, is_float ? o.price_std : 1, exponent,
+                                 kind == VQR_KIND_IDS ? (fb::Pool)o.tags_pool : fb::Pool_Sum);
     }
 
-    std::vector<Offset<fb::Feature>> events()
+    using Features = std::vector<Offset<fb::Feature>>;
+
+    Features events()
     {
-        const uint32_t widths[4] = {o.item_dim, o.word_dim, 1, 0};
-        std::vector<Offset<fb::Feature>> list;
-        for (size_t i = 0; i < 4; i++) {
+        const uint32_t widths[RUNTIME_EVENTS_MAX] = {o.item_dim, o.word_dim, 1, 0, o.item_dim, o.image_dim};
+        const bool there[RUNTIME_EVENTS_MAX] = {true, true, true, true, o.tags, o.image_dim > 0};
+        Features list;
+        for (size_t i = 0; i < RUNTIME_EVENTS_MAX; i++) {
             uint32_t width = o.event_widths[i] == UINT32_MAX ? widths[i] : o.event_widths[i];
-            list.push_back(feature(o.event_names[i], o.event_kinds[i], width, o.event_tables[i], o.event_exponents[i]));
+            if (there[i])
+                list.push_back(
+                    feature(o.event_names[i], o.event_kinds[i], width, o.event_tables[i], o.event_exponents[i]));
         }
         return list;
+    }
+
+    // The group's own features, then tags and image where the group may have them and the options say so.
+    Offset<Vector<Offset<fb::Feature>>> group(Features list, bool tags, bool image)
+    {
+        if (tags && o.tags)
+            list.push_back(feature("tags", VQR_KIND_IDS, o.item_dim, 0));
+        if (image && o.image_dim > 0)
+            list.push_back(feature("image", VQR_KIND_VECTOR, o.image_dim, -1));
+        return out.CreateVector(list);
     }
 
     Offset<fb::Hstu> hstu()
@@ -296,13 +388,48 @@ struct Header {
                               h.normalize_constant, (fb::Norm)h.norm, (fb::Output)h.output, h.residual, h.eps, h.share);
     }
 
+    // One of the two, and none of the other.
+    struct Attention {
+        Offset<fb::DotAttention> dot;
+        Offset<fb::DinAttention> din;
+    };
+
+    Attention attention(const vqr_header_attention &a, const uint32_t *widths)
+    {
+        if (a.kind == VQR_ATTENTION_DIN) {
+            auto hidden = out.CreateVector(widths, a.hidden_count);
+            return {0, fb::CreateDinAttention(out, hidden, (fb::Activation)a.activation, a.softmax, a.share)};
+        }
+        return {fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias), 0};
+    }
+
     Offset<fb::Sequence> sequence(uint32_t i)
     {
-        const vqr_header_attention &a = o.attention;
-        auto name = out.CreateString(Tensors::sequence_name(o.sequences_same_name ? 0 : i));
-        auto attention = fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias);
-        auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(), attention);
+        auto name = out.CreateString(Tensors::sequence_name("long", o.sequences_same_name ? 0 : i));
+        Attention a = attention(o.attention, o.attention_hidden);
+        auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(), a.dot, a.din);
         return fb::CreateSequence(out, name, (fb::SequenceKind)o.sequence_kind, dmqn.Union());
+    }
+
+    Offset<fb::Sequence> short_sequence(uint32_t i)
+    {
+        auto name = out.CreateString(Tensors::sequence_name("short", i));
+        Attention a = attention(o.short_attention, o.short_hidden);
+        auto din = fb::CreateDin(out, o.last, a.dot, a.din);
+        return fb::CreateSequence(out, name, fb::SequenceKind_Din, din.Union());
+    }
+
+    Offset<Vector<Offset<fb::Sequence>>> sequences()
+    {
+        std::vector<Offset<fb::Sequence>> longs, shorts;
+        for (uint32_t i = 0; i < o.sequences; i++)
+            longs.push_back(sequence(i));
+        for (uint32_t i = 0; i < o.short_sequences; i++)
+            shorts.push_back(short_sequence(i));
+        std::vector<Offset<fb::Sequence>> &first = o.short_first ? shorts : longs,
+                                          &last = o.short_first ? longs : shorts;
+        first.insert(first.end(), last.begin(), last.end());
+        return out.CreateVector(first);
     }
 
     Offset<fb::Head> head()
@@ -333,21 +460,17 @@ struct Header {
             out.CreateVector(std::vector<Offset<fb::EmbeddingTable>>{table("item", o.items, o.item_dim, o.item_ids),
                                                                      table(o.tables_same_name ? "item" : "word",
                                                                            o.words + 1, o.word_dim, o.word_ids)});
-        auto user = out.CreateVector(std::vector<Offset<fb::Feature>>{feature("age", VQR_KIND_FLOAT, 1, -1),
-                                                                      feature("word", VQR_KIND_ID, o.word_dim, 1)});
-        auto context =
-            out.CreateVector(std::vector<Offset<fb::Feature>>{feature("item", o.context_kind, o.item_dim, 0)});
-        auto event = out.CreateVector(events());
-        auto candidate = out.CreateVector(std::vector<Offset<fb::Feature>>{feature("item", VQR_KIND_ID, o.item_dim, 0),
-                                                                           feature("price", VQR_KIND_FLOAT, 1, -1)});
-        std::vector<Offset<fb::Sequence>> list;
-        for (uint32_t i = 0; i < o.sequences; i++)
-            list.push_back(sequence(i));
-        auto sequences = out.CreateVector(list);
+        auto user =
+            group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true, false);
+        auto context = group({feature("item", o.context_kind, o.item_dim, 0)}, false, true);
+        auto event = group(events(), false, false);
+        auto candidate =
+            group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)}, true, true);
+        auto sequence_list = sequences();
         auto head_part = head();
         auto tensor_list = directory();
-        auto model = fb::CreateModel(out, o.format_version, name, 0, tables, user, context, event, candidate, sequences,
-                                     head_part, tensor_list, file_length);
+        auto model = fb::CreateModel(out, o.format_version, name, 0, tables, user, context, event, candidate,
+                                     sequence_list, head_part, tensor_list, file_length);
         fb::FinishSizePrefixedModelBuffer(out, model);
     }
 };
@@ -375,10 +498,12 @@ struct runtime_options runtime_options_default(void)
     o.words = kWordCount;
     o.max_probe = UINT32_MAX;
     o.slots = 32;
-    const uint8_t kinds[4] = {VQR_KIND_ID, VQR_KIND_ID, VQR_KIND_FLOAT, VQR_KIND_TIME};
-    const int32_t tables[4] = {0, 1, -1, -1}, exponents[4] = {30, 30, 18, 0};
-    const char *const names[4] = {"item", "word", "price", "time"};
-    for (size_t i = 0; i < 4; i++) {
+    const uint8_t kinds[RUNTIME_EVENTS_MAX] = {VQR_KIND_ID,   VQR_KIND_ID,  VQR_KIND_FLOAT,
+                                               VQR_KIND_TIME, VQR_KIND_IDS, VQR_KIND_VECTOR};
+    const int32_t tables[RUNTIME_EVENTS_MAX] = {0, 1, -1, -1, 0, -1};
+    const int32_t exponents[RUNTIME_EVENTS_MAX] = {30, 30, 18, 0, 22, 18};
+    const char *const names[RUNTIME_EVENTS_MAX] = {"item", "word", "price", "time", "tags", "image"};
+    for (size_t i = 0; i < RUNTIME_EVENTS_MAX; i++) {
         o.event_kinds[i] = kinds[i];
         o.event_tables[i] = tables[i];
         o.event_widths[i] = UINT32_MAX;
@@ -404,6 +529,8 @@ struct runtime_options runtime_options_default(void)
     o.attention.kind = VQR_ATTENTION_DOT;
     o.attention.heads = 2;
     o.attention.dim = 6;
+    o.last = 5;
+    o.short_attention = o.attention;
     o.hidden[0] = 18;
     o.hidden_count = 1;
     o.outputs = 2;

@@ -3,7 +3,9 @@
  * in one place. C++ behind it (FlatBuffers' generated builder), for tests only.
  *
  * Tables: "item" direct, "word" a vocabulary of integers and strings (runtime_words).
- * user: age (float), word      context: item      event: item, word, price (float), time      candidate: item, price */
+ * user: age (float), word      context: item      event: item, word, price (float), time      candidate: item, price
+ * With `tags` users, events and candidates end with tags (ids of "item"), with `image_dim` contexts, events and
+ * candidates with image (vector). */
 #ifndef VQR_TESTS_RUNTIME_MODEL_H
 #define VQR_TESTS_RUNTIME_MODEL_H
 
@@ -18,7 +20,7 @@
 extern "C" {
 #endif
 
-enum { RUNTIME_HIDDEN_MAX = 4 };
+enum { RUNTIME_HIDDEN_MAX = 4, RUNTIME_EVENTS_MAX = 6 };
 
 struct runtime_options {
     uint64_t seed;
@@ -33,12 +35,16 @@ struct runtime_options {
     uint32_t max_probe;         /* UINT32_MAX: the true one */
     size_t slots;               /* a power of two */
 
-    uint8_t event_kinds[4];   /* enum vqr_kind of item, word, price, time */
-    int32_t event_tables[4];  /* -1: none */
-    uint32_t event_widths[4]; /* UINT32_MAX: the right one */
-    int32_t event_exponents[4];
+    bool tags;
+    uint8_t tags_pool; /* enum vqr_pool; by sum, the exponent of event_exponents has to be 8 less */
+    uint32_t image_dim;
+
+    uint8_t event_kinds[RUNTIME_EVENTS_MAX];   /* enum vqr_kind of item, word, price, time, tags, image */
+    int32_t event_tables[RUNTIME_EVENTS_MAX];  /* -1: none */
+    uint32_t event_widths[RUNTIME_EVENTS_MAX]; /* UINT32_MAX: the right one */
+    int32_t event_exponents[RUNTIME_EVENTS_MAX];
     double price_mean, price_std;
-    const char *event_names[4];
+    const char *event_names[RUNTIME_EVENTS_MAX];
     uint8_t context_kind;
 
     uint32_t sequences; /* "long", "long1", ...: all alike but for their weights */
@@ -48,6 +54,13 @@ struct runtime_options {
     uint8_t empty;
     struct vqr_header_hstu hstu;
     struct vqr_header_attention attention;
+    uint32_t attention_hidden[RUNTIME_HIDDEN_MAX];
+
+    uint32_t short_sequences; /* "short", "short1", ...: of last events, after the others or before them */
+    bool short_first;
+    uint32_t last;
+    struct vqr_header_attention short_attention;
+    uint32_t short_hidden[RUNTIME_HIDDEN_MAX];
 
     uint32_t hidden[RUNTIME_HIDDEN_MAX];
     size_t hidden_count, outputs;

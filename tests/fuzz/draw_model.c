@@ -1,0 +1,84 @@
+#include "tests/fuzz/draw_model.h"
+
+enum { ACTIVATIONS = VQR_DICE + 1 };
+
+static uint32_t one_to(struct fuzz_input *input, size_t n)
+{
+    return 1 + (uint32_t)fuzz_below(input, n);
+}
+
+static void draw_inputs(struct runtime_options *o, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    o->item_dim = one_to(input, 20);
+    o->word_dim = one_to(input, 6);
+    o->tags = bits & 1;
+    o->tags_pool = bits & 2 ? VQR_POOL_MEAN : VQR_POOL_SUM;
+    o->event_exponents[4] = bits & 2 ? 30 : 22;
+    o->image_dim = bits & 4 ? one_to(input, 20) : 0;
+    o->item_ids = bits & 8 ? VQR_IDS_HASH : VQR_IDS_DIRECT;
+    o->word_ids = bits & 16 ? VQR_IDS_HASH : VQR_IDS_VOCABULARY;
+}
+
+static void draw_hstu(struct vqr_header_hstu *h, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input), more = fuzz_byte(input);
+    h->layers = bits % 3;
+    h->pre_norm = bits & 4;
+    h->affine = bits & 8;
+    h->residual = bits & 16;
+    h->share = bits & 32;
+    h->activate = bits >> 6 & 1;
+    h->alpha = bits >> 7;
+    h->bias = more % 3;
+    h->normalize = more >> 2 & 3;
+    h->norm = more >> 4 & 1;
+    h->output = more / 32 % 3;
+    h->heads = one_to(input, 3);
+    h->qk_dim = one_to(input, 18);
+    h->v_dim = one_to(input, 18);
+}
+
+/* Of last events, an attention has neither `share` nor `count_bias`. */
+static void draw_attention(struct vqr_header_attention *a, uint32_t *hidden, int codebooks, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    a->kind = bits & 1 ? VQR_ATTENTION_DIN : VQR_ATTENTION_DOT;
+    a->share = codebooks && bits & 2;
+    a->count_bias = codebooks && bits & 4;
+    a->softmax = bits & 8;
+    a->out = bits & 16 ? one_to(input, 20) : 0;
+    a->activation = (bits >> 5) % ACTIVATIONS;
+    a->heads = one_to(input, 3);
+    a->dim = one_to(input, 18);
+    a->hidden_count = a->heads - 1;
+    hidden[0] = a->dim;
+    hidden[1] = a->dim % 7 + 1;
+}
+
+struct runtime_options fuzz_draw_model(struct fuzz_input *input)
+{
+    static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
+    struct runtime_options o = runtime_options_default();
+    const uint8_t bits = fuzz_byte(input);
+    o.format_version = 2;
+    o.seed = fuzz_byte(input);
+    o.scale = scales[fuzz_below(input, sizeof scales / sizeof *scales)];
+    draw_inputs(&o, input);
+    o.sequences = bits & 3;
+    o.short_sequences = bits >> 2 & 3;
+    o.short_first = bits & 16;
+    o.empty = bits & 32 ? VQR_EMPTY_ZERO : VQR_EMPTY_MASKED;
+    o.codebooks = one_to(input, 3);
+    o.codewords = one_to(input, 40);
+    o.last = one_to(input, 20);
+    draw_hstu(&o.hstu, input);
+    draw_attention(&o.attention, o.attention_hidden, 1, input);
+    draw_attention(&o.short_attention, o.short_hidden, 0, input);
+    o.hidden_count = (bits >> 6) % 3;
+    o.hidden[0] = one_to(input, 20);
+    o.hidden[1] = one_to(input, 40);
+    o.activation = (uint8_t)fuzz_below(input, ACTIVATIONS);
+    o.outputs = one_to(input, 20);
+    return o;
+}
