@@ -48,7 +48,7 @@ torch_environment() {
     if [ ! -e "$stamp" ] || [ training/pyproject.toml -nt "$stamp" ]; then
         say "Installing PyTorch, the training package and test tools into build/venv"
         run_quietly build/log/pip-torch build/venv/bin/pip install torch==2.13.0
-        run_quietly build/log/pip-training build/venv/bin/pip install --editable ./training pytest ruff mypy
+        run_quietly build/log/pip-training build/venv/bin/pip install --editable ./training pytest hypothesis ruff mypy
         touch "$stamp"
     fi
 }
