@@ -23,7 +23,7 @@ def device_of(name: str) -> torch.device:
 
 def fit(args: argparse.Namespace) -> None:
     """Train one model."""
-    from vqrank_train.commits.fit import Trainer
+    from vqrank_train.trainer.fit import Trainer
 
     path = Path(args.config)
     if not path.exists() and (CONFIGS / f"{args.config}.json").exists():

@@ -14,9 +14,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines
 from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, Commits, Moments
-from vqrank_train.commits.fit import health, split_moments
-from vqrank_train.commits.inputs import Inputs
-from vqrank_train.commits.scoring import score
+from vqrank_train.trainer.fit import health
+from vqrank_train.trainer.inputs import Inputs
+from vqrank_train.trainer.scoring import score
 
 LOGISTIC_MOMENTS = 40000  # of the training part
 LOGISTIC_POSITIVES = 4  # at most, a moment, as the trainer takes them
@@ -48,7 +48,7 @@ def measure(
     commits: Commits, models: dict[str, str], seed: int, device: torch.device, count: int = 0
 ) -> dict[str, Any]:
     """Everything that the report prints, as one JSON object."""
-    training, validation, test = split_moments(commits)
+    training, validation, test = commits.parts()
     tested = draw(test, count, seed + 3)
     sample = commits.sample(test, np.random.default_rng(seed), tested)
     history = test.history[sample.moment]
