@@ -38,13 +38,13 @@ def runs(moment: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def blocks(moments: Moments, sample: Sample, size: int) -> Iterator[Block]:
-    """Blocks of at most `size` consecutive moments of one user."""
+    """Blocks of at most `size` moments of one user, in time order even where the sample's moments are not."""
     every = runs(sample.moment)
     users = moments.user[[m for m, _, _ in every]] if every else np.zeros(0)
     low = 0
     while low < len(every):
         high = low + 1
-        while high < len(every) and high - low < size and users[high] == users[low]:
+        while high < len(every) and high - low < size and users[high] == users[low] and every[high] > every[high - 1]:
             high += 1
         part = every[low:high]
         own = np.array([m for m, _, _ in part])

@@ -20,6 +20,7 @@ SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units on matched
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
 CONSTANT = "action"
 DIRECTIONS = 12  # along which the head's first units measure how far a din head's answer is from the candidate
+SAY = 5.0  # logit that the head's first guess adds when everything matches
 NEAR = (0.9, 0.7, 0.4)  # distances, 1 for an unrelated answer, under which the head's second units speak up
 
 
@@ -133,40 +134,59 @@ def start_head(module: Ranker, share: float, bases: dict[str, list[tuple[str, Te
     the candidate's own feature: relu of both signs of the difference along DIRECTIONS, and second units
     relu(near - distance).
     """
-    first, last = module.layers[0], module.layers[-1]
+    last = module.layers[-1]
     last.bias.fill_(math.log(share / (1 - share)))
-    masses = [] if CONSTANT not in module.config.tables else masses_of(module)
-    unit = 0
-    first.bias.zero_()
-    for slope, mass in itertools.product(SLOPES, masses):
-        if unit < len(first.weight):
-            first.weight[unit] *= 0.1
-            first.weight[unit, mass] = -slope
-            first.bias[unit] = 1.0
-            unit += 1
-    candidates, before = module.config.slices("candidate"), sum(module.config.width(g) for g in ("user", "context"))
-    speaking = 0
+    module.layers[0].bias.zero_()
+    groups: list[tuple[list[int], float, list[float]]] = []  # units that fall with a match, their sum without, nears
+    units = start_mass_units(module) if CONSTANT in module.config.tables else []
+    groups += [(own, float(len(own)), [1.0]) for own in units]
+    unit = sum(len(own) for own in units)
     for place in places(module):
         for h, (name, basis) in enumerate(bases.get(place.name, [])):
-            low = unit
-            content = slice(before + candidates[name].start, before + candidates[name].stop)
-            for i in range(DIRECTIONS):
-                for sign in (1.0, -1.0):
-                    if unit == len(first.weight):
-                        return
-                    first.weight[unit] = 0.0
-                    first.weight[unit, content] = sign * basis[i]
-                    first.weight[unit, place.low + h * place.dim + i] = -sign
-                    unit += 1
+            if unit + 2 * DIRECTIONS > len(module.layers[0].weight):
+                break
+            low = place.low + h * place.dim
+            own = start_distance_units(module, unit, slice(low, low + place.dim), name, basis)
+            unit += len(own)
             # Along one direction the candidate's unit vector is about N(0, 1 / width): |.| is sqrt(2 / pi) of that.
-            typical = DIRECTIONS * math.sqrt(2 / math.pi / basis.shape[1])
-            for near in NEAR:
-                if speaking < len(module.layers[1].weight):
-                    row = module.layers[1].weight[speaking]
-                    row *= 0.1
-                    row[low:unit] = -1.0 / typical
-                    module.layers[1].bias[speaking] = near
-                    speaking += 1
+            groups.append((own, DIRECTIONS * math.sqrt(2 / math.pi / basis.shape[1]), [*NEAR]))
+    speaking = 0
+    second = module.layers[1]
+    for own, without, nears in groups:
+        for near in nears:
+            if speaking < len(second.weight):
+                second.weight[speaking] *= 0.1
+                second.weight[speaking, own] = -1.0 / without
+                second.bias[speaking] = near
+                last.weight[:, speaking] = SAY / len(groups)
+                speaking += 1
+
+
+def start_mass_units(module: Ranker) -> list[list[int]]:
+    """First units on every matched mass; returns each mass's units."""
+    first, masses = module.layers[0], masses_of(module)
+    found: list[list[int]] = [[] for _ in masses]
+    for unit, (slope, m) in enumerate(itertools.product(SLOPES, range(len(masses)))):
+        if unit < len(first.weight):
+            first.weight[unit] *= 0.1
+            first.weight[unit, masses[m]] = -slope
+            first.bias[unit] = 1.0
+            found[m].append(unit)
+    return [own for own in found if own]
+
+
+def start_distance_units(module: Ranker, low: int, answer: slice, name: str, basis: Tensor) -> list[int]:
+    """First units from `low` on: both signs of the difference of a head's answer and the candidate's feature."""
+    first, candidates = module.layers[0], module.config.slices("candidate")
+    before = sum(module.config.width(group) for group in ("user", "context"))
+    content = slice(before + candidates[name].start, before + candidates[name].stop)
+    unit = low
+    for i, sign in itertools.product(range(DIRECTIONS), (1.0, -1.0)):
+        first.weight[unit] = 0.0
+        first.weight[unit, content] = sign * basis[i]
+        first.weight[unit, answer][i] = -sign
+        unit += 1
+    return list(range(low, unit))
 
 
 def places(module: Ranker) -> Iterator[Place]:
