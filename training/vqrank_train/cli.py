@@ -56,6 +56,21 @@ def report(args: argparse.Namespace) -> None:
     write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device), args.moments)
 
 
+def table(args: argparse.Namespace) -> None:
+    """Train and measure every row of the table of models on both data sets."""
+    from vqrank_train.experiments.table import DATA_SETS, run_one, folder_of, write_table
+
+    if args.one:
+        name, row, seed = args.one[0], args.one[1], int(args.one[2])
+        run_one(name, args.data, CONFIGS, row, seed, folder_of(args.out, name, row, seed))
+        return
+    names = args.sets.split(",") if args.sets else list(DATA_SETS)
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    lines = write_table(args.data, CONFIGS, args.out, names, seeds, args.jobs, args.row)
+    (args.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
 def example(args: argparse.Namespace) -> None:
     """Make the files of examples/commits."""
     from vqrank_train.commits.example import write_example
@@ -102,6 +117,14 @@ def main() -> None:
     added.add_argument("--out", type=Path, required=True, help="folder for auc.md and auc.json")
     added.add_argument("--seed", type=int, default=7, help="of the negatives")
     added.add_argument("--moments", type=int, default=8000, help="test commits to score, at random; 0: all")
+
+    added = command("table", table, "train and measure every row of docs/auc.md, going on with what is there")
+    added.add_argument("--out", type=Path, required=True, help="folder for the runs and table.md")
+    added.add_argument("--sets", default="", help="of commits,kuairand: both unless told")
+    added.add_argument("--seeds", default="0,1,2")
+    added.add_argument("--jobs", type=int, default=2, help="runs side by side, one core each")
+    added.add_argument("--row", action="append", default=[], help="only this row; may be repeated")
+    added.add_argument("--one", nargs=3, metavar=("SET", "ROW", "SEED"), help=argparse.SUPPRESS)
 
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)

@@ -27,9 +27,12 @@ def bucket_name(low: int, high: int) -> str:
     return f"{low:,}-{high:,}" if high < 1 << 30 else f"{low:,} and more"
 
 
-def measured(label: np.ndarray, score_: np.ndarray, history: np.ndarray) -> dict[str, list[float]]:
-    """AUC and log loss: all, then per bucket. `score_` are logits."""
-    masks = [np.ones(len(label), bool)] + [(history >= low) & (history < high) for low, high in BUCKETS]
+def measured(
+    label: np.ndarray, score_: np.ndarray, history: np.ndarray, bucketed: bool = True
+) -> dict[str, list[float]]:
+    """AUC and log loss: all, then per bucket of history if `bucketed`. `score_` are logits."""
+    masks = [np.ones(len(label), bool)]
+    masks += [(history >= low) & (history < high) for low, high in BUCKETS] if bucketed else []
     probability = 1 / (1 + np.exp(-score_.astype(np.float64)))
     return {
         "auc": [float(roc_auc_score(label[own], score_[own])) for own in masks],

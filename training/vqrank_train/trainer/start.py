@@ -20,7 +20,7 @@ SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units on matched
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
 CONSTANT = "action"
 DIRECTIONS = 12  # along which the head's first units measure how far a din head's answer is from the candidate
-SAY = 5.0  # logit that the head's first guess adds when everything matches
+SAY = 1.0  # logit that the head's first guess adds when everything matches
 NEAR = (0.9, 0.7, 0.4)  # distances, 1 for an unrelated answer, under which the head's second units speak up
 
 
@@ -40,7 +40,8 @@ class Place:
 def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
     """Set a new module's parameters by `plan`, the `start` part of a training config; `share` of labels is positive.
 
-    `tables`: the length of every row, 1 unless told. Per sequence of kind dmqn: `codebooks`, per codebook feature ->
+    `tables`: the length of every row, 1 unless told. `head`: `matches` (unless told) starts it as a first guess from
+    what attention says about matches, `plain` leaves it random. Per sequence of kind dmqn: `codebooks`, per codebook feature ->
     weight: what its clusters look at. Per sequence `heads`, per codebook (where there are any) and attention head:
     feature -> weight of its similarity in q.K, where the candidate's and the events' projections start equal, and
     `offset`, which all clusters that hold events get.
@@ -61,7 +62,9 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
             start_attention(module.config, own.attention, plan[sequence.name]["heads"])
         else:
             bases[sequence.name] = start_attention(module.config, own.attention, plan[sequence.name]["heads"])
-    start_head(module, share, bases)
+    module.layers[-1].bias.fill_(math.log(share / (1 - share)))
+    if plan.get("head", "matches") == "matches":
+        start_head(module, bases)
 
 
 def start_clusters(config: Config, dmqn: Dmqn, plan: list[dict[str, float]]) -> None:
@@ -125,8 +128,8 @@ def start_attention(config: Config, attention: DotAttention, plan: list[Any]) ->
     return bases
 
 
-def start_head(module: Ranker, share: float, bases: dict[str, list[tuple[str, Tensor]]]) -> None:
-    """The output starts at the share of positives; first units on what the sequences' attention says about matches.
+def start_head(module: Ranker, bases: dict[str, list[tuple[str, Tensor]]]) -> None:
+    """First units on what the sequences' attention says about matches; the output adds up what they say.
 
     Of clusters: relu(1 - k m) of every attention head's matched mass m: together they see about ln m. m in [0, 1] is
     the share of a head's attention that falls on clusters that hold events; most are far below 1.
@@ -135,10 +138,9 @@ def start_head(module: Ranker, share: float, bases: dict[str, list[tuple[str, Te
     relu(near - distance).
     """
     last = module.layers[-1]
-    last.bias.fill_(math.log(share / (1 - share)))
     module.layers[0].bias.zero_()
     groups: list[tuple[list[int], float, list[float]]] = []  # units that fall with a match, their sum without, nears
-    units = start_mass_units(module) if CONSTANT in module.config.tables else []
+    units = start_mass_units(module)
     groups += [(own, float(len(own)), [1.0]) for own in units]
     unit = sum(len(own) for own in units)
     for place in places(module):
@@ -158,7 +160,7 @@ def start_head(module: Ranker, share: float, bases: dict[str, list[tuple[str, Te
                 second.weight[speaking] *= 0.1
                 second.weight[speaking, own] = -1.0 / without
                 second.bias[speaking] = near
-                last.weight[:, speaking] = SAY / len(groups)
+                last.weight[:, speaking] = SAY / sum(len(own) for _, _, own in groups)
                 speaking += 1
 
 
