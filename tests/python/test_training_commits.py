@@ -15,10 +15,10 @@ from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
+from vqrank_train.predict import predict
 from vqrank_train.trainer.fit import Trainer
 from vqrank_train.trainer.inputs import Inputs
 from vqrank_train.trainer.scoring import score
-from vqrank_train.predict import predict
 
 ROOT = Path(__file__).resolve().parents[2]
 ITEMS, USERS = 60, 4

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from vqrank_train.checkpoint import CheckpointError, load_checkpoint
+from vqrank_train.codebooks import ReportError
 from vqrank_train.commits.data import Commits, default_data
 from vqrank_train.config import ConfigError
 
@@ -150,7 +151,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     try:
         args.run(args)
-    except (OSError, ConfigError, CheckpointError) as error:
+    except (OSError, ConfigError, CheckpointError, ReportError) as error:
         sys.exit(f"vqrank-train: error: {error}")
 
 

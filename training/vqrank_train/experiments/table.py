@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines as commits_baselines
 from vqrank_train.commits.data import BUCKETS, Commits
 from vqrank_train.commits.report import LOGISTIC_MOMENTS, LOGISTIC_POSITIVES, bucket_name, draw, measured
@@ -72,8 +73,6 @@ def run_model(name: str, data: Any, configs: Path, row: str, seed: int, out: Pat
     if (out / "state.pt").exists():
         trainer.resume()
     trainer.run()
-    from vqrank_train.checkpoint import load_checkpoint
-
     module = load_checkpoint(out / "model.safetensors")
     (out / "state.pt").unlink()  # finished: only the checkpoint is needed
     test, sample = test_sample(name, data)
@@ -137,7 +136,9 @@ def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, ou
     )
     out.mkdir(parents=True, exist_ok=True)
     test, sample = test_sample(name, data)
-    result = measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
+    result: dict[str, Any] = dict(
+        measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
+    )
     result["seconds"] = json.loads(last_line(out / "log.jsonl"))["seconds"] if (out / "log.jsonl").exists() else 0.0
     (out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
 

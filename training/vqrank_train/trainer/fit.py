@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
-from vqrank_train.config import Config, DmqnSequence
+from vqrank_train.config import Config
 from vqrank_train.model import Ranker
 from vqrank_train.trainer.dataset import DataSet, Moments, Sample
 from vqrank_train.trainer.inputs import Inputs, fill_template
