@@ -66,7 +66,7 @@ class TorchFile(Checkpoint):
         import torch
 
         if not isinstance(tensor, torch.Tensor):
-            return TensorInfo(name, f"a {type(tensor).__name__}", ())
+            return TensorInfo(name, f"no tensor but a value of type {type(tensor).__name__}", ())
         shape = tuple(tensor.shape)
         if tensor.layout != torch.strided:
             return TensorInfo(name, str(tensor.layout).removeprefix("torch."), shape)
@@ -121,12 +121,12 @@ def _check_archive(path: Path) -> None:
                 )
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist()]
-            pickles = [name for name in names if name.endswith("/data.pkl") or name == "data.pkl"]
             if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
                 refuse(str(path), "a state_dict", "a TorchScript archive; save its state_dict() instead")
             for entry in archive.infolist():
                 if entry.compress_type != zipfile.ZIP_STORED:
                     refuse(str(path), "an archive as torch.save writes it", f"{quote(entry.filename)} compressed")
+            pickles = [name for name in names if name.endswith("/data.pkl") or name == "data.pkl"]
             if len(pickles) != 1:
                 refuse(str(path), "one data.pkl in the archive, as torch.save writes it", str(len(pickles)))
             archive.read(pickles[0])  # checks its CRC, which PyTorch does not
