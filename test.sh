@@ -59,7 +59,7 @@ ctest_preset() {
 
 suite_style() {
     torch_environment
-    build/venv/bin/ruff check converter training tests examples
+    build/venv/bin/ruff check converter training tests examples bench
     (cd converter && ../build/venv/bin/mypy)
     (cd training && ../build/venv/bin/mypy)
     find schema simd runtime tools tests examples \( -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.hh' \) -print0 |
@@ -79,7 +79,7 @@ suite_sanitizers() {
     build_preset dev
     ctest_preset dev
     torch_environment
-    VQRANK_BUILD=$PWD/build/dev build/venv/bin/python -m pytest -q tests/python/test_command.py
+    VQRANK_BUILD=$PWD/build/dev build/venv/bin/python -m pytest -q tests/python/test_command*.py
 }
 
 suite_aarch64() {

@@ -107,7 +107,7 @@ def test_other_pt_contents_are_refused(tmp_path, capsys):
     assert "names of tensors as keys" in saved({"config": CONFIG, "state_dict": {1: state["head.0.bias"]}})
     for name, value in (
         ("found int64", state["head.0.bias"].long()),
-        ("found a str", "text"),
+        ("a value of type str", "text"),
         ("found sparse_coo", state["head.0.bias"].to_sparse()),
         ("view that repeats", torch.zeros(1).expand(len(state["head.0.bias"]))),
         ("found no values, on the device meta", state["head.0.bias"].to("meta")),
