@@ -48,7 +48,7 @@ torch_environment() {
     if [ ! -e "$stamp" ] || [ training/pyproject.toml -nt "$stamp" ]; then
         say "Installing PyTorch, the training package and test tools into build/venv"
         run_quietly build/log/pip-torch build/venv/bin/pip install torch==2.13.0
-        run_quietly build/log/pip-training build/venv/bin/pip install --editable ./training pytest ruff mypy
+        run_quietly build/log/pip-training build/venv/bin/pip install --editable ./training pytest hypothesis ruff mypy
         touch "$stamp"
     fi
 }
@@ -59,7 +59,7 @@ ctest_preset() {
 
 suite_style() {
     torch_environment
-    build/venv/bin/ruff check converter training tests examples
+    build/venv/bin/ruff check converter training tests examples bench
     (cd converter && ../build/venv/bin/mypy)
     (cd training && ../build/venv/bin/mypy)
     find schema simd runtime tools tests examples \( -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.hh' \) -print0 |
@@ -79,7 +79,7 @@ suite_sanitizers() {
     build_preset dev
     ctest_preset dev
     torch_environment
-    VQRANK_BUILD=$PWD/build/dev build/venv/bin/python -m pytest -q tests/python/test_command.py
+    VQRANK_BUILD=$PWD/build/dev build/venv/bin/python -m pytest -q tests/python/test_command*.py
 }
 
 # A taste of fuzzing: that the targets build with libFuzzer, and 20 seconds of each from the committed corpora, which

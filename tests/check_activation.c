@@ -89,58 +89,69 @@ bool check_relu_f32(vqr_relu_f32_fn *ref, vqr_relu_f32_fn *fn)
     return activation(ref, fn);
 }
 
-bool check_leaky_relu_f32(vqr_leaky_relu_f32_fn *ref, vqr_leaky_relu_f32_fn *fn)
-{
-    return activation(ref, fn);
-}
-
 bool check_gelu_f32(vqr_gelu_f32_fn *ref, vqr_gelu_f32_fn *fn)
 {
     return activation(ref, fn);
 }
 
-/* ---- with parameters ---- */
-
-static bool prelu_one(vqr_prelu_f32_fn *ref, vqr_prelu_f32_fn *fn, size_t n, enum check_fill fill)
+bool check_leaky_relu_f32(vqr_leaky_relu_f32_fn *ref, vqr_leaky_relu_f32_fn *fn)
 {
-    check_case("n %zu fill %d", n, fill);
-    const float *x = check_floats(n, fill), *alpha = check_floats(n, check_next_fill());
-    const struct check_output y = check_output(n, sizeof(float)), in_place = check_output_of(x, n, sizeof(float));
-    ref(y.want, x, alpha, n);
-    fn(y.got, x, alpha, n);
-    ref(in_place.want, in_place.want, alpha, n);
-    fn(in_place.got, in_place.got, alpha, n);
-    return check_same_f32(&y) && check_same_f32(&in_place);
+    return activation(ref, fn);
+}
+
+/* An activation with parameters for each element: one of the two. */
+struct parametric {
+    vqr_prelu_f32_fn *prelu;
+    vqr_dice_f32_fn *dice;
+};
+
+enum { PARAMETERS = 3 };
+
+static void apply(struct parametric f, float *y, const float *x, float *const parameters[PARAMETERS], size_t n)
+{
+    if (f.prelu)
+        f.prelu(y, x, parameters[0], n);
+    else
+        f.dice(y, x, parameters[0], parameters[1], parameters[2], n);
+}
+
+static bool parametric_one(struct parametric ref, struct parametric fn, size_t n, enum check_fill fill,
+                           enum check_fill parameter_fill)
+{
+    check_case("n %zu fill %d parameters %d", n, fill, parameter_fill);
+    const float *x = check_floats(n, fill);
+    float *parameters[PARAMETERS];
+    for (int i = 0; i < PARAMETERS; i++)
+        parameters[i] = check_floats(n, parameter_fill);
+    const struct check_output y = check_output(n, sizeof(float));
+    apply(ref, y.want, x, parameters, n);
+    apply(fn, y.got, x, parameters, n);
+    if (!check_same_f32(&y))
+        return false;
+    const struct check_output in_place = check_output_of(x, n, sizeof(float));
+    apply(ref, in_place.want, in_place.want, parameters, n);
+    apply(fn, in_place.got, in_place.got, parameters, n);
+    return check_same_f32(&in_place);
+}
+
+static bool parametric(struct parametric ref, struct parametric fn)
+{
+    for (size_t n = 0; n <= 4 * VQR_LANES + 1; n++)
+        for (int fill = 0; fill < FILL_COUNT; fill++)
+            for (int other = 0; other < FILL_COUNT; other++)
+                if (!parametric_one(ref, fn, n, (enum check_fill)fill, (enum check_fill)other))
+                    return false;
+    const size_t many = check_quick ? 2001 : 100001;
+    return parametric_one(ref, fn, many, FILL_HOSTILE, FILL_HOSTILE) &&
+           parametric_one(ref, fn, many, FILL_WIDE, FILL_UNIT) && parametric_one(ref, fn, many, FILL_UNIT, FILL_UNIT);
 }
 
 bool check_prelu_f32(vqr_prelu_f32_fn *ref, vqr_prelu_f32_fn *fn)
 {
-    for (size_t n = 0; n <= 4 * VQR_LANES + 1; n++)
-        for (int fill = 0; fill < FILL_COUNT; fill++)
-            if (!prelu_one(ref, fn, n, (enum check_fill)fill))
-                return false;
-    return prelu_one(ref, fn, 10007, FILL_HOSTILE);
-}
-
-static bool dice_one(vqr_dice_f32_fn *ref, vqr_dice_f32_fn *fn, size_t n, enum check_fill fill)
-{
-    const enum check_fill parameters = check_next_fill();
-    check_case("n %zu fill %d, parameters %d", n, fill, parameters);
-    const float *x = check_floats(n, fill), *alpha = check_floats(n, parameters);
-    const float *mean = check_floats(n, parameters), *inv_std = check_floats(n, parameters);
-    const struct check_output y = check_output(n, sizeof(float)), in_place = check_output_of(x, n, sizeof(float));
-    ref(y.want, x, mean, inv_std, alpha, n);
-    fn(y.got, x, mean, inv_std, alpha, n);
-    ref(in_place.want, in_place.want, mean, inv_std, alpha, n);
-    fn(in_place.got, in_place.got, mean, inv_std, alpha, n);
-    return check_same_f32(&y) && check_same_f32(&in_place);
+    return parametric((struct parametric){.prelu = ref}, (struct parametric){.prelu = fn});
 }
 
 bool check_dice_f32(vqr_dice_f32_fn *ref, vqr_dice_f32_fn *fn)
 {
-    for (size_t n = 0; n <= 4 * VQR_LANES + 1; n++)
-        for (int fill = 0; fill < FILL_COUNT; fill++)
-            if (!dice_one(ref, fn, n, (enum check_fill)fill))
-                return false;
-    return dice_one(ref, fn, 10007, FILL_HOSTILE) && dice_one(ref, fn, 10007, FILL_UNIT);
+    return parametric((struct parametric){.dice = ref}, (struct parametric){.dice = fn});
 }

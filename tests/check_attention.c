@@ -31,8 +31,9 @@ static struct inputs make_inputs(const struct attention *a, size_t bias_rows)
                a->rows, a->tokens, a->qk_dim, a->v_dim, a->bias, in.q_stride, in.o_stride, in.bias_stride,
                (double)in.alpha, fill);
     const size_t padded = vqr_padded(a->tokens);
-    in.q = check_floats(check_extent(a->rows, in.q_stride, a->qk_dim), fill);
-    float *k = check_floats(padded * a->qk_dim, fill);
+    /* Without width neither may be looked at. */
+    in.q = a->qk_dim ? check_floats(check_extent(a->rows, in.q_stride, a->qk_dim), fill) : NULL;
+    float *k = a->qk_dim ? check_floats(padded * a->qk_dim, fill) : NULL;
     in.v = check_floats(vqr_padded(a->v_dim) * a->tokens, check_below(2) ? fill : FILL_UNIT);
     in.scratch = check_floats(VQR_ATTENTION_ROWS * padded, FILL_HOSTILE);
     /* Keys past the last token are 0, as the packing kernels leave them. */
@@ -97,10 +98,8 @@ bool check_hstu_attention_f32(vqr_hstu_attention_f32_fn *ref, vqr_hstu_attention
 static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn, size_t rows, size_t tokens,
                         size_t qk_dim, size_t v_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, v_dim, qk_dim == 0 || check_below(2)};
-    struct inputs in = make_inputs(&a, 1);
-    if (qk_dim == 0)
-        in.k = in.q = NULL;
+    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0};
+    const struct inputs in = make_inputs(&a, 1);
     const struct check_output o = check_output(check_extent(rows, in.o_stride, vqr_padded(v_dim)), sizeof(float));
     const struct check_output scratch =
         check_output_of(in.scratch, VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof(float));
@@ -123,7 +122,7 @@ bool check_softmax_attention_f32(vqr_softmax_attention_f32_fn *ref, vqr_softmax_
         for (size_t rows = check_below(3); rows <= 30; rows += 1 + check_below(check_quick ? 15 : 3))
             if (!softmax_up_to(ref, fn, rows, tokens, check_quick ? 8 : 20, check_quick ? 17 : 40))
                 return false;
-    for (size_t qk_dim = 0; qk_dim <= 40; qk_dim++) /* 0: the bias alone */
+    for (size_t qk_dim = 0; qk_dim <= 40; qk_dim++)
         for (size_t v_dim = 1; v_dim <= 40; v_dim += 1 + check_below(check_quick ? 20 : 3)) {
             const size_t rows = 1 + check_below(check_quick ? 4 : 14);
             if (!softmax_one(ref, fn, rows, 1 + check_below(check_quick ? 20 : 50), qk_dim, v_dim))
@@ -135,22 +134,31 @@ bool check_softmax_attention_f32(vqr_softmax_attention_f32_fn *ref, vqr_softmax_
 static bool weights_one(vqr_softmax_weights_f32_fn *ref, vqr_softmax_weights_f32_fn *fn, size_t rows, size_t tokens,
                         size_t qk_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, 1, qk_dim == 0 || check_below(2)};
-    struct inputs in = make_inputs(&a, 1);
-    if (qk_dim == 0)
-        in.k = in.q = NULL;
-    const size_t stride = vqr_padded(tokens) + check_below(4);
-    const struct check_output w = check_output(check_extent(rows, stride, vqr_padded(tokens)), sizeof(float));
-    ref(w.want, stride, in.q, in.q_stride, rows, in.k, tokens, qk_dim, in.bias, in.alpha);
-    fn(w.got, stride, in.q, in.q_stride, rows, in.k, tokens, qk_dim, in.bias, in.alpha);
+    const struct attention a = {rows, tokens, qk_dim, 0, check_below(2) != 0};
+    const struct inputs in = make_inputs(&a, 1);
+    const size_t padded = vqr_padded(tokens), w_stride = padded + check_below(4);
+    const struct check_output w = check_output(check_extent(rows, w_stride, padded), sizeof(float));
+    ref(w.want, w_stride, in.q, in.q_stride, rows, in.k, tokens, qk_dim, in.bias, in.alpha);
+    fn(w.got, w_stride, in.q, in.q_stride, rows, in.k, tokens, qk_dim, in.bias, in.alpha);
+    const float *want = w.want;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = tokens; j < padded; j++)
+            if (!check_that(check_equal_f32(want[r * w_stride + j], 0.0f), "the reference's padding is %a",
+                            (double)want[r * w_stride + j]))
+                return false;
     return check_same_f32(&w);
 }
 
 bool check_softmax_weights_f32(vqr_softmax_weights_f32_fn *ref, vqr_softmax_weights_f32_fn *fn)
 {
-    for (size_t tokens = 1; tokens <= 70; tokens++)
-        for (size_t qk_dim = 0; qk_dim <= 20; qk_dim += 1 + check_below(check_quick ? 9 : 3))
-            if (!weights_one(ref, fn, check_below(30), tokens, qk_dim))
+    for (size_t tokens = 1; tokens <= 130; tokens += check_quick && tokens > 40 ? 7 : 1)
+        for (size_t rows = check_below(3); rows <= 30; rows += 1 + check_below(check_quick ? 15 : 3))
+            if (!weights_one(ref, fn, rows, tokens, check_below(check_quick ? 8 : 20)))
                 return false;
-    return check_quick || weights_one(ref, fn, 20, 1000, 32);
+    for (size_t qk_dim = 0; qk_dim <= 40; qk_dim++) {
+        const size_t rows = 1 + check_below(14);
+        if (!weights_one(ref, fn, rows, 1 + check_below(50), qk_dim))
+            return false;
+    }
+    return check_quick || (weights_one(ref, fn, 100, 128, 16) && weights_one(ref, fn, 13, 1000, 32));
 }

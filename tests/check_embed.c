@@ -28,13 +28,11 @@ struct embed_case {
     float bad, limit;
 };
 
-static bool embed_one(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn, const struct embed_case *c)
+/* The table and the index of a case. */
+static float *make_table(const struct embed_case *c, uint32_t **rows)
 {
-    const size_t stride = c->dim + check_below(4);
-    check_case("rows %zu dim %zu entries %zu stride %zu limit %a, %a at row %zu element %zu", c->rows, c->dim,
-               c->entries, stride, (double)c->limit, (double)c->bad, c->bad_row, c->bad_element);
     float *table = check_floats(c->entries * c->dim, check_below(2) ? FILL_UNIT : FILL_TINY);
-    uint32_t *index = check_input(c->rows, sizeof *index);
+    uint32_t *index = *rows = check_input(c->rows, sizeof *index);
     for (size_t r = 0; r < c->rows; r++)
         index[r] = (uint32_t)check_below(c->entries - 1);
     if (c->rows > 1 && check_below(2))
@@ -47,6 +45,16 @@ static bool embed_one(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn, const struct 
         if (check_below(2)) /* a second bad row later does not matter */
             index[c->bad_row + check_below(c->rows - c->bad_row)] = (uint32_t)c->entries - 1;
     }
+    return table;
+}
+
+static bool embed_one(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn, const struct embed_case *c)
+{
+    const size_t stride = c->dim + check_below(4);
+    check_case("rows %zu dim %zu entries %zu stride %zu limit %a, %a at row %zu element %zu", c->rows, c->dim,
+               c->entries, stride, (double)c->limit, (double)c->bad, c->bad_row, c->bad_element);
+    uint32_t *index;
+    const float *table = make_table(c, &index);
     const struct check_output dst = check_output(check_extent(c->rows, stride, c->dim), sizeof(float));
     const size_t want = ref(dst.want, stride, table, c->dim, index, c->rows, c->limit);
     const size_t got = fn(dst.got, stride, table, c->dim, index, c->rows, c->limit);
@@ -54,32 +62,85 @@ static bool embed_one(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn, const struct 
            compare(&dst, stride, c->dim, c->rows, want, got);
 }
 
-/* A row whose offset needs more than 32 bits, counted in elements and in bytes. The table is address space only: but
- * for one row it is the kernel's page of zeros. */
-static bool embed_far(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
+/* A table with a row whose offset needs more than 32 bits, counted in elements and in bytes. It is address space only:
+ * but for that row it is the kernel's page of zeros. NULL where there is too little of it to find out. */
+enum { FAR_DIM = 1024, FAR_ENTRIES = (1 << 22) + 2 };
+
+static float *far_table(void)
 {
-    const size_t dim = 1024, entries = ((size_t)1 << 22) + 2, bytes = entries * dim * sizeof(float);
+    const size_t last = (size_t)(FAR_ENTRIES - 1) * FAR_DIM, bytes = (last + FAR_DIM) * sizeof(float);
     float *table = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (table == MAP_FAILED)
-        return true; /* too little address space: nothing to find out */
+        return NULL;
     check_case("a row at 2^32 elements");
-    const uint32_t index[] = {(uint32_t)entries - 1, 0, 1u << 20, 1u << 21};
-    check_fill(table + (entries - 1) * dim, dim, FILL_UNIT);
-    const struct check_output dst = check_output(4 * dim, sizeof(float));
-    const size_t want = ref(dst.want, dim, table, dim, index, 4, 1.0f);
-    const size_t got = fn(dst.got, dim, table, dim, index, 4, 1.0f);
-    const bool ok = compare(&dst, dim, dim, 4, want, got);
-    munmap(table, bytes);
-    return ok;
+    check_fill(table + last, FAR_DIM, FILL_UNIT);
+    return table;
 }
 
-bool check_embed_f32(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
+static void unmap_far(float *table)
+{
+    munmap(table, (size_t)FAR_ENTRIES * FAR_DIM * sizeof *table);
+}
+
+static const uint32_t far_index[] = {FAR_ENTRIES - 1, 0, 1u << 20, 1u << 21};
+
+static bool embed_far(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
+{
+    float *table = far_table();
+    if (!table)
+        return true;
+    const struct check_output dst = check_output(4 * FAR_DIM, sizeof(float));
+    const size_t want = ref(dst.want, FAR_DIM, table, FAR_DIM, far_index, 4, 1.0f);
+    const size_t got = fn(dst.got, FAR_DIM, table, FAR_DIM, far_index, 4, 1.0f);
+    unmap_far(table);
+    return compare(&dst, FAR_DIM, FAR_DIM, 4, want, got);
+}
+
+static bool add_far(vqr_embed_add_f32_fn *ref, vqr_embed_add_f32_fn *fn)
+{
+    float *table = far_table();
+    if (!table)
+        return true;
+    const struct check_output dst = check_output_of(check_floats(FAR_DIM, FILL_UNIT), FAR_DIM, sizeof(float));
+    const size_t want = ref(dst.want, table, FAR_DIM, far_index, 4, 1.0f);
+    const size_t got = fn(dst.got, table, FAR_DIM, far_index, 4, 1.0f);
+    unmap_far(table);
+    return check_that(want == 4 && got == 4, "rows %zu and %zu, want 4", want, got) && check_same_f32(&dst);
+}
+
+static bool add_one(vqr_embed_add_f32_fn *ref, vqr_embed_add_f32_fn *fn, const struct embed_case *c)
+{
+    check_case("rows %zu dim %zu entries %zu limit %a, %a at row %zu element %zu", c->rows, c->dim, c->entries,
+               (double)c->limit, (double)c->bad, c->bad_row, c->bad_element);
+    uint32_t *index;
+    const float *table = make_table(c, &index);
+    const struct check_output dst = check_output_of(check_floats(c->dim, check_next_fill()), c->dim, sizeof(float));
+    const size_t want = ref(dst.want, table, c->dim, index, c->rows, c->limit);
+    const size_t got = fn(dst.got, table, c->dim, index, c->rows, c->limit);
+    if (!check_that(want == (c->bad_row < c->rows ? c->bad_row : c->rows), "the reference says %zu", want) ||
+        !check_that(got == want, "want row %zu, got %zu", want, got))
+        return false;
+    return want == c->rows ? check_same_f32(&dst) : check_bounds(&dst, sizeof(float));
+}
+
+/* One of the two kernels that read embedding rows. */
+struct gather {
+    vqr_embed_f32_fn *embed;
+    vqr_embed_add_f32_fn *add;
+};
+
+static bool one(struct gather ref, struct gather fn, const struct embed_case *c)
+{
+    return ref.embed ? embed_one(ref.embed, fn.embed, c) : add_one(ref.add, fn.add, c);
+}
+
+static bool all_cases(struct gather ref, struct gather fn)
 {
     static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 2.5f, -2.5f, FLT_MAX, 0x1.000002p1f};
     for (size_t dim = 0; dim <= 2 * VQR_LANES + 1; dim++)
         for (size_t rows = 0; rows <= 9; rows++) {
             const struct embed_case c = {rows, dim, 2 + check_below(9), rows, 0, 0.0f, 2.0f};
-            if (!embed_one(ref, fn, &c))
+            if (!one(ref, fn, &c))
                 return false;
         }
     /* Each position of a bad element, in each row of a few. */
@@ -88,7 +149,7 @@ bool check_embed_f32(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
             for (size_t row = 0; row < 5; row++) {
                 struct embed_case c = {5, dim, 2 + check_below(9), row, at, 0.0f, 2.0f};
                 c.bad = bad[check_below(8)];
-                if (!embed_one(ref, fn, &c))
+                if (!one(ref, fn, &c))
                     return false;
             }
     static const size_t widths[] = {48, 64, 100, 128, 257};
@@ -96,50 +157,20 @@ bool check_embed_f32(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
         for (size_t row = 0; row <= 40; row += 1 + check_below(4)) {
             struct embed_case c = {40, widths[i], 50, row, check_below(widths[i]), 0.0f, 2.0f};
             c.bad = bad[check_below(8)];
-            if (!embed_one(ref, fn, &c))
+            if (!one(ref, fn, &c))
                 return false;
         }
     /* The largest limit lets all finite numbers through, and infinity none. */
     const struct embed_case largest = {20, 37, 30, 13, 36, -INFINITY, FLT_MAX};
-    return embed_one(ref, fn, &largest) && embed_far(ref, fn);
+    return one(ref, fn, &largest);
 }
 
-static bool embed_add_one(vqr_embed_add_f32_fn *ref, vqr_embed_add_f32_fn *fn, const struct embed_case *c)
+bool check_embed_f32(vqr_embed_f32_fn *ref, vqr_embed_f32_fn *fn)
 {
-    check_case("%zu rows of dim %zu, entries %zu limit %a, %a at row %zu element %zu", c->rows, c->dim, c->entries,
-               (double)c->limit, (double)c->bad, c->bad_row, c->bad_element);
-    float *table = check_floats(c->entries * c->dim, FILL_UNIT);
-    uint32_t *index = check_input(c->rows, sizeof *index);
-    for (size_t r = 0; r < c->rows; r++)
-        index[r] = (uint32_t)check_below(c->entries - 1);
-    if (c->bad_row < c->rows) {
-        index[c->bad_row] = (uint32_t)c->entries - 1; /* the table's last row, against the guard page */
-        table[(c->entries - 1) * c->dim + c->bad_element] = c->bad;
-    }
-    const struct check_output dst = check_output_of(check_floats(c->dim, FILL_UNIT), c->dim, sizeof(float));
-    const size_t want = ref(dst.want, table, c->dim, index, c->rows, c->limit);
-    const size_t got = fn(dst.got, table, c->dim, index, c->rows, c->limit);
-    return check_that(want == (c->bad_row < c->rows ? c->bad_row : c->rows), "the reference says %zu", want) &&
-           check_that(got == want, "want row %zu, got %zu", want, got) &&
-           (want < c->rows ? check_bounds(&dst, sizeof(float)) : check_same_f32(&dst));
+    return all_cases((struct gather){.embed = ref}, (struct gather){.embed = fn}) && embed_far(ref, fn);
 }
 
 bool check_embed_add_f32(vqr_embed_add_f32_fn *ref, vqr_embed_add_f32_fn *fn)
 {
-    static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY, 2.5f, -2.5f, FLT_MAX, 0x1.000002p1f};
-    for (size_t dim = 0; dim <= 4 * VQR_LANES + 1; dim++)
-        for (size_t rows = 0; rows <= 9; rows++) {
-            struct embed_case c = {rows, dim, 2 + check_below(9), rows, 0, 0.0f, 2.0f};
-            if (!embed_add_one(ref, fn, &c))
-                return false;
-            if (dim == 0 || rows == 0)
-                continue;
-            c.bad_row = check_below(rows);
-            c.bad_element = check_below(dim);
-            c.bad = bad[check_below(8)];
-            if (!embed_add_one(ref, fn, &c))
-                return false;
-        }
-    const struct embed_case many = {500, 37, 30, 500, 0, 0.0f, FLT_MAX};
-    return embed_add_one(ref, fn, &many);
+    return all_cases((struct gather){.add = ref}, (struct gather){.add = fn}) && add_far(ref, fn);
 }

@@ -134,6 +134,54 @@ static bool softmax_sums(const struct vqr_kernels *ref, size_t rows, size_t toke
     return true;
 }
 
+/* The same weights as the attention's: they are what it gives for values that are the unit vectors. */
+static bool softmax_weights(const struct vqr_kernels *ref, size_t rows, size_t tokens, size_t qk_dim)
+{
+    const struct attention a = attention(ref, "softmax_weights", rows, tokens, qk_dim, tokens);
+    float *values = check_input(tokens * vqr_padded(tokens), sizeof *values);
+    for (size_t j = 0; j < tokens; j++)
+        for (size_t d = 0; d < vqr_padded(tokens); d++)
+            values[(d / VQR_LANES * tokens + j) * VQR_LANES + d % VQR_LANES] = d == j ? 1.0f : 0.0f;
+    const size_t stride = vqr_padded(tokens);
+    float *w = check_input(rows * stride, sizeof *w);
+    ref->softmax_attention_f32(a.o, stride, a.q, qk_dim, rows, a.packed_k, values, tokens, qk_dim, tokens, a.bias,
+                               a.alpha, a.scratch);
+    ref->softmax_weights_f32(w, stride, a.q, qk_dim, rows, a.packed_k, tokens, qk_dim, a.bias, a.alpha);
+    for (size_t i = 0; i < rows * stride; i++)
+        if (!check_that(check_equal_f32(w[i], a.o[i]), "w[%zu]: want %a, got %a", i, (double)a.o[i], (double)w[i]))
+            return false;
+    return true;
+}
+
+/* The mean of values by the softmax of given logits: attention without queries and keys. */
+static bool softmax_of_logits(const struct vqr_kernels *ref, size_t tokens, size_t v_dim)
+{
+    check_case("softmax_attention of logits, tokens %zu v_dim %zu", tokens, v_dim);
+    const size_t stride = vqr_padded(v_dim);
+    const float *v = check_floats(tokens * stride, FILL_UNIT);
+    float *logits = check_floats(vqr_padded(tokens), FILL_UNIT), *o = check_input(stride, sizeof *o);
+    for (size_t j = 0; j < tokens; j++)
+        logits[j] *= 10.0f;
+    float *scratch = check_input(VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof *scratch);
+    ref->softmax_attention_f32(o, stride, NULL, 0, 1, NULL, v, tokens, 0, v_dim, logits, check_unit(), scratch);
+    double total = 0.0;
+    for (size_t j = 0; j < tokens; j++)
+        total += exp((double)logits[j]);
+    for (size_t d = 0; d < v_dim; d++) {
+        double sum = 0.0, size = 0.0;
+        for (size_t j = 0; j < tokens; j++) {
+            const double term =
+                exp((double)logits[j]) / total * (double)v[(d / VQR_LANES * tokens + j) * VQR_LANES + d % VQR_LANES];
+            sum += term;
+            size += fabs(term);
+        }
+        /* score - max, at most 20, rounds once, in a weight and in the sum; the rest as in softmax_sums. */
+        if (!near("o", 0, d, o[d], sum, 1.01 * ((double)(2 * tokens + 12) + 40.0) * u * size))
+            return false;
+    }
+    return true;
+}
+
 static bool norm_sums(const struct vqr_kernels *ref, size_t n)
 {
     const float eps = 1e-5f, shift = 10.0f * check_unit();
@@ -196,6 +244,66 @@ static bool quantize_sums(const struct vqr_kernels *ref, size_t rows, size_t cod
     return true;
 }
 
+static bool dice_values(const struct vqr_kernels *ref, enum check_fill fill)
+{
+    enum { N = 1000 };
+    check_case("dice fill %d", fill);
+    float *x = check_floats(N, fill);
+    const float *mean = check_floats(N, FILL_UNIT), *inv_std = check_floats(N, FILL_UNIT);
+    const float *alpha = check_floats(N, fill);
+    float *y = check_input(N, sizeof *y);
+    for (size_t i = 0; i < N; i++)
+        x[i] *= 8.0f;
+    ref->dice_f32(y, x, mean, inv_std, alpha, N);
+    for (size_t i = 0; i < N; i++) {
+        const double a = alpha[i], z = ((double)x[i] - (double)mean[i]) * (double)inv_std[i];
+        if (fabs(z) > 80.0) /* exp(-z) overflows beyond, as the sigmoid's own check says */
+            continue;
+        const double p = 1.0 / (1.0 + exp(-z)), slope = a + p * (1.0 - a);
+        /* z rounds twice, exp is within 2 u: exp(-z) is off by 2 u (|z| + 1), of which 1 - p reaches p; the sum and the
+         * quotient round once each. 1 - a, the fma and the product round once each. */
+        const double p_relative = (1.0 - p) * 2.0 * u * (fabs(z) + 1.0) + 2.0 * u;
+        const double bound = p * fabs(1.0 - a) * (p_relative + u) + 2.0 * u * fabs(slope);
+        if (!near("y", 0, i, y[i], slope * (double)x[i], 1.01 * bound * fabs((double)x[i]) + 0x1p-149))
+            return false;
+    }
+    return true;
+}
+
+/* The sum of embedding rows, and panels of fused multiply-adds: rounded once a step. */
+static bool sums_of_rows(const struct vqr_kernels *ref, size_t count, size_t dim)
+{
+    check_case("embed_add count %zu dim %zu", count, dim);
+    const float *table = check_floats(8 * dim, FILL_UNIT), *start = check_floats(dim, FILL_UNIT);
+    float *dst = check_input(dim, sizeof *dst);
+    uint32_t *index = check_input(count, sizeof *index);
+    memcpy(dst, start, dim * sizeof *dst);
+    for (size_t r = 0; r < count; r++)
+        index[r] = (uint32_t)check_below(8);
+    if (!check_that(ref->embed_add_f32(dst, table, dim, index, count, 1.0f) == count, "all rows are good"))
+        return false;
+    for (size_t i = 0; i < dim; i++) {
+        double sum = start[i], size = fabs(sum);
+        for (size_t r = 0; r < count; r++) {
+            sum += (double)table[index[r] * dim + i];
+            size += fabs((double)table[index[r] * dim + i]);
+        }
+        if (!near("dst", 0, i, dst[i], sum, (double)count * u * size))
+            return false;
+    }
+    check_case("madd_panels k %zu panels 2", dim);
+    const size_t n = 2 * dim * VQR_LANES;
+    const float *a = check_floats(n, FILL_WIDE), *b = check_floats(n, FILL_WIDE), *scale = check_floats(dim, FILL_WIDE);
+    float *madd = check_input(n, sizeof *madd);
+    ref->madd_panels_f32(madd, scale, a, b, dim, 2);
+    for (size_t i = 0; i < n; i++) {
+        const double want = fma((double)scale[i / VQR_LANES % dim], (double)a[i], (double)b[i]);
+        if (!near("dst", i / VQR_LANES, i % VQR_LANES, madd[i], want, 1.0001 * u * fabs(want) + 0x1p-150))
+            return false;
+    }
+    return true;
+}
+
 bool check_reference_sums(const struct vqr_kernels *ref)
 {
     const enum check_fill fills[] = {FILL_UNIT, FILL_TIES, FILL_WIDE};
@@ -206,7 +314,12 @@ bool check_reference_sums(const struct vqr_kernels *ref)
         const size_t qk_dim = 1 + check_below(20), v_dim = 1 + check_below(20);
         if (!hstu_sums(ref, tokens, qk_dim, v_dim) || !softmax_sums(ref, 1 + tokens % 4, tokens, qk_dim, v_dim))
             return false;
+        if (!softmax_weights(ref, 1 + tokens % 4, tokens, qk_dim) || !softmax_of_logits(ref, tokens, v_dim) ||
+            !sums_of_rows(ref, tokens - 1, v_dim))
+            return false;
     }
+    if (!dice_values(ref, FILL_UNIT) || !dice_values(ref, FILL_WIDE) || !dice_values(ref, FILL_TIES))
+        return false;
     for (size_t n = 1; n <= 70; n++)
         if (!norm_sums(ref, n) || !quantize_sums(ref, 3, n))
             return false;
@@ -412,7 +525,47 @@ static bool row_cases(const struct vqr_kernels *ref)
            check_that(ref->embed_f32(dst, 2, table, 2, index, 3, 3.0f) == 0, "row 0 exceeds the limit");
 }
 
+static bool activation_cases(const struct vqr_kernels *ref)
+{
+    float y[8];
+    const float in[] = {-2, 3, -0.0f, 0, NAN, INFINITY, -INFINITY};
+    check_case("gelu, leaky_relu");
+    const float gelu[] = {-0.0f, 0, NAN, INFINITY, 0}, leaky[] = {-0.02f, 3, -0.0f, 0, NAN, INFINITY, -INFINITY};
+    ref->gelu_f32(y, in + 2, 5);
+    if (!equal("gelu", y, gelu, 5))
+        return false;
+    ref->leaky_relu_f32(y, in, 7);
+    if (!equal("leaky_relu", y, leaky, 7))
+        return false;
+    check_case("prelu: its slope does not matter where x > 0");
+    const float slope[] = {0.25f, NAN, -1, -1, 1, NAN, -2}, prelu[] = {-0.5f, 3, 0, -0.0f, NAN, INFINITY, INFINITY};
+    ref->prelu_f32(y, in, slope, 7);
+    if (!equal("prelu", y, prelu, 7))
+        return false;
+    check_case("dice: at the mean p = 1/2; far above it p = 1, far below 0; alpha 1 is the identity");
+    const float x[] = {4, 100, -100, 3}, mean[] = {4, 0, 0, 1}, inv_std[] = {7, 1, 1, 1}, alpha[] = {0.5f, 9, 0.25f, 1};
+    const float dice[] = {3, 100, -25, 3};
+    ref->dice_f32(y, x, mean, inv_std, alpha, 4);
+    if (!equal("dice", y, dice, 4))
+        return false;
+    check_case("dice: 1 - alpha rounds before the fma");
+    /* p = 1, alpha = -2^25: 1 - alpha is 2^25 in fp32, so the slope is 0; exactly it would be 1. */
+    const float big[] = {-0x1p25f}, far[] = {100}, zero[] = {0}, one[] = {1};
+    ref->dice_f32(y, far, zero, one, big, 1);
+    if (!equal("dice", y, zero, 1))
+        return false;
+
+    check_case("embed_add: rows in order");
+    const float table[] = {0x1p24f, 1, -0x1p24f, NAN};
+    const uint32_t index[] = {0, 1, 2, 1, 3};
+    float dst[] = {0};
+    return check_that(ref->embed_add_f32(dst, table, 1, index, 4, 0x1p24f) == 4, "all rows are good") &&
+           equal("dst", dst, one, 1) && /* 2^24 + 1 is 2^24 */
+           check_that(ref->embed_add_f32(dst, table, 1, index, 5, 0x1p24f) == 4, "row 4 is not a number") &&
+           check_that(ref->embed_add_f32(dst, table, 1, index, 5, 2.0f) == 0, "row 0 exceeds the limit");
+}
+
 bool check_reference_cases(const struct vqr_kernels *ref)
 {
-    return gemm_cases(ref) && quantize_cases(ref) && attention_cases(ref) && row_cases(ref);
+    return gemm_cases(ref) && quantize_cases(ref) && attention_cases(ref) && row_cases(ref) && activation_cases(ref);
 }

@@ -24,7 +24,7 @@ CHANGE(item_many_rows, o->items = (uint64_t)1 << 32)
 CHANGE(item_all_rows, o->items = UINT64_MAX)
 CHANGE(item_dim, o->item_dim++)
 CHANGE(item_no_dim, o->item_dim = 0)
-CHANGE(item_hash, o->item_ids = VQR_IDS_HASH)
+CHANGE(item_hash_one_row, (o->item_ids = VQR_IDS_HASH, o->items = 1))
 CHANGE(item_unknown_ids, o->item_ids = 99)
 CHANGE(item_vocabulary, o->item_ids = VQR_IDS_VOCABULARY)
 CHANGE(word_direct, o->word_ids = VQR_IDS_DIRECT)
@@ -33,7 +33,6 @@ CHANGE(word_all_keys, o->words = UINT64_MAX - 1)
 CHANGE(word_probe, o->max_probe = 32)
 CHANGE(tables_alike, o->tables_same_name = true)
 
-CHANGE(event_kind_ids, o->event_kinds[0] = VQR_KIND_IDS)
 CHANGE(event_kind_vector, o->event_kinds[0] = VQR_KIND_VECTOR)
 CHANGE(event_kind_semantic, o->event_kinds[0] = VQR_KIND_SEMANTIC_ID)
 CHANGE(event_kind_unknown, o->event_kinds[2] = 200)
@@ -119,7 +118,7 @@ CHANGE(hidden_none, o->hidden_count = 0)
 CHANGE(hidden_more, (o->hidden_count = 2, o->hidden[1] = 4))
 CHANGE(outputs_none, o->outputs = 0)
 CHANGE(outputs_more, o->outputs++)
-CHANGE(activation_later, o->activation = VQR_DICE)
+CHANGE(activation_dice, o->activation = VQR_DICE)
 CHANGE(activation_unknown, o->activation = 100)
 
 static const struct change changes[] = {
@@ -129,7 +128,7 @@ static const struct change changes[] = {
     {"item", item_all_rows},
     {"item", item_dim},
     {"item", item_no_dim},
-    {"mapping is 2", item_hash},
+    {"item", item_hash_one_row},
     {"mapping is 99", item_unknown_ids},
     {"item", item_vocabulary},
     {"", word_direct},
@@ -138,8 +137,7 @@ static const struct change changes[] = {
     {"probe 32", word_probe},
     {"item", tables_alike},
 
-    {"kind is 3", event_kind_ids},
-    {"kind is 4", event_kind_vector},
+    {"exponent", event_kind_vector},
     {"kind is 5", event_kind_semantic},
     {"kind is 200", event_kind_unknown},
     {"time", event_two_times},
@@ -224,7 +222,7 @@ static const struct change changes[] = {
     {"head.1", hidden_more},
     {"outputs", outputs_none},
     {"head.1", outputs_more},
-    {"activation is 6", activation_later},
+    {"head.0.alpha", activation_dice},
     {"activation is 100", activation_unknown},
 };
 
@@ -256,10 +254,24 @@ static void test_unknown_with_their_tensors(void **state)
 {
     (void)state;
     void (*const unknown[])(struct runtime_options *) = {
-        event_kind_ids, event_kind_unknown, item_hash,     item_unknown_ids,  kind_unknown,
-        empty_unknown,  activate_unknown,   alpha_unknown, normalize_unknown, normalize_by_zero,
-        norm_unknown,   eps_negative,       eps_nan,       activation_later,  exponent_high,
-        exponent_low,   mean_nan,           std_zero,      name_twice,
+        event_kind_semantic,
+        event_kind_unknown,
+        item_hash_one_row,
+        item_unknown_ids,
+        kind_unknown,
+        empty_unknown,
+        activate_unknown,
+        alpha_unknown,
+        normalize_unknown,
+        normalize_by_zero,
+        norm_unknown,
+        eps_negative,
+        eps_nan,
+        exponent_high,
+        exponent_low,
+        mean_nan,
+        std_zero,
+        name_twice,
     };
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         struct runtime_options options = runtime_options_default();

@@ -121,7 +121,10 @@ static void test_refused_jobs(void **state)
 static void test_overflow_names_its_job(void **state)
 {
     (void)state;
-    const struct runtime_options options = runtime_options_default();
+    struct runtime_options options = runtime_options_default();
+    options.hidden_count = 0;
+    options.scale = 100;
+    options.price_std = 1;
     struct crowd c = crowd_new(&options, NULL);
     struct vqr_error error;
     const double huge = (double)FLT_MAX;

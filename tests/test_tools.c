@@ -1,4 +1,5 @@
-/* The command's other parts that need no model: lines, names, relevance, responses. */
+/* The command's other parts that need no model: lines, names, relevance, responses, answers in order, values. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,9 +13,11 @@
 
 #include "lines.h"
 #include "names.h"
+#include "ordered.h"
 #include "relevance.h"
 #include "response.h"
 #include "text.h"
+#include "values.h"
 
 /* ---- helpers ---- */
 
@@ -132,6 +135,219 @@ static void test_lines_unreadable(void **state)
     lines_init(&reader, -1, 100);
     assert_int_equal(lines_next(&reader), LINE_FAILED);
     lines_free(&reader);
+}
+
+/* A reader that waits for its input is woken by the other descriptor: data and hang-up alike. */
+static void test_lines_woken(void **state)
+{
+    (void)state;
+    for (int hang_up = 0; hang_up < 2; hang_up++) {
+        struct line_reader reader;
+        int ends[2], wake[2];
+        assert_int_equal(pipe(ends), 0);
+        assert_int_equal(pipe(wake), 0);
+        lines_init(&reader, ends[0], 100);
+        reader.wake = wake[0];
+        assert_int_equal(write(ends[1], "one\ntw", 6), 6);
+        expect_line(&reader, "one", 1);
+        if (hang_up)
+            close(wake[1]);
+        else
+            assert_int_equal(write(wake[1], "x", 1), 1);
+        assert_int_equal(lines_next(&reader), LINE_END);
+        lines_free(&reader);
+        if (!hang_up)
+            close(wake[1]);
+        close(wake[0]);
+        close(ends[0]);
+        close(ends[1]);
+    }
+}
+
+/* ---- answers in order ---- */
+
+enum { THREADS = 5, TEXTS = 3000 };
+
+/* One of THREADS threads: it has every THREADS-th text. */
+struct writer {
+    struct ordered *ordered;
+    pthread_t thread;
+    uint64_t first;
+    uint64_t written; /* texts that ordered_put took */
+};
+
+static char *numbered(uint64_t number)
+{
+    char *text = malloc(32);
+    assert_non_null(text);
+    snprintf(text, 32, "%llu\n", (unsigned long long)number);
+    return text;
+}
+
+static void *write_texts(void *argument)
+{
+    struct writer *writer = argument;
+    for (uint64_t number = writer->first; number < TEXTS; number += THREADS) {
+        char *text = numbered(number);
+        writer->written += ordered_put(writer->ordered, number, text, strlen(text));
+    }
+    return NULL;
+}
+
+/* Runs the writers; returns how many texts were taken. */
+static uint64_t write_all(struct ordered *ordered)
+{
+    struct writer writers[THREADS];
+    uint64_t written = 0;
+    for (uint64_t i = 0; i < THREADS; i++) {
+        writers[i] = (struct writer){.ordered = ordered, .first = THREADS - 1 - i};
+        assert_int_equal(pthread_create(&writers[i].thread, NULL, write_texts, &writers[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(writers[i].thread, NULL), 0);
+        written += writers[i].written;
+    }
+    return written;
+}
+
+static void test_ordered(void **state)
+{
+    struct ordered ordered;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    (void)state;
+    assert_non_null(out);
+    ordered_init(&ordered, out, false);
+    assert_int_equal(write_all(&ordered), TEXTS);
+    ordered_free(&ordered);
+    fclose(out);
+    const char *next = text;
+    for (uint64_t number = 0; number < TEXTS; number++) {
+        char *end;
+        assert_int_equal(strtoull(next, &end, 10), number);
+        assert_int_equal(*end, '\n');
+        next = end + 1;
+    }
+    assert_int_equal(next - text, size);
+    free(text);
+}
+
+static void *fail_ordered(void *ordered)
+{
+    ordered_fail(ordered);
+    return NULL;
+}
+
+/* A text too far ahead waits for those before it; when one of them will never come, it is let go. */
+static void test_ordered_fails(void **state)
+{
+    struct ordered ordered;
+    pthread_t thread;
+    char *text = numbered(1);
+    (void)state;
+    ordered_init(&ordered, stdout, false);
+    assert_true(ordered_put(&ordered, 1, text, strlen(text))); /* kept, and freed at the end */
+    assert_int_equal(pthread_create(&thread, NULL, fail_ordered, &ordered), 0);
+    assert_false(ordered_put(&ordered, ORDERED_WAITING, numbered(ORDERED_WAITING), 1));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(ordered_put(&ordered, 0, numbered(0), 1));
+    ordered_free(&ordered);
+}
+
+/* Writers are told when nothing can be written any more. */
+static void test_ordered_full(void **state)
+{
+    struct ordered ordered;
+    FILE *full = fopen("/dev/full", "w");
+    (void)state;
+    if (full == NULL)
+        skip();
+    ordered_init(&ordered, full, true);
+    assert_true(write_all(&ordered) < TEXTS);
+    ordered_free(&ordered);
+    fclose(full);
+}
+
+/* ---- values and text ---- */
+
+static void expect_printed(FILE *out, char **text, const char *expected)
+{
+    fclose(out);
+    assert_string_equal(*text, expected);
+    free(*text);
+    *text = NULL;
+}
+
+static void test_values(void **state)
+{
+    static const struct vqr_id ids[] = {{NULL, 5}, {"b\n", 2}, {"a", 1}, {NULL, -7}, {"ab", 2}, {NULL, 6}};
+    static const uint64_t offsets[] = {0, 1, 6, 6};
+    static const double numbers[] = {0.5, -2, 3, 4, 5, 1e9};
+    static const uint8_t present[] = {1, 0, 1};
+    const struct vqr_feature id = {.name = "id", .kind = VQR_FEATURE_ID, .width = 4};
+    const struct vqr_feature list = {.name = "ids", .kind = VQR_FEATURE_IDS, .width = 4};
+    const struct vqr_feature vector = {.name = "v", .kind = VQR_FEATURE_VECTOR, .width = 2};
+    const struct vqr_lists lists = {.type = VQR_COLUMN_ID, .values = ids, .offsets = offsets};
+    const struct vqr_column columns[] = {{.type = VQR_COLUMN_ID, .values = ids, .present = present},
+                                         {.type = VQR_COLUMN_LISTS, .values = &lists},
+                                         {.type = VQR_COLUMN_FLOAT64, .values = numbers}};
+    struct vqr_lists own;
+    char *text = NULL;
+    size_t size = 0;
+    (void)state;
+    assert_ptr_equal(value_id(&columns[0], 2), &ids[2]);
+    assert_null(value_id(&columns[0], 1));
+    assert_null(value_id(&columns[1], 0));
+    /* Row 2 of each column, as a column of its own and where it stands. */
+    struct vqr_column row = value_row(&id, &columns[0], 2, &own);
+    assert_ptr_equal(row.values, &ids[2]);
+    assert_ptr_equal(row.present, &present[2]);
+    row = value_row(&vector, &columns[2], 2, &own);
+    assert_ptr_equal(row.values, &numbers[4]);
+    row = value_row(&list, &columns[1], 1, &own);
+    assert_ptr_equal(row.values, &own);
+    FILE *out = open_memstream(&text, &size);
+    value_print(out, &id, &columns[0], 0);
+    fputc(' ', out);
+    value_print(out, &list, &columns[1], 1);
+    fputc(' ', out);
+    value_print(out, &list, &row, 0);
+    fputc(' ', out);
+    value_print(out, &list, &columns[1], 2);
+    fputc(' ', out);
+    value_print(out, &vector, &columns[2], 2);
+    expect_printed(out, &text, "5 [b?, a, -7, ab, ...] [b?, a, -7, ab, ...] [] [5, 1e+09]");
+    /* Integers before strings; strings by bytes, a beginning before what it begins. */
+    static const int order[] = {3, 0, 5, 2, 4, 1};
+    for (size_t i = 0; i < 6; i++)
+        for (size_t k = 0; k < 6; k++)
+            assert_int_equal(value_compare_ids(&ids[order[i]], &ids[order[k]]) > 0, i > k);
+}
+
+static void test_short_text(void **state)
+{
+    char number[TEXT_NUMBER_SIZE], *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    (void)state;
+    text_print_short(out, "ten bytes!", 10);
+    fputc('|', out);
+    text_print_short(out, "src/long/path/name.c", 12);
+    fputc('|', out);
+    text_print_short(out, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 6);
+    fputc('|', out);
+    text_print_short(out, "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", 6);
+    fputc('|', out);
+    text_print_short(out, "a\x1b[31m red and long", 9);
+    expect_printed(
+        out, &text,
+        "ten bytes!|src...name.c|\xc3\xa9...\xc3\xa9\xc3\xa9|\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9|"
+        "a?...long");
+    assert_string_equal(text_grouped(number, 0), "0");
+    assert_string_equal(text_grouped(number, 999), "999");
+    assert_string_equal(text_grouped(number, 1000), "1,000");
+    assert_string_equal(text_grouped(number, UINT64_MAX), "18,446,744,073,709,551,615");
 }
 
 /* ---- names ---- */
@@ -308,6 +524,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),           cmocka_unit_test(test_long_lines),
         cmocka_unit_test(test_lines_of_a_pipe), cmocka_unit_test(test_lines_unreadable),
+        cmocka_unit_test(test_lines_woken),     cmocka_unit_test(test_ordered),
+        cmocka_unit_test(test_ordered_fails),   cmocka_unit_test(test_ordered_full),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_short_text),
         cmocka_unit_test(test_names),           cmocka_unit_test(test_names_refused),
         cmocka_unit_test(test_relevance),       cmocka_unit_test(test_relevance_refused),
         cmocka_unit_test(test_scores),          cmocka_unit_test(test_refusals),

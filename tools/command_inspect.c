@@ -2,7 +2,9 @@
 #include "inspect.h"
 
 #include <stddef.h>
+#include <unistd.h>
 
+#include "each_request.h"
 #include "options.h"
 #include "scorer.h"
 
@@ -22,6 +24,7 @@ static const char *const word_lists[WORDS_COUNT][WORDS_MAX] = {
     [WORDS_EMPTY] = {"masked", "zero"},
     [WORDS_ACTIVATION] = {"relu", "silu", "leaky_relu", "prelu", "gelu", "tanh", "dice"},
     [WORDS_LAYOUT] = {"rows", "padded_rows", "panels"},
+    [WORDS_POOL] = {"sum", "mean"},
 };
 
 const char *inspect_word(enum inspect_words words, int value)
@@ -30,34 +33,90 @@ const char *inspect_word(enum inspect_words words, int value)
     return word != NULL ? word : "unknown";
 }
 
-static int inspect(const char *path, const vqr_model *model, bool json)
+/* The command's own options, as popt fills them. */
+struct inspect_options {
+    int json, codebooks;
+};
+
+static int add_request(struct scorer *scorer, void *context)
+{
+    return codebooks_add(context, scorer) ? EXIT_DONE : complain("out of memory");
+}
+
+/* Fills *codebooks from the file and, where requests are given, from them. Returns the exit status. */
+static int look_at_codebooks(struct codebooks *codebooks, const struct inspection *inspection,
+                             const struct options *options)
+{
+    struct scorer scorer;
+    int status = EXIT_UNUSABLE;
+    const char *input = options->argument_count > 1 ? options->arguments[1] : NULL;
+    if (!codebooks_init(codebooks, &inspection->header))
+        return complain("out of memory");
+    if (input == NULL)
+        return EXIT_DONE;
+    const int descriptor = open_input(input);
+    if (descriptor < 0)
+        return EXIT_UNUSABLE;
+    if (scorer_init(&scorer, inspection->model, options->isa))
+        status = each_request(&scorer, descriptor, input, add_request, codebooks);
+    scorer_free(&scorer);
+    close(descriptor);
+    return status;
+}
+
+static int print(const struct inspection *inspection, const char *path, bool json)
+{
+    const bool printed = json ? inspect_print_json(stdout, inspection) : inspect_print_text(stdout, inspection);
+    if (!printed)
+        return complain("out of memory");
+    if (inspection->verified != VQR_OK)
+        return complain("%s: %s", path, inspection->error.message);
+    return EXIT_DONE;
+}
+
+static int inspect(const vqr_model *model, const struct options *options, const struct inspect_options *own)
 {
     struct inspection inspection = {.model = model};
+    struct codebooks codebooks = {0};
+    const char *path = options->arguments[0];
     char message[256];
     size_t size = 0;
+    int status = EXIT_DONE;
     const void *data = vqr_model_data(model, &size);
     if (vqr_header_open(&inspection.header, data, size, message, sizeof message) != VQR_HEADER_OK)
         return complain("%s: %s", path, message);
     vqr_header_info(&inspection.header, &inspection.info);
-    inspection.verified = vqr_model_verify(model, &inspection.error);
-    if (!json)
-        inspect_print_text(stdout, &inspection);
-    else if (!inspect_print_json(stdout, &inspection))
-        return complain("out of memory");
-    if (inspection.verified != VQR_OK)
-        return complain("%s: %s", path, inspection.error.message);
-    return EXIT_DONE;
+    if (own->codebooks) {
+        status = look_at_codebooks(&codebooks, &inspection, options);
+        inspection.codebooks = &codebooks;
+    }
+    if (status != EXIT_UNUSABLE) {
+        inspection.verified = vqr_model_verify(model, &inspection.error);
+        const int printed = print(&inspection, path, own->json != 0);
+        status = printed > status ? printed : status;
+    }
+    codebooks_free(&codebooks);
+    return status;
 }
 
 static int run(const struct command *command, int argc, const char **argv)
 {
     struct options options;
-    int json = 0, status = EXIT_UNUSABLE;
-    struct poptOption table[] = {{"json", '\0', POPT_ARG_NONE, &json, 0, "print one JSON object", NULL}, POPT_TABLEEND};
+    struct inspect_options own = {0};
+    int status = EXIT_UNUSABLE;
+    struct poptOption table[] = {
+        {"json", '\0', POPT_ARG_NONE, &own.json, 0, "print one JSON object", NULL},
+        {"codebooks", '\0', POPT_ARG_NONE, &own.codebooks, 0,
+         "show how alike the codewords are and, over REQUESTS.jsonl, how events and attention use them", NULL},
+        POPT_TABLEEND};
     if (options_parse(&options, command, table, argc, argv, &status)) {
-        vqr_model *model = scorer_open_model(options.arguments[0]);
-        status = model == NULL ? EXIT_UNUSABLE : inspect(options.arguments[0], model, json != 0);
-        vqr_model_close(model);
+        if (options.argument_count > 1 && !own.codebooks) {
+            status = complain("inspect looks at requests only with --codebooks; found %s", options.arguments[1]);
+        } else {
+            vqr_model *model = scorer_open_model(options.arguments[0]);
+            status = model == NULL ? EXIT_UNUSABLE : inspect(model, &options, &own);
+            vqr_model_close(model);
+        }
     }
     options_free(&options);
     return status;
@@ -65,15 +124,21 @@ static int run(const struct command *command, int argc, const char **argv)
 
 const struct command command_inspect = {
     .name = "inspect",
-    .arguments = "MODEL",
+    .arguments = "MODEL [REQUESTS.jsonl]",
     .summary = "show what a model file holds, and check all of it",
-    .text = "Prints tables, features, sequences, head and tensors, and what a session and a user's state take. Reads\n"
-            "all of the file and checks every value: a damaged file exits with status 2 and says what is wrong.\n"
-            "\n"
-            "Example:\n"
-            "  vqrank inspect model.vqr\n"
-            "  vqrank inspect model.vqr --json\n",
+    .text =
+        "Prints tables, features, sequences, head and tensors, and what a session and a user's state take. Reads\n"
+        "all of the file and checks every value: a damaged file exits with status 2 and says what is wrong.\n"
+        "\n"
+        "--codebooks looks at the codebooks instead (with --json, too): which codewords repeat each other, and,\n"
+        "over the users and candidates of REQUESTS.jsonl, how evenly events fall to clusters and whether attention\n"
+        "tells candidates apart. What looks wrong is marked WARNING.\n"
+        "\n"
+        "Examples:\n"
+        "  vqrank inspect model.vqr\n"
+        "  vqrank inspect model.vqr --json\n"
+        "  vqrank inspect model.vqr --codebooks requests.jsonl\n",
     .arguments_min = 1,
-    .arguments_max = 1,
+    .arguments_max = 2,
     .run = run,
 };

@@ -1,18 +1,17 @@
 /* vqrank rank: the best candidates of each request, as a table for people. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "lines.h"
+#include "each_request.h"
 #include "options.h"
 #include "rank_table.h"
 #include "scorer.h"
 
 /* The command's own options, as popt fills them. */
 struct rank_options {
-    long top;
+    long top, explain;
     char **names;   /* "FEATURE=FILE", NULL-terminated, or NULL */
     char *relevant; /* path or NULL */
     char *output;   /* name or NULL */
@@ -22,6 +21,8 @@ struct rank_options {
 struct rank_inputs {
     struct rank_names *names;
     size_t name_count;
+    struct explain_feature *explain;
+    size_t explain_count;
     struct relevance relevance;
 };
 
@@ -61,6 +62,32 @@ static bool load_names(const struct scorer *scorer, const char *argument, struct
     return true;
 }
 
+/* The first feature of a group that is an id; -1 if there is none. */
+static ptrdiff_t first_id(const struct scorer *scorer, enum vqr_group group)
+{
+    for (size_t i = 0; i < scorer->schema.count[group]; i++)
+        if (scorer->features[group][i].kind == VQR_FEATURE_ID)
+            return (ptrdiff_t)i;
+    return -1;
+}
+
+/* Finds what explanations call events: the named features that events have too, else their first id. */
+static void find_explain_features(const struct scorer *scorer, struct rank_inputs *inputs)
+{
+    const struct vqr_feature *features = scorer->schema.features[VQR_EVENT];
+    for (size_t i = 0; i < inputs->name_count; i++) {
+        const struct rank_names *names = &inputs->names[i];
+        const ptrdiff_t index =
+            vqr_feature_index(scorer->model, VQR_EVENT, scorer->schema.features[VQR_CANDIDATE][names->feature].name);
+        if (index >= 0 && features[index].kind == VQR_FEATURE_ID)
+            inputs->explain[inputs->explain_count++] =
+                (struct explain_feature){.index = (size_t)index, .names = &names->names};
+    }
+    const ptrdiff_t first = first_id(scorer, VQR_EVENT);
+    if (inputs->explain_count == 0 && first >= 0)
+        inputs->explain[inputs->explain_count++] = (struct explain_feature){.index = (size_t)first};
+}
+
 static bool load_inputs(const struct scorer *scorer, const struct rank_options *options, struct rank_inputs *inputs)
 {
     struct refusal refusal;
@@ -68,7 +95,8 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
     while (options->names != NULL && options->names[count] != NULL)
         count++;
     inputs->names = calloc(count + 1, sizeof *inputs->names);
-    if (inputs->names == NULL) {
+    inputs->explain = calloc(count + 1, sizeof *inputs->explain);
+    if (inputs->names == NULL || inputs->explain == NULL) {
         complain("out of memory");
         return false;
     }
@@ -77,6 +105,7 @@ static bool load_inputs(const struct scorer *scorer, const struct rank_options *
         if (!load_names(scorer, options->names[i], &inputs->names[i]))
             return false;
     }
+    find_explain_features(scorer, inputs);
     if (options->relevant != NULL && !relevance_load(&inputs->relevance, options->relevant, &refusal)) {
         complain("--relevant: %s", refusal.message);
         return false;
@@ -89,18 +118,14 @@ static void free_inputs(struct rank_inputs *inputs)
     for (size_t i = 0; i < inputs->name_count; i++)
         names_free(&inputs->names[i].names);
     free(inputs->names);
+    free(inputs->explain);
     relevance_free(&inputs->relevance);
 }
 
 /* The candidate feature whose ids --relevant lists: the first named one, else the first id; -1 if there is none. */
 static ptrdiff_t relevant_feature(const struct scorer *scorer, const struct rank_inputs *inputs)
 {
-    if (inputs->name_count > 0)
-        return (ptrdiff_t)inputs->names[0].feature;
-    for (size_t i = 0; i < scorer->schema.count[VQR_CANDIDATE]; i++)
-        if (scorer->features[VQR_CANDIDATE][i].kind == VQR_FEATURE_ID)
-            return (ptrdiff_t)i;
-    return -1;
+    return inputs->name_count > 0 ? (ptrdiff_t)inputs->names[0].feature : first_id(scorer, VQR_CANDIDATE);
 }
 
 /* https://no-color.org */
@@ -110,39 +135,20 @@ static bool wants_colour(void)
     return (no_colour == NULL || no_colour[0] == '\0') && isatty(STDOUT_FILENO);
 }
 
-static int rank_all(struct scorer *scorer, int descriptor, const char *input, const struct rank_style *style)
+/* What printing one table needs of the ones before it. */
+struct rank_printing {
+    const struct rank_style *style;
+    bool printed; /* some table */
+};
+
+static int print_table(struct scorer *scorer, void *context)
 {
-    struct line_reader lines;
-    enum line_status status;
-    int result = EXIT_DONE;
-    bool first = true;
-    lines_init(&lines, descriptor, LINE_LENGTH_MAX);
-    while ((status = lines_next(&lines)) == LINE_READ || status == LINE_TOO_LONG) {
-        struct refusal refusal;
-        if (status == LINE_TOO_LONG) {
-            complain("line %llu refused, limit: longer than %zu bytes", (unsigned long long)lines.number, lines.limit);
-            result = EXIT_REFUSED;
-            continue;
-        }
-        if (!scorer_run(scorer, lines.text, lines.length, &refusal)) {
-            complain("line %llu refused, %s: %s", (unsigned long long)lines.number, refusal.code, refusal.message);
-            result = EXIT_REFUSED;
-            continue;
-        }
-        fputs(first ? "" : "\n", stdout);
-        first = false;
-        if (!rank_table_print(stdout, scorer, style)) {
-            result = complain("out of memory");
-            break;
-        }
-        if (fflush(stdout) != 0)
-            break; /* close_output says why */
-    }
-    const int reason = errno;
-    lines_free(&lines);
-    return status != LINE_FAILED
-               ? result
-               : complain("cannot read %s: %s", input != NULL ? input : "standard input", strerror(reason));
+    struct rank_printing *printing = context;
+    fputs(printing->printed ? "\n" : "", stdout);
+    printing->printed = true;
+    if (!rank_table_print(stdout, scorer, printing->style))
+        return complain("out of memory");
+    return fflush(stdout) == 0 ? EXIT_DONE : EXIT_UNUSABLE; /* close_output says why */
 }
 
 static int rank_input(struct scorer *scorer, const struct options *options, const struct rank_options *own,
@@ -154,6 +160,9 @@ static int rank_input(struct scorer *scorer, const struct options *options, cons
                                .name_count = inputs->name_count,
                                .relevance = own->relevant != NULL ? &inputs->relevance : NULL,
                                .relevant_feature = relevant_feature(scorer, inputs),
+                               .explain = {.top = (size_t)own->explain,
+                                           .features = inputs->explain,
+                                           .feature_count = inputs->explain_count},
                                .terminal = wants_colour()};
     if (!find_output(scorer, own->output, &style.output))
         return EXIT_UNUSABLE;
@@ -162,7 +171,8 @@ static int rank_input(struct scorer *scorer, const struct options *options, cons
     const int descriptor = open_input(input);
     if (descriptor < 0)
         return EXIT_UNUSABLE;
-    const int status = rank_all(scorer, descriptor, input, &style);
+    struct rank_printing printing = {.style = &style};
+    const int status = each_request(scorer, descriptor, input, print_table, &printing);
     close(descriptor);
     return status;
 }
@@ -174,6 +184,8 @@ static int rank(const struct options *options, const struct rank_options *own)
     int status = EXIT_UNUSABLE;
     if (own->top < 1)
         return complain("--top must be at least 1");
+    if (own->explain < 0)
+        return complain("--explain=%ld: expected how many clusters to show, at least 0", own->explain);
     vqr_model *model = scorer_open_model(options->arguments[0]);
     if (model == NULL)
         return EXIT_UNUSABLE;
@@ -183,6 +195,14 @@ static int rank(const struct options *options, const struct rank_options *own)
     scorer_free(&scorer);
     vqr_model_close(model);
     return status;
+}
+
+/* popt would take what follows a bare --explain for its value, which may be left out. */
+static void default_explain(int argc, const char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--explain") == 0)
+            argv[i] = "--explain=3";
 }
 
 static int run(const struct command *command, int argc, const char **argv)
@@ -197,8 +217,11 @@ static int run(const struct command *command, int argc, const char **argv)
          "FEATURE=FILE.csv"},
         {"relevant", '\0', POPT_ARG_STRING, &own.relevant, 0,
          "mark candidates known to be right; lines {\"id\": request id, \"relevant\": [ids]}", "FILE.jsonl"},
+        {"explain", '\0', POPT_ARG_LONG, &own.explain, 0,
+         "say what in the history carried each score: the 3, or K, weightiest clusters of every sequence", "K"},
         {"output", '\0', POPT_ARG_STRING, &own.output, 0, "the output to rank by (default: the model's first)", "NAME"},
         POPT_TABLEEND};
+    default_explain(argc, argv);
     if (options_parse(&options, command, table, argc, argv, &status))
         status = rank(&options, &own);
     options_free(&options);
@@ -214,12 +237,17 @@ const struct command command_rank = {
     .name = "rank",
     .arguments = "MODEL [REQUESTS.jsonl]",
     .summary = "show the best candidates of each request as a table",
-    .text = "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of\n"
-            "the first --names feature, or else of the first candidate feature that is an id. Refused requests are\n"
-            "named on standard error; exit status 1 says that there were some.\n"
-            "\n"
-            "Example:\n"
-            "  vqrank rank model.vqr requests.jsonl --top 5 --names item=items.csv --relevant relevant.jsonl\n",
+    .text =
+        "Scores each request (default: standard input) and prints its best candidates. --relevant lists ids of\n"
+        "the first --names feature, or else of the first candidate feature that is an id. Refused requests are\n"
+        "named on standard error; exit status 1 says that there were some.\n"
+        "\n"
+        "--explain adds, below each candidate, the clusters of the user's history that its attention weighed most,\n"
+        "named by what their events mostly are. --explain=K shows K of each sequence.\n"
+        "\n"
+        "Examples:\n"
+        "  vqrank rank model.vqr requests.jsonl --top 5 --names item=items.csv --relevant relevant.jsonl\n"
+        "  vqrank rank model.vqr requests.jsonl --top 3 --names item=items.csv --explain\n",
     .arguments_min = 1,
     .arguments_max = 2,
     .run = run,

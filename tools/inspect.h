@@ -2,9 +2,11 @@
 #ifndef TOOLS_INSPECT_H
 #define TOOLS_INSPECT_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "codebooks.h"
 #include "schema/reader.h"
 #include "vqrank/vqrank.h"
 
@@ -12,12 +14,13 @@ struct inspection {
     const vqr_model *model;
     struct vqr_header header;
     struct vqr_header_info info;
-    enum vqr_status verified; /* what vqr_model_verify said */
-    struct vqr_error error;   /* its message unless VQR_OK */
+    enum vqr_status verified;          /* what vqr_model_verify said */
+    struct vqr_error error;            /* its message unless VQR_OK */
+    const struct codebooks *codebooks; /* NULL: not asked for */
 };
 
-/* For people. */
-void inspect_print_text(FILE *out, const struct inspection *inspection);
+/* For people; where codebooks were asked for, they take the place of the rest. False when out of memory. */
+bool inspect_print_text(FILE *out, const struct inspection *inspection);
 
 /* One JSON object; its keys are listed in docs/command.md. False when out of memory. */
 bool inspect_print_json(FILE *out, const struct inspection *inspection);
@@ -35,11 +38,19 @@ enum inspect_words {
     WORDS_EMPTY,
     WORDS_ACTIVATION,
     WORDS_LAYOUT,
+    WORDS_POOL,
     WORDS_COUNT
 };
 const char *inspect_word(enum inspect_words words, int value);
 
 /* Names of the feature groups, in the order of enum vqr_group. */
 extern const char *const inspect_groups[VQR_GROUPS];
+
+/* The start of a line: "tables" before the first item of a section, "" before the others. */
+void inspect_print_label(FILE *out, const char *label);
+
+/* The two ways of saying codebooks: lines, false when out of memory; a JSON object, NULL when out of memory. */
+bool codebooks_print_text(FILE *out, const struct codebooks *codebooks);
+json_t *codebooks_describe(const struct codebooks *codebooks);
 
 #endif

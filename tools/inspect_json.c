@@ -43,10 +43,13 @@ static json_t *describe_feature(const struct inspection *inspection, size_t grou
     vqr_header_feature(&inspection->header, group, i, &feature);
     json_t *object = json_pack("{s:o, s:s, s:i}", "name", text(feature.name), "kind",
                                inspect_word(WORDS_KIND, feature.kind), "width", (int)feature.width);
-    if (feature.kind == VQR_KIND_ID && feature.table >= 0 && (size_t)feature.table < inspection->info.tables) {
+    const bool looked_up = feature.kind == VQR_KIND_ID || feature.kind == VQR_KIND_IDS;
+    if (looked_up && feature.table >= 0 && (size_t)feature.table < inspection->info.tables) {
         struct vqr_header_table table;
         vqr_header_table(&inspection->header, (size_t)feature.table, &table);
         json_object_set_new(object, "table", text(table.name));
+        if (feature.kind == VQR_KIND_IDS)
+            json_object_set_new(object, "pool", json_string(inspect_word(WORDS_POOL, feature.pool)));
     } else if (feature.kind == VQR_KIND_FLOAT) {
         json_object_set_new(object, "mean", json_real(feature.mean));
         json_object_set_new(object, "std", json_real(feature.std));
@@ -70,11 +73,32 @@ static json_t *describe_hstu(const struct vqr_header_hstu *hstu)
                      "residual", hstu->residual, "eps", real32(hstu->eps), "share", hstu->share);
 }
 
-static json_t *describe_attention(const struct vqr_header_attention *attention)
+/* The widths of the hidden layers of sequence i's attention. */
+static json_t *describe_attention_hidden(const struct vqr_header *header, size_t i, size_t count)
 {
-    json_t *object = json_pack("{s:s, s:i, s:i, s:b, s:b}", "kind", "dot", "heads", (int)attention->heads, "dim",
-                               (int)attention->dim, "share", attention->share, "count_bias", attention->count_bias);
-    json_object_set_new(object, "out", attention->out > 0 ? json_integer(attention->out) : json_null());
+    json_t *hidden = json_array();
+    for (size_t layer = 0; layer < count; layer++)
+        json_array_append_new(hidden, json_integer(vqr_header_attention_hidden(header, i, layer)));
+    return hidden;
+}
+
+static json_t *describe_attention(const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    const struct vqr_header_attention *attention = &sequence->attention;
+    json_t *object;
+    if (attention->kind == VQR_ATTENTION_DIN) {
+        object = json_pack("{s:s, s:o, s:s, s:b}", "kind", "din", "hidden",
+                           describe_attention_hidden(header, sequence->index, attention->hidden_count), "activation",
+                           inspect_word(WORDS_ACTIVATION, attention->activation), "softmax", attention->softmax);
+    } else if (attention->kind == VQR_ATTENTION_DOT) {
+        object = json_pack("{s:s, s:i, s:i, s:b}", "kind", "dot", "heads", (int)attention->heads, "dim",
+                           (int)attention->dim, "count_bias", attention->count_bias);
+        json_object_set_new(object, "out", attention->out > 0 ? json_integer(attention->out) : json_null());
+    } else {
+        return json_pack("{s:s}", "kind", "unknown");
+    }
+    if (sequence->kind == VQR_SEQUENCE_DMQN) /* sequences of last events have one set of weights anyway */
+        json_object_set_new(object, "share", json_boolean(attention->share));
     return object;
 }
 
@@ -82,12 +106,15 @@ static json_t *describe_sequence(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_sequence sequence;
     vqr_header_sequence(header, i, &sequence);
+    if (sequence.kind == VQR_SEQUENCE_DIN)
+        return json_pack("{s:o, s:s, s:i, s:o}", "name", text(sequence.name), "kind", "din", "last", (int)sequence.last,
+                         "attention", describe_attention(header, &sequence));
     if (sequence.kind != VQR_SEQUENCE_DMQN)
         return json_pack("{s:o, s:s}", "name", text(sequence.name), "kind", "unknown");
     return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", text(sequence.name), "kind", "dmqn", "codebooks",
                      (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
                      inspect_word(WORDS_EMPTY, sequence.empty), "hstu", describe_hstu(&sequence.hstu), "attention",
-                     describe_attention(&sequence.attention));
+                     describe_attention(header, &sequence));
 }
 
 static json_t *describe_head(const struct vqr_header *header)
@@ -166,6 +193,11 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
                   "head", describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
                   "golden_requests", whole(info->goldens), "config", describe_config(info->config), "verified",
                   describe_verification(inspection));
+    if (root != NULL && inspection->codebooks != NULL &&
+        json_object_set_new(root, "codebooks", codebooks_describe(inspection->codebooks)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     const bool printed = root != NULL && json_dumpf(root, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
     if (printed)
         fputc('\n', out);

@@ -6,25 +6,9 @@
 #include "inspect.h"
 #include "text.h"
 
-enum { NUMBER_SIZE = 32, SHAPE_SIZE = 96 };
+enum { SHAPE_SIZE = 96 };
 
-/* 1234567 -> "1,234,567" */
-static const char *grouped(char text[NUMBER_SIZE], uint64_t value)
-{
-    char digits[NUMBER_SIZE];
-    const int count = snprintf(digits, sizeof digits, "%" PRIu64, value);
-    int used = 0;
-    for (int i = 0; i < count; i++) {
-        if (i > 0 && (count - i) % 3 == 0)
-            text[used++] = ',';
-        text[used++] = digits[i];
-    }
-    text[used] = '\0';
-    return text;
-}
-
-/* The label of a line: "tables" before the first item of a section, blanks before the others. */
-static void print_label(FILE *out, const char *label)
+void inspect_print_label(FILE *out, const char *label)
 {
     fprintf(out, "%-11s ", label);
 }
@@ -36,9 +20,9 @@ static const char *plural(uint64_t count)
 
 static void print_file(FILE *out, const struct inspection *inspection)
 {
-    char file[NUMBER_SIZE], header[NUMBER_SIZE];
+    char file[TEXT_NUMBER_SIZE], header[TEXT_NUMBER_SIZE];
     const struct vqr_header_info *info = &inspection->info;
-    print_label(out, "model");
+    inspect_print_label(out, "model");
     text_print_clean(out, info->name);
     fprintf(out, ", format version %u", (unsigned)info->format_version);
     if (info->producer[0] != '\0') {
@@ -46,32 +30,33 @@ static void print_file(FILE *out, const struct inspection *inspection)
         text_print_clean(out, info->producer);
     }
     fputc('\n', out);
-    print_label(out, "file");
+    inspect_print_label(out, "file");
     fprintf(out, "%s bytes, of them header %s; %zu tensor%s, %zu golden request%s\n",
-            grouped(file, inspection->header.size), grouped(header, info->header_bytes), info->tensors,
+            text_grouped(file, inspection->header.size), text_grouped(header, info->header_bytes), info->tensors,
             plural(info->tensors), info->goldens, plural(info->goldens));
 }
 
 static void print_memory(FILE *out, const struct inspection *inspection)
 {
-    char session[NUMBER_SIZE], state[NUMBER_SIZE];
-    print_label(out, "memory");
+    char session[TEXT_NUMBER_SIZE], state[TEXT_NUMBER_SIZE];
+    inspect_print_label(out, "memory");
     fprintf(out, "%s bytes a session (one per thread), %s bytes a state (one per user)\n",
-            grouped(session, vqr_session_size(inspection->model)), grouped(state, vqr_state_size(inspection->model)));
+            text_grouped(session, vqr_session_size(inspection->model)),
+            text_grouped(state, vqr_state_size(inspection->model)));
 }
 
 static void print_tables(FILE *out, const struct inspection *inspection)
 {
     for (size_t i = 0; i < inspection->info.tables; i++) {
         struct vqr_header_table table;
-        char rows[NUMBER_SIZE], bytes[NUMBER_SIZE], keys[NUMBER_SIZE];
+        char rows[TEXT_NUMBER_SIZE], bytes[TEXT_NUMBER_SIZE], keys[TEXT_NUMBER_SIZE];
         vqr_header_table(&inspection->header, i, &table);
-        print_label(out, i == 0 ? "tables" : "");
+        inspect_print_label(out, i == 0 ? "tables" : "");
         text_print_padded(out, table.name, 16);
-        fprintf(out, " %s rows x %u, %s bytes, ids %s", grouped(rows, table.rows), (unsigned)table.dim,
-                grouped(bytes, table.rows * table.dim * sizeof(float)), inspect_word(WORDS_IDS, table.ids));
+        fprintf(out, " %s rows x %u, %s bytes, ids %s", text_grouped(rows, table.rows), (unsigned)table.dim,
+                text_grouped(bytes, table.rows * table.dim * sizeof(float)), inspect_word(WORDS_IDS, table.ids));
         if (table.ids == VQR_IDS_VOCABULARY)
-            fprintf(out, " of %s keys", grouped(keys, table.keys));
+            fprintf(out, " of %s keys", text_grouped(keys, table.keys));
         fputc('\n', out);
     }
 }
@@ -80,7 +65,10 @@ static void print_feature(FILE *out, const struct inspection *inspection, const 
 {
     text_print_padded(out, feature->name, 16);
     fprintf(out, " %s", inspect_word(WORDS_KIND, feature->kind));
-    if (feature->kind == VQR_KIND_ID && feature->table >= 0 && (size_t)feature->table < inspection->info.tables) {
+    const bool looked_up = feature->kind == VQR_KIND_ID || feature->kind == VQR_KIND_IDS;
+    if (feature->kind == VQR_KIND_IDS)
+        fprintf(out, ", %s of rows", inspect_word(WORDS_POOL, feature->pool));
+    if (looked_up && feature->table >= 0 && (size_t)feature->table < inspection->info.tables) {
         struct vqr_header_table table;
         vqr_header_table(&inspection->header, (size_t)feature->table, &table);
         fputs(" in table ", out);
@@ -95,13 +83,13 @@ static void print_features(FILE *out, const struct inspection *inspection)
 {
     for (size_t group = 0; group < VQR_GROUPS; group++) {
         if (inspection->info.features[group] == 0) {
-            print_label(out, inspect_groups[group]);
+            inspect_print_label(out, inspect_groups[group]);
             fputs("no features\n", out);
         }
         for (size_t i = 0; i < inspection->info.features[group]; i++) {
             struct vqr_header_feature feature;
             vqr_header_feature(&inspection->header, group, i, &feature);
-            print_label(out, i == 0 ? inspect_groups[group] : "");
+            inspect_print_label(out, i == 0 ? inspect_groups[group] : "");
             print_feature(out, inspection, &feature);
         }
     }
@@ -109,7 +97,7 @@ static void print_features(FILE *out, const struct inspection *inspection)
 
 static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
 {
-    print_label(out, "");
+    inspect_print_label(out, "");
     if (hstu->layers == 0) {
         fputs("no HSTU: clusters go to the attention as they are\n", out);
         return;
@@ -117,7 +105,7 @@ static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
     fprintf(out, "HSTU: %u layer%s of %u head%s, query and key %u wide, value %u wide; %s\n", (unsigned)hstu->layers,
             plural(hstu->layers), (unsigned)hstu->heads, plural(hstu->heads), (unsigned)hstu->qk_dim,
             (unsigned)hstu->v_dim, hstu->share ? "one set of weights for all codebooks" : "weights per codebook");
-    print_label(out, "");
+    inspect_print_label(out, "");
     fprintf(out, "      pre_norm %s, affine %s, activate %s, alpha %s, bias %s, normalize %s",
             hstu->pre_norm ? "yes" : "no", hstu->affine ? "yes" : "no", inspect_word(WORDS_ACTIVATE, hstu->activate),
             inspect_word(WORDS_ALPHA, hstu->alpha), inspect_word(WORDS_BIAS, hstu->bias),
@@ -125,20 +113,42 @@ static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
     if (hstu->normalize == VQR_NORMALIZE_CONSTANT)
         fprintf(out, " %u", (unsigned)hstu->normalize_constant);
     fputc('\n', out);
-    print_label(out, "");
+    inspect_print_label(out, "");
     fprintf(out, "      norm %s, eps %g, output %s, residual %s\n", inspect_word(WORDS_NORM, hstu->norm),
             (double)hstu->eps, inspect_word(WORDS_OUTPUT, hstu->output), hstu->residual ? "yes" : "no");
 }
 
-static void print_attention(FILE *out, const struct vqr_header_attention *attention)
+/* ", one set of weights for all codebooks", where there are several codebooks that could have their own. */
+static const char *share_words(const struct vqr_header_sequence *sequence)
 {
-    print_label(out, "");
-    fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
-            (unsigned)attention->dim);
-    if (attention->out > 0)
-        fprintf(out, ", projected to %u", (unsigned)attention->out);
-    fprintf(out, "%s; %s\n", attention->count_bias ? ", count bias" : "",
-            attention->share ? "one set of weights for all codebooks" : "weights per codebook");
+    if (sequence->kind != VQR_SEQUENCE_DMQN)
+        return "";
+    return sequence->attention.share ? "; one set of weights for all codebooks" : "; weights per codebook";
+}
+
+static void print_attention(FILE *out, const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    const struct vqr_header_attention *attention = &sequence->attention;
+    inspect_print_label(out, "");
+    if (attention->kind == VQR_ATTENTION_DIN) {
+        fputs("attention: din, ", out);
+        for (size_t i = 0; i < attention->hidden_count; i++)
+            fprintf(out, "%s%u", i == 0 ? "hidden " : "-",
+                    (unsigned)vqr_header_attention_hidden(header, sequence->index, i));
+        if (attention->hidden_count > 0)
+            fprintf(out, " %s", inspect_word(WORDS_ACTIVATION, attention->activation));
+        else
+            fputs("no hidden layers", out);
+        fprintf(out, ", softmax %s%s\n", attention->softmax ? "yes" : "no", share_words(sequence));
+    } else if (attention->kind == VQR_ATTENTION_DOT) {
+        fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
+                (unsigned)attention->dim);
+        if (attention->out > 0)
+            fprintf(out, ", projected to %u", (unsigned)attention->out);
+        fprintf(out, "%s%s\n", attention->count_bias ? ", count bias" : "", share_words(sequence));
+    } else {
+        fputs("attention of an unknown kind\n", out);
+    }
 }
 
 static void print_sequences(FILE *out, const struct inspection *inspection)
@@ -146,17 +156,20 @@ static void print_sequences(FILE *out, const struct inspection *inspection)
     for (size_t i = 0; i < inspection->info.sequences; i++) {
         struct vqr_header_sequence sequence;
         vqr_header_sequence(&inspection->header, i, &sequence);
-        print_label(out, i == 0 ? "sequences" : "");
+        inspect_print_label(out, i == 0 ? "sequences" : "");
         text_print_padded(out, sequence.name, 16);
-        if (sequence.kind != VQR_SEQUENCE_DMQN) {
+        if (sequence.kind == VQR_SEQUENCE_DMQN) {
+            fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence.codebooks,
+                    plural(sequence.codebooks), (unsigned)sequence.codewords,
+                    sequence.empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
+            print_hstu(out, &sequence.hstu);
+        } else if (sequence.kind == VQR_SEQUENCE_DIN) {
+            fprintf(out, " DIN: the last %u event%s\n", (unsigned)sequence.last, plural(sequence.last));
+        } else {
             fputs(" of an unknown kind\n", out);
             continue;
         }
-        fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence.codebooks,
-                plural(sequence.codebooks), (unsigned)sequence.codewords,
-                sequence.empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
-        print_hstu(out, &sequence.hstu);
-        print_attention(out, &sequence.attention);
+        print_attention(out, &inspection->header, &sequence);
     }
 }
 
@@ -164,7 +177,7 @@ static void print_head(FILE *out, const struct inspection *inspection)
 {
     struct vqr_header_head head;
     vqr_header_head(&inspection->header, &head);
-    print_label(out, "head");
+    inspect_print_label(out, "head");
     for (size_t i = 0; i < head.hidden_count; i++)
         fprintf(out, "%s%u", i == 0 ? "" : "-", (unsigned)vqr_header_hidden(&inspection->header, i));
     if (head.hidden_count > 0)
@@ -197,26 +210,19 @@ static void print_tensors(FILE *out, const struct inspection *inspection)
     }
     for (size_t i = 0; i < inspection->info.tensors; i++) {
         struct vqr_header_tensor tensor;
-        char shape[SHAPE_SIZE], bytes[NUMBER_SIZE];
+        char shape[SHAPE_SIZE], bytes[TEXT_NUMBER_SIZE];
         vqr_header_tensor(&inspection->header, i, &tensor);
-        print_label(out, i == 0 ? "tensors" : "");
+        inspect_print_label(out, i == 0 ? "tensors" : "");
         text_print_padded(out, tensor.name, width);
         fprintf(out, "  %s %-11s %-22s %15s bytes\n", vqr_tensor_type_name((int)tensor.type),
                 inspect_word(WORDS_LAYOUT, (int)tensor.layout), describe_shape(shape, &tensor),
-                grouped(bytes, tensor.length));
+                text_grouped(bytes, tensor.length));
     }
 }
 
-void inspect_print_text(FILE *out, const struct inspection *inspection)
+static void print_verification(FILE *out, const struct inspection *inspection)
 {
-    print_file(out, inspection);
-    print_memory(out, inspection);
-    print_tables(out, inspection);
-    print_features(out, inspection);
-    print_sequences(out, inspection);
-    print_head(out, inspection);
-    print_tensors(out, inspection);
-    print_label(out, "verified");
+    inspect_print_label(out, "verified");
     if (inspection->verified == VQR_OK) {
         fputs("all of the file was read, every value is sound\n", out);
     } else {
@@ -224,4 +230,22 @@ void inspect_print_text(FILE *out, const struct inspection *inspection)
         text_print_clean(out, inspection->error.message);
         fputc('\n', out);
     }
+}
+
+bool inspect_print_text(FILE *out, const struct inspection *inspection)
+{
+    bool printed = true;
+    print_file(out, inspection);
+    if (inspection->codebooks != NULL) {
+        printed = codebooks_print_text(out, inspection->codebooks);
+    } else {
+        print_memory(out, inspection);
+        print_tables(out, inspection);
+        print_features(out, inspection);
+        print_sequences(out, inspection);
+        print_head(out, inspection);
+        print_tensors(out, inspection);
+    }
+    print_verification(out, inspection);
+    return printed;
 }

@@ -1,6 +1,7 @@
 #include "lines.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,7 +10,7 @@ enum { CHUNK = 64 * 1024 };
 
 void lines_init(struct line_reader *reader, int descriptor, size_t limit)
 {
-    *reader = (struct line_reader){.descriptor = descriptor, .limit = limit};
+    *reader = (struct line_reader){.descriptor = descriptor, .wake = -1, .limit = limit};
 }
 
 void lines_free(struct line_reader *reader)
@@ -37,10 +38,24 @@ static bool make_room(struct line_reader *reader)
     return true;
 }
 
+/* Waits until there is something to read or to wake up for; says whether it was the latter. */
+static bool is_woken(const struct line_reader *reader)
+{
+    struct pollfd files[] = {{.fd = reader->descriptor, .events = POLLIN}, {.fd = reader->wake, .events = POLLIN}};
+    while (reader->wake >= 0 && poll(files, 2, -1) < 0 && errno == EINTR)
+        ;
+    return files[1].revents != 0;
+}
+
 /* Reads what there is; false on an error. */
 static bool fill(struct line_reader *reader)
 {
     ssize_t count;
+    if (is_woken(reader)) {
+        reader->finished = true;
+        reader->start = reader->end;
+        return true;
+    }
     if (!make_room(reader)) {
         errno = ENOMEM;
         return false;

@@ -1,13 +1,20 @@
 #include "rank_table.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include "text.h"
+#include "values.h"
 
 struct ranked {
     float score;
     size_t row;
+};
+
+/* One row of the table. */
+struct place {
+    struct ranked ranked;
+    size_t number; /* from 1 */
+    bool mark;     /* known to be right */
 };
 
 /* Highest score first; equal scores in the request's order, so that the same request gives the same table. */
@@ -32,25 +39,10 @@ static struct ranked *rank(const struct scorer *scorer, size_t output)
 
 /* ---- values of candidates ---- */
 
-static bool is_present(const struct vqr_column *column, size_t row)
-{
-    return column->type != VQR_COLUMN_ABSENT && (column->present == NULL || column->present[row] != 0);
-}
-
 /* The id of candidate `row`, NULL if it has none. */
 static const struct vqr_id *candidate_id(const struct scorer *scorer, size_t feature, size_t row)
 {
-    const struct vqr_column *column = &scorer->request.score.candidates.columns[feature];
-    return is_present(column, row) && column->type == VQR_COLUMN_ID ? (const struct vqr_id *)column->values + row
-                                                                    : NULL;
-}
-
-static void print_id(FILE *out, const struct vqr_id *id)
-{
-    if (id->string != NULL)
-        text_print_clean(out, id->string);
-    else
-        fprintf(out, "%" PRId64, id->value);
+    return value_id(&scorer->request.score.candidates.columns[feature], row);
 }
 
 /* "item=9 directory=2", values that are absent left out. */
@@ -59,16 +51,10 @@ static void print_values(FILE *out, const struct scorer *scorer, size_t row)
     const struct vqr_rows *candidates = &scorer->request.score.candidates;
     const char *separator = "";
     for (size_t i = 0; i < candidates->column_count; i++) {
-        const struct vqr_column *column = &candidates->columns[i];
-        if (!is_present(column, row))
+        if (!value_is_present(&candidates->columns[i], row))
             continue;
         fprintf(out, "%s%s=", separator, scorer->schema.features[VQR_CANDIDATE][i].name);
-        if (column->type == VQR_COLUMN_ID)
-            print_id(out, (const struct vqr_id *)column->values + row);
-        else if (column->type == VQR_COLUMN_FLOAT64)
-            fprintf(out, "%g", ((const double *)column->values)[row]);
-        else
-            fprintf(out, "%" PRId64, ((const int64_t *)column->values)[row]);
+        value_print(out, &scorer->schema.features[VQR_CANDIDATE][i], &candidates->columns[i], row);
         separator = " ";
     }
     fputs(*separator == '\0' ? "(no values)" : "", out);
@@ -86,7 +72,7 @@ static void print_names(FILE *out, const struct scorer *scorer, const struct ran
             text_print_clean(out, name);
         } else if (id != NULL) {
             fprintf(out, "%s=", scorer->schema.features[VQR_CANDIDATE][names->feature].name);
-            print_id(out, id);
+            value_print_id(out, id);
         } else {
             fprintf(out, "(no %s)", scorer->schema.features[VQR_CANDIDATE][names->feature].name);
         }
@@ -160,7 +146,40 @@ static void print_heading(FILE *out, const struct scorer *scorer, const struct r
     fprintf(out, "%s\n", style->terminal ? "\033[0m" : "");
 }
 
-bool rank_table_print(FILE *out, const struct scorer *scorer, const struct rank_style *style)
+/* The place, the score and the candidate's names, then what carried the score if that was asked for. */
+static bool print_place(FILE *out, const struct scorer *scorer, const struct rank_style *style,
+                        const struct place *place, struct explanation *explanation)
+{
+    fprintf(out, "%s%6zu  %c  %-10.6f ", place->mark && style->terminal ? "\033[32m" : "", place->number,
+            place->mark ? '*' : ' ', (double)place->ranked.score);
+    if (style->name_count > 0)
+        print_names(out, scorer, style, place->ranked.row);
+    else
+        print_values(out, scorer, place->ranked.row);
+    fprintf(out, "%s\n", place->mark && style->terminal ? "\033[0m" : "");
+    return explanation == NULL || explanation_print(out, explanation, place->ranked.row);
+}
+
+static bool print_places(FILE *out, struct scorer *scorer, const struct rank_style *style, const json_t *relevant,
+                         const struct ranked *ranked, size_t shown)
+{
+    struct explanation explanation;
+    bool printed = true;
+    const bool explain = style->explain.top > 0 && shown > 0;
+    if (explain)
+        printed = explanation_init(&explanation, scorer, &style->explain);
+    for (size_t i = 0; printed && i < shown; i++) {
+        const struct place place = {.ranked = ranked[i],
+                                    .number = i + 1,
+                                    .mark = relevant != NULL && is_relevant(scorer, style, relevant, ranked[i].row)};
+        printed = print_place(out, scorer, style, &place, explain ? &explanation : NULL);
+    }
+    if (explain)
+        explanation_free(&explanation);
+    return printed;
+}
+
+bool rank_table_print(FILE *out, struct scorer *scorer, const struct rank_style *style)
 {
     const size_t rows = scorer->request.score.candidates.rows;
     const size_t shown = rows < style->top ? rows : style->top;
@@ -174,17 +193,7 @@ bool rank_table_print(FILE *out, const struct scorer *scorer, const struct rank_
         text_print_padded(out, scorer->outputs.names[style->output], 10);
         fputs(" candidate\n", out);
     }
-    for (size_t place = 0; place < shown; place++) {
-        const size_t row = ranked[place].row;
-        const bool mark = relevant != NULL && is_relevant(scorer, style, relevant, row);
-        fprintf(out, "%s%6zu  %c  %-10.6f ", mark && style->terminal ? "\033[32m" : "", place + 1, mark ? '*' : ' ',
-                (double)ranked[place].score);
-        if (style->name_count > 0)
-            print_names(out, scorer, style, row);
-        else
-            print_values(out, scorer, row);
-        fprintf(out, "%s\n", mark && style->terminal ? "\033[0m" : "");
-    }
+    const bool printed = print_places(out, scorer, style, relevant, ranked, shown);
     free(ranked);
-    return true;
+    return printed;
 }

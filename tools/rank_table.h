@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "explain.h"
 #include "names.h"
 #include "relevance.h"
 #include "scorer.h"
@@ -23,10 +24,11 @@ struct rank_style {
     size_t name_count;
     const struct relevance *relevance; /* NULL: no marks */
     ptrdiff_t relevant_feature;        /* index in the candidate group of the feature whose ids `relevance` lists */
+    struct explain_style explain;      /* top 0: no explanations */
     bool terminal;                     /* bold and colour */
 };
 
 /* Prints the scorer's last request; false when out of memory. */
-bool rank_table_print(FILE *out, const struct scorer *scorer, const struct rank_style *style);
+bool rank_table_print(FILE *out, struct scorer *scorer, const struct rank_style *style);
 
 #endif

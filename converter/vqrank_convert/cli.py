@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from vqrank_convert.convert import convert
+from vqrank_convert.convert import Foreign, convert
 from vqrank_convert.errors import ConversionError, one_line
 from vqrank_convert.version import __version__
 
@@ -17,9 +17,11 @@ LARGE_TABLE_BYTES = 256 << 20
 DESCRIPTION = """\
 Turns a training checkpoint into a .vqr model file, which the vqrank library memory-maps.
 
-The checkpoint is a .safetensors file whose metadata key `vqrank` holds the model's JSON config. Conversion checks that
-config and tensors fit each other, folds each codebook's projection into its codewords, lays the weights out as the
-kernels read them, and adds a golden request: a synthetic request with the bits that every processor must give for it.
+The checkpoint is a .safetensors file whose metadata key `vqrank` holds the model's JSON config, or a .pt file saved as
+{"config": ..., "state_dict": ...}, which is read with weights only: a pickle that would run code is refused. Conversion
+checks that config and tensors fit each other, folds each codebook's projection into its codewords, lays the weights out
+as the kernels read them, and adds a golden request: a synthetic request with the bits that every processor must give
+for it. --config, --map and --interleaved-heads carry over checkpoints of other programs (docs/foreign-checkpoints.md).
 """
 
 EPILOG = """\
@@ -42,8 +44,12 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    result.add_argument("checkpoint", metavar="CHECKPOINT.safetensors", type=Path, help="the training checkpoint")
+    result.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="the checkpoint, .safetensors or .pt")
     result.add_argument("-o", "--output", metavar="MODEL.vqr", type=Path, required=True, help="the file to write")
+    foreign = result.add_argument_group("checkpoints of other programs")
+    foreign.add_argument("--config", metavar="CONFIG.json", type=Path, help="the config of a checkpoint without one")
+    foreign.add_argument("--map", metavar="NAMES.json", type=Path, help="what the checkpoint's tensors are called here")
+    foreign.add_argument("--interleaved-heads", action="store_true", help="f1 holds u, v, q, k of each head in turn")
     golden = result.add_mutually_exclusive_group()
     golden.add_argument("--vqrank", metavar="PATH", help="the command vqrank, where it is not beside Python or on PATH")
     golden.add_argument("--no-golden", action="store_true", help="leave the golden request out; needs no vqrank")
@@ -61,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         summary = convert(
             options.checkpoint,
             options.output,
+            foreign=Foreign(options.config, options.map, options.interleaved_heads),
             vqrank=options.vqrank,
             with_golden=not options.no_golden,
             bar_from=bar_from,

@@ -2,37 +2,75 @@
 
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from vqrank_convert import golden as goldens
 from vqrank_convert.checkpoint import Checkpoint
-from vqrank_convert.config import Config, parse_config_text, resolve
+from vqrank_convert.config import Config, parse_config_text
 from vqrank_convert.errors import ConversionError
+from vqrank_convert.foreign import Mapped, read_map, read_text
 from vqrank_convert.header import GoldenEntry
 from vqrank_convert.plan import load, make_plan
+from vqrank_convert.safetensors_file import SafetensorsFile
 from vqrank_convert.summary import render
 from vqrank_convert.tensors import check_tensors
+from vqrank_convert.torch_file import TorchFile, is_torch_file
 from vqrank_convert.writer import write_model
 
 
-def open_checkpoint(path: Path) -> tuple[Checkpoint, Config]:
+@dataclass(frozen=True)
+class Foreign:
+    """How to read a checkpoint of another program: the config that it lacks, names for its tensors, order of heads."""
+
+    config: Path | None = None
+    names: Path | None = None
+    interleaved_heads: bool = False
+
+
+NATIVE = Foreign()
+
+
+def open_file(path: Path, foreign: bool) -> Checkpoint:
+    """Opens a .safetensors or .pt file, told apart by content. `foreign`: the config is given apart."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise ConversionError(f"{path}: expected a checkpoint, found {error.strerror or error}") from None
+    if is_torch_file(start, path):
+        return TorchFile(path, foreign)
+    return SafetensorsFile(path, foreign)
+
+
+def open_checkpoint(path: Path, foreign: Foreign = NATIVE) -> tuple[Checkpoint, Config]:
     """A checkpoint whose config is valid and whose tensors are exactly the ones that it asks for."""
-    checkpoint = Checkpoint(path)
-    config = parse_config_text(checkpoint.config_text)
-    config = resolve(config, {name: info.shape for name, info in checkpoint.tensors.items()})
-    check_tensors(config, checkpoint.tensors)
-    return checkpoint, config
+    checkpoint = open_file(path, foreign.config is not None)
+    text = checkpoint.config_text if foreign.config is None else read_text(foreign.config, "config")
+    config = parse_config_text(text or "")
+    mapped = Mapped(checkpoint, None if foreign.names is None else read_map(foreign.names))
+    if foreign.interleaved_heads:
+        mapped.reorder_heads(config)
+    config = mapped.fit(config)
+    check_tensors(config, mapped.tensors)
+    return mapped, config
 
 
 def convert(
-    source: Path, target: Path, *, vqrank: str | None = None, with_golden: bool = True, bar_from: float = math.inf
+    source: Path,
+    target: Path,
+    *,
+    foreign: Foreign = NATIVE,
+    vqrank: str | None = None,
+    with_golden: bool = True,
+    bar_from: float = math.inf,
 ) -> str:
     """Converts `source` into `target` and returns the summary. Raises ConversionError with a one-line message; the
     target is then as it was. Tables of at least `bar_from` bytes get a progress bar on standard error."""
     started = time.monotonic()
     if target.exists() and source.exists() and target.samefile(source):
         raise ConversionError(f"{target}: expected a file other than the checkpoint, found the checkpoint")
-    checkpoint, config = open_checkpoint(source)
+    checkpoint, config = open_checkpoint(source, foreign)
     command = goldens.find_vqrank(vqrank) if with_golden else None
     weights = load(checkpoint, config)
     plan = make_plan(config, weights, bar_from)

@@ -26,8 +26,8 @@ UNIT32 = 2.0**-24
 
 class Scored(NamedTuple):
     """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
-    dmqn sequences in order.  margins: how far the winning score lies above that of the next different codeword, [L, N] (inf
-    if there is none)."""
+    dmqn sequences in order.  margins: how far the winning score lies above that of the next different codeword, [L, N]
+    (inf if there is none)."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]

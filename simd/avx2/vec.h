@@ -103,6 +103,20 @@ static inline v16 v16_neg(v16 v)
     return v16_pair(_mm256_xor_ps(v.lo, sign), _mm256_xor_ps(v.hi, sign));
 }
 
+static inline v16 v16_abs(v16 v)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return v16_pair(_mm256_andnot_ps(sign, v.lo), _mm256_andnot_ps(sign, v.hi));
+}
+
+/* v > 0 ? v : other, so other where v is NaN */
+static inline v16 v16_positive_or(v16 v, v16 other)
+{
+    const __m256 zero = _mm256_setzero_ps();
+    return v16_pair(_mm256_blendv_ps(other.lo, v.lo, _mm256_cmp_ps(v.lo, zero, _CMP_GT_OQ)),
+                    _mm256_blendv_ps(other.hi, v.hi, _mm256_cmp_ps(v.hi, zero, _CMP_GT_OQ)));
+}
+
 /* Where s > *best: *best = s, *tag = t. */
 static inline void v16_take_greater(v16 *best, v16 *tag, v16 s, v16 t)
 {

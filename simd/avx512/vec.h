@@ -93,6 +93,17 @@ static inline v16 v16_neg(v16 v)
     return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
 }
 
+static inline v16 v16_abs(v16 v)
+{
+    return _mm512_abs_ps(v);
+}
+
+/* v > 0 ? v : other, so other where v is NaN */
+static inline v16 v16_positive_or(v16 v, v16 other)
+{
+    return _mm512_mask_mov_ps(other, _mm512_cmp_ps_mask(v, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+}
+
 /* Where s > *best: *best = s, *tag = t. */
 static inline void v16_take_greater(v16 *best, v16 *tag, v16 s, v16 t)
 {

@@ -67,7 +67,7 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
     for (size_t i = 0; i < rows; i += VQR_ATTENTION_ROWS) {
         const size_t here = rows - i < VQR_ATTENTION_ROWS ? rows - i : VQR_ATTENTION_ROWS;
         float sum[VQR_ATTENTION_ROWS];
-        dot_products(scratch, stride, q + i * q_stride, q_stride, here, k, tokens, qk_dim);
+        dot_products(scratch, stride, qk_dim ? q + i * q_stride : NULL, q_stride, here, k, tokens, qk_dim);
         for (size_t r = 0; r < here; r++)
             sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha);
         weighted_sums(o + i * o_stride, o_stride, scratch, stride, here, v, tokens, v_dim);
@@ -82,13 +82,14 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
 void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const float *k,
                              size_t tokens, size_t qk_dim, const float *bias, float alpha)
 {
-    const size_t stride = vqr_padded(tokens);
     dot_products(w, w_stride, q, q_stride, rows, k, tokens, qk_dim);
-    for (size_t i = 0; i < rows; i++, w += w_stride) {
-        const v16 sum = v16_set1(softmax_row(w, stride, tokens, bias, alpha));
-        for (size_t j = 0; j < stride; j += VQR_LANES) {
-            const v16 e = v16_div(v16_load(w + j), sum);
-            v16_store(w + j, tokens - j < VQR_LANES ? v16_keep(e, tokens - j, 0.0f) : e);
+    for (size_t r = 0; r < rows; r++) {
+        float *row = w + r * w_stride;
+        const v16 sum = v16_set1(softmax_row(row, vqr_padded(tokens), tokens, bias, alpha));
+        for (size_t j = 0; j < tokens; j += VQR_LANES) {
+            const v16 weights = v16_div(v16_load(row + j), sum);
+            /* Past the tokens 0 / sum, which is NaN where the sum is. */
+            v16_store(row + j, tokens - j < VQR_LANES ? v16_keep(weights, tokens - j, 0.0f) : weights);
         }
     }
 }

@@ -40,6 +40,10 @@ VQR_INLINE void gemm_rows(const size_t R, const size_t P, float *c, size_t c_str
 void FN(gemm_f32)(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const float *b,
                   size_t b_stride, size_t k, size_t panels, const float *init)
 {
+    if (k == 0) { /* a and b may be NULL, on which not even an offset may be formed */
+        a = b = c;
+        a_stride = b_stride = 0;
+    }
     size_t r = 0;
     for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
         gemm_rows(TILE_ROWS, TILE_PANELS, c + r * c_stride, c_stride, a + r * a_stride, a_stride, b, b_stride, k,
@@ -49,6 +53,15 @@ void FN(gemm_f32)(float *c, size_t c_stride, const float *a, size_t a_stride, si
                   panels, init);
     for (; r < rows; r++)
         gemm_rows(1, ROW_PANELS, c + r * c_stride, c_stride, a + r * a_stride, a_stride, b, b_stride, k, panels, init);
+}
+
+void FN(madd_panels_f32)(float *dst, const float *scale, const float *a, const float *b, size_t k, size_t panels)
+{
+    for (size_t p = 0; p < panels; p++)
+        for (size_t i = 0; i < k; i++) {
+            const size_t at = (p * k + i) * VQR_LANES;
+            v16_store(dst + at, v16_fma(v16_set1(scale[i]), v16_load(a + at), v16_load(b + at)));
+        }
 }
 
 void FN(pack_f32)(float *dst, const float *src, size_t src_stride, size_t k, size_t n)
@@ -72,13 +85,4 @@ void FN(pack_transposed_f32)(float *dst, const float *src, size_t src_stride, si
             for (size_t i = 0; i < k; i++)
                 dst[i * VQR_LANES + l] = src[(j + l) * src_stride + i];
     }
-}
-
-void FN(madd_panels_f32)(float *dst, const float *scale, const float *a, const float *b, size_t k, size_t panels)
-{
-    for (size_t p = 0; p < panels; p++)
-        for (size_t i = 0; i < k; i++) {
-            const size_t at = (p * k + i) * VQR_LANES;
-            v16_store(dst + at, v16_fma(v16_set1(scale[i]), v16_load(a + at), v16_load(b + at)));
-        }
 }

@@ -115,6 +115,18 @@ static inline v16 v16_neg(v16 v)
     return v16_four(vnegq_f32(v.a), vnegq_f32(v.b), vnegq_f32(v.c), vnegq_f32(v.d));
 }
 
+static inline v16 v16_abs(v16 v)
+{
+    return v16_four(vabsq_f32(v.a), vabsq_f32(v.b), vabsq_f32(v.c), vabsq_f32(v.d));
+}
+
+/* v > 0 ? v : other, so other where v is NaN */
+static inline v16 v16_positive_or(v16 v, v16 other)
+{
+    return v16_four(vbslq_f32(vcgtzq_f32(v.a), v.a, other.a), vbslq_f32(vcgtzq_f32(v.b), v.b, other.b),
+                    vbslq_f32(vcgtzq_f32(v.c), v.c, other.c), vbslq_f32(vcgtzq_f32(v.d), v.d, other.d));
+}
+
 static inline void take_greater(float32x4_t *best, float32x4_t *tag, float32x4_t s, float32x4_t t)
 {
     const uint32x4_t greater = vcgtq_f32(s, *best);

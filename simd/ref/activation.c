@@ -1,7 +1,7 @@
 #include <math.h>
 #include <sleef.h>
 
-#include "simd/normal_tail.h"
+#include "simd/gelu.h"
 #include "simd/ref/ref.h"
 
 float vqr_ref_exp(float x)
@@ -43,10 +43,15 @@ void FN(silu_f32)(float *y, const float *x, size_t n)
         y[i] = x[i] / (1.0f + vqr_ref_exp(-x[i]));
 }
 
+static float sigmoid(float x)
+{
+    return 1.0f / (1.0f + vqr_ref_exp(-x));
+}
+
 void FN(sigmoid_f32)(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        y[i] = 1.0f / (1.0f + vqr_ref_exp(-x[i]));
+        y[i] = sigmoid(x[i]);
 }
 
 void FN(relu_f32)(float *y, const float *x, size_t n)
@@ -55,31 +60,37 @@ void FN(relu_f32)(float *y, const float *x, size_t n)
         y[i] = 0.0f > x[i] ? 0.0f : x[i];
 }
 
-void FN(leaky_relu_f32)(float *y, const float *x, size_t n)
+/* c[0] + c[1] x + ... by Horner's rule. */
+static float polynomial(const float *c, int degree, float x)
 {
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] > 0.0f ? x[i] : 0.01f * x[i];
+    float sum = c[degree];
+    for (int i = degree - 1; i >= 0; i--)
+        sum = fmaf(sum, x, c[i]);
+    return sum;
 }
 
-/* Phi(-|x|), never negative: simd/normal_tail.h. The square's rounding error, up to 4e-6 of the result where a is
- * large, is put back by the factor 1 - error / 2. */
-static float normal_tail(float x)
+/* relu(x) - t Phi(-t), t = |x|; the formula's parts are explained in gelu.h. */
+static float gelu(float x)
 {
-    const float up = x > -x ? x : -x, a = -(-up > -VQR_TAIL_END ? -up : -VQR_TAIL_END);
-    const float t = 1.0f / fmaf(VQR_TAIL_SLOPE, a, 1.0f);
-    float p = vqr_tail_coefficients[0];
-    for (int i = 1; i <= VQR_TAIL_DEGREE; i++)
-        p = fmaf(p, t, vqr_tail_coefficients[i]);
-    const float square = a * a, error = fmaf(a, a, -square);
-    return vqr_ref_exp(-0.5f * square) * fmaf(-0.5f, error, 1.0f) * p;
+    static const float p[] = {VQR_GELU_P}, d[] = {VQR_GELU_D};
+    const float relu = 0.0f > x ? 0.0f : x;
+    const float n = -VQR_GELU_END > -fabsf(x) ? -VQR_GELU_END : -fabsf(x);
+    const float square = n * n, rest = fmaf(n, n, -square);
+    const float e = vqr_ref_exp(-0.5f * square), gauss = fmaf(e, -0.5f * rest, e);
+    const float ratio = n * polynomial(p, VQR_GELU_P_DEGREE, n) / polynomial(d, VQR_GELU_D_DEGREE, n);
+    return fmaf(gauss, ratio, relu);
 }
 
 void FN(gelu_f32)(float *y, const float *x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float tail = normal_tail(x[i]);
-        y[i] = x[i] * (x[i] > 0.0f ? 1.0f - tail : tail);
-    }
+    for (size_t i = 0; i < n; i++)
+        y[i] = gelu(x[i]);
+}
+
+void FN(leaky_relu_f32)(float *y, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.01f * x[i];
 }
 
 void FN(prelu_f32)(float *y, const float *x, const float *alpha, size_t n)
@@ -91,7 +102,7 @@ void FN(prelu_f32)(float *y, const float *x, const float *alpha, size_t n)
 void FN(dice_f32)(float *y, const float *x, const float *mean, const float *inv_std, const float *alpha, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const float p = 1.0f / (1.0f + vqr_ref_exp(-((x[i] - mean[i]) * inv_std[i])));
+        const float p = sigmoid((x[i] - mean[i]) * inv_std[i]);
         y[i] = fmaf(p, 1.0f - alpha[i], alpha[i]) * x[i];
     }
 }

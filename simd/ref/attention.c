@@ -45,16 +45,16 @@ static float row_max(const float *x, size_t n)
     return lane[0];
 }
 
-/* scratch[j] = exp(score j - the largest score); returns their sum. */
-static float softmax_scores(float *scratch, const float *q, const float *k, size_t tokens, size_t qk_dim,
-                            const float *bias, float alpha)
+/* s[j] = exp(score[j] - max score) for one query and all tokens; returns their sum. */
+static float softmax_row(float *s, const float *q, const float *k, size_t tokens, size_t qk_dim, const float *bias,
+                         float alpha)
 {
     for (size_t j = 0; j < tokens; j++)
-        scratch[j] = attention_score(q, k, j, qk_dim, alpha, bias ? bias[j] : 0.0f);
-    const float max = row_max(scratch, tokens);
+        s[j] = attention_score(q, k, j, qk_dim, alpha, bias ? bias[j] : 0.0f);
+    const float max = row_max(s, tokens);
     for (size_t j = 0; j < tokens; j++)
-        scratch[j] = vqr_ref_exp(scratch[j] - max);
-    return vqr_ref_row_sum(scratch, tokens);
+        s[j] = vqr_ref_exp(s[j] - max);
+    return vqr_ref_row_sum(s, tokens);
 }
 
 void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
@@ -62,7 +62,8 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
                                float alpha, float *scratch)
 {
     for (size_t i = 0; i < rows; i++) {
-        const float sum = softmax_scores(scratch, q + i * q_stride, k, tokens, qk_dim, bias, alpha);
+        const float *query = qk_dim ? q + i * q_stride : NULL;
+        const float sum = softmax_row(scratch, query, k, tokens, qk_dim, bias, alpha);
         weighted_sum(o + i * o_stride, scratch, v, tokens, v_dim);
         for (size_t d = 0; d < vqr_padded(v_dim); d++)
             o[i * o_stride + d] /= sum;
@@ -72,9 +73,11 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
 void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const float *k,
                              size_t tokens, size_t qk_dim, const float *bias, float alpha)
 {
-    for (size_t i = 0; i < rows; i++, w += w_stride) {
-        const float sum = softmax_scores(w, q + i * q_stride, k, tokens, qk_dim, bias, alpha);
+    for (size_t i = 0; i < rows; i++) {
+        const float *query = qk_dim ? q + i * q_stride : NULL;
+        float *row = w + i * w_stride;
+        const float sum = softmax_row(row, query, k, tokens, qk_dim, bias, alpha);
         for (size_t j = 0; j < vqr_padded(tokens); j++)
-            w[j] = j < tokens ? w[j] / sum : 0.0f;
+            row[j] = j < tokens ? row[j] / sum : 0.0f;
     }
 }

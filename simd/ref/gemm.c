@@ -15,6 +15,16 @@ void FN(gemm_f32)(float *c, size_t c_stride, const float *a, size_t a_stride, si
             }
 }
 
+void FN(madd_panels_f32)(float *dst, const float *scale, const float *a, const float *b, size_t k, size_t panels)
+{
+    for (size_t p = 0; p < panels; p++)
+        for (size_t i = 0; i < k; i++)
+            for (size_t l = 0; l < VQR_LANES; l++) {
+                const size_t at = (p * k + i) * VQR_LANES + l;
+                dst[at] = fmaf(scale[i], a[at], b[at]);
+            }
+}
+
 void FN(pack_f32)(float *dst, const float *src, size_t src_stride, size_t k, size_t n)
 {
     for (size_t p = 0; p < vqr_panels(n); p++)
@@ -32,15 +42,5 @@ void FN(pack_transposed_f32)(float *dst, const float *src, size_t src_stride, si
             for (size_t l = 0; l < VQR_LANES; l++) {
                 const size_t j = p * VQR_LANES + l;
                 *dst++ = j < n ? src[j * src_stride + i] : 0.0f;
-            }
-}
-
-void FN(madd_panels_f32)(float *dst, const float *scale, const float *a, const float *b, size_t k, size_t panels)
-{
-    for (size_t p = 0; p < panels; p++)
-        for (size_t i = 0; i < k; i++)
-            for (size_t l = 0; l < VQR_LANES; l++) {
-                const size_t at = (p * k + i) * VQR_LANES + l;
-                dst[at] = fmaf(scale[i], a[at], b[at]);
             }
 }

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# ruff: noqa: E501 (lines of requests are easier to read whole)
 """Writes the hand-written seeds of the text targets: write_text_seeds.py CORPUS.
 
 Every feature kind, every refusal of a request, every form of a names file. Fuzzing starts from them; what it found

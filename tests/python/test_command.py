@@ -1,45 +1,26 @@
 """The command `vqrank` from outside: answers, refusals, exit statuses, messages (docs/command.md)."""
 
 import json
+import re
 import struct
 import subprocess
-import sys
 from pathlib import Path
 
 import converter_support as support
 import numpy as np
 import pytest
-from library import build_folder
+from command_support import VQRANK, convert, lines, run
 
 from vqrank_schema.Model import Model
-
-VQRANK = build_folder() / "bin" / "vqrank"
 
 EVENTS = [{"item": 5, "directory": 2, "action": "M", "dwell": 1.5, "time": 1700000000}, {"item": 6, "action": 7}]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {"item": 1000}, {}]
 
 
-def run(*arguments, stdin="", **kwargs):
-    """Runs the command; text in, text out."""
-    command = [str(VQRANK), *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False, **kwargs)
-
-
-def lines(*requests):
-    return "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in requests)
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A model of three outputs, converted with its golden request."""
-    if not VQRANK.exists():
-        pytest.fail(f"{VQRANK} is missing: build it first (./demo.sh), or set VQRANK_BUILD")
-    folder = tmp_path_factory.mktemp("command")
-    config = support.config_with(**support.CASES["outputs"])
-    checkpoint = support.write(folder / "model.safetensors", config, support.weights(config))
-    command = [sys.executable, "-m", "vqrank_convert", "--vqrank", VQRANK, checkpoint, "-o", folder / "model.vqr"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    return folder / "model.vqr"
+    return convert(tmp_path_factory.mktemp("command"), support.config_with(**support.CASES["outputs"]))
 
 
 def damaged(model, path, offset, raw):
@@ -215,7 +196,7 @@ def test_inspect_json_keys(model):
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert told["verified"] == {"ok": True}
-    assert told["name"] == "example" and told["format_version"] == 1 and told["golden_requests"] == 1
+    assert told["name"] == "example" and told["format_version"] == 2 and told["golden_requests"] == 1
     assert told["file_bytes"] == model.stat().st_size and told["session_bytes"] > 0 and told["state_bytes"] > 0
     assert {t["name"]: (t["rows"], t["dim"], t["ids"]) for t in told["tables"]} == {
         name: (t["rows"], t["dim"], t["ids"]) for name, t in support.CONFIG["tables"].items()
@@ -276,12 +257,12 @@ def test_a_damaged_table_is_found(model, tmp_path):
 def test_help_teaches():
     done = run("--help")
     assert done.returncode == 0 and "Example" in done.stdout
-    for command in ("score", "rank", "inspect", "selftest"):
+    for command in ("score", "rank", "inspect", "selftest", "bench"):
         assert f"  {command} " in done.stdout
         told = run(command, "--help")
         assert (told.returncode, told.stderr) == (0, "")
         assert told.stdout.startswith(f"Usage: vqrank {command} [OPTION...] MODEL")
-        assert "Example:" in told.stdout and "--isa" in told.stdout
+        assert re.search("^Examples?:$", told.stdout, re.MULTILINE) and "--isa" in told.stdout
     assert run("--version").stdout.startswith("vqrank 0.")
 
 
@@ -291,7 +272,7 @@ def test_unusable_arguments(arguments):
     assert done.returncode == 2 and done.stdout == "" and done.stderr != ""
 
 
-@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest"])
+@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest", "bench"])
 def test_unusable_models(command, model, tmp_path):
     empty, other, cut = tmp_path / "empty.vqr", tmp_path / "other.vqr", tmp_path / "cut.vqr"
     empty.write_bytes(b"")

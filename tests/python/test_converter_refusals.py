@@ -355,12 +355,6 @@ def test_places(tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["good.safetensors"]
 
 
-def test_pickles_are_refused_unread(tmp_path, capsys):
-    for name, content in (("model.pt", b"\x80\x02."), ("model.bin", b"PK\x03\x04rest")):
-        (tmp_path / name).write_bytes(content)
-        assert LATER in run(capsys, tmp_path / name, "-o", tmp_path / "m.vqr", "--no-golden")
-
-
 def test_no_arguments(capsys):
     with pytest.raises(SystemExit) as stopped:
         main([])

@@ -147,11 +147,13 @@ def test_din_sequence_with_dot_attention(last, out):
     check(with_sequences([SHORT | {"last": last, "attention": attention}, long]))
 
 
-@pytest.mark.parametrize("kind", [{"kind": "dot", "heads": 2, "dim": 3}, {"kind": "din", "hidden": [4]}])
-def test_padding_and_batches_change_nothing(kind):
+DIN = {"kind": "din", "hidden": [4], "activation": "dice"}
+
+
+@pytest.mark.parametrize("attention", [{"kind": "dot", "heads": 2, "dim": 3}, DIN, DIN | {"softmax": True}])
+def test_padding_and_batches_change_nothing(attention):
     """States of different lengths in one batch, absent events anywhere, with values that may not be looked at."""
-    kind = kind | ({"activation": "dice", "softmax": True} if kind["kind"] == "din" else {})
-    module = random_module(with_sequences([SHORT | {"attention": kind}]), 3).double().sequences["short"]
+    module = random_module(with_sequences([SHORT | {"attention": attention}]), 3).double().sequences["short"]
     e, t = torch.randn(3, 5, 4).double(), torch.randn(3, 2, 4).double()
     present = torch.tensor([[0, 1, 0, 1, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]]).bool()
     together = module(torch.where(present[..., None], e, 1e9), present, t)

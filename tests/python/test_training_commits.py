@@ -15,10 +15,10 @@ from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
-from vqrank_train.commits.fit import Trainer, split_moments
-from vqrank_train.commits.inputs import Inputs
-from vqrank_train.commits.scoring import score
 from vqrank_train.predict import predict
+from vqrank_train.trainer.fit import Trainer
+from vqrank_train.trainer.inputs import Inputs
+from vqrank_train.trainer.scoring import score
 
 ROOT = Path(__file__).resolve().parents[2]
 ITEMS, USERS = 60, 4
@@ -64,7 +64,7 @@ def spec(name="dmqn", steps=4):
 
 
 def test_split_keeps_commits_whole_and_in_time(commits):
-    training, validation, test = split_moments(commits)
+    training, validation, test = commits.parts()
     assert training.time.max() < validation.time.min() <= validation.time.max() < commits.split_time <= test.time.min()
     assert min(m.history.min() for m in (training, validation, test)) >= MIN_HISTORY
     assert len(commits.known("item", commits.split_time)) <= ITEMS
@@ -74,7 +74,7 @@ def test_split_keeps_commits_whole_and_in_time(commits):
 
 
 def test_history_ends_before_the_commit(commits):
-    _, _, test = split_moments(commits)
+    _, _, test = commits.parts()
     for m in range(len(test)):
         start = commits.start[test.user[m]]
         own = commits.event["time"][start : start + test.history[m] + 1]
@@ -86,7 +86,7 @@ def test_history_ends_before_the_commit(commits):
 
 
 def test_sample(commits):
-    _, _, test = split_moments(commits)
+    _, _, test = commits.parts()
     sample = commits.sample(test, np.random.default_rng(0), cap=2)
     again = commits.sample(test, np.random.default_rng(0), cap=2)
     assert (sample.item == again.item).all()
@@ -97,11 +97,11 @@ def test_sample(commits):
         assert len(positives) == min(2, len(test.positives(m)))
         assert np.isin(positives, test.positives(m)).all()
         assert not np.isin(negatives, test.positives(m)).any()
-        assert (commits.file["repository"][negatives] == test.repository[m]).all()
+        assert (commits.candidate["repository"][negatives] == test.repository[m]).all()
 
 
 def test_baselines_count_what_stands_in_the_history(commits):
-    _, _, test = split_moments(commits)
+    _, _, test = commits.parts()
     sample = commits.sample(test, np.random.default_rng(0))
     recent, whole = match_counts(commits, test, sample)
     popular = popularity(commits, test, sample)
@@ -118,7 +118,7 @@ def test_baselines_count_what_stands_in_the_history(commits):
 def request_of(commits, config, test, m, items):
     """The same moment as a JSON request."""
     from vqrank_train.commits.data import ACTIONS
-    from vqrank_train.commits.inputs import phase
+    from vqrank_train.trainer.inputs import phase
 
     def make(features, values, n):
         return {
@@ -131,7 +131,7 @@ def request_of(commits, config, test, m, items):
     for n in range(history):
         values = {name: int(column[start + n]) for name, column in commits.event.items()}
         events.append(make(config["event"], {**values, "action": ACTIONS[values["action"]]}, n))
-    files = [{name: int(column[item]) for name, column in commits.file.items()} for item in items]
+    files = [{name: int(column[item]) for name, column in commits.candidate.items()} for item in items]
     return {
         "id": "r",
         "context": {"repository": int(test.repository[m])},
@@ -145,7 +145,7 @@ def test_batched_scores_are_those_of_single_requests(commits, tmp_path, name):
     trainer = Trainer(commits, spec(name), tmp_path, 0, torch.device("cpu"))
     trainer.run()
     module = load_checkpoint(tmp_path / "model.safetensors").double()
-    _, _, test = split_moments(commits)
+    _, _, test = commits.parts()
     sample = commits.sample(test, np.random.default_rng(0))
     scores = score(module, Inputs(commits, module.config), test, sample, size=5)
     for m in (0, 1, len(test) - 1):
@@ -187,7 +187,7 @@ def test_example_scripts(commits, data, tmp_path, monkeypatch):
     trainer = Trainer(commits, spec(), tmp_path, 0, torch.device("cpu"))
     trainer.run()
     out = tmp_path / "example"
-    training = split_moments(commits)[0]
+    training = commits.parts()[0]
     bias = np.log(NEGATIVES * len(training.items) / len(training) / POOL)
     write_example(commits, data, load_checkpoint(tmp_path / "model.safetensors"), out, 2, 3, 10)
     for name in ("make_requests.py", "evaluate.py"):
@@ -217,7 +217,7 @@ def test_a_grown_model_starts_where_the_smaller_one_ended(commits, tmp_path, nam
     simple.run()
     grown = Trainer(commits, spec(name), tmp_path, 1, torch.device("cpu"))
     assert all(part in new for new in grown.go_on_from(tmp_path / "model.safetensors"))
-    _, _, test = split_moments(commits)
+    _, _, test = commits.parts()
     sample = commits.sample(test, np.random.default_rng(0))
     kept = load_checkpoint(tmp_path / "model.safetensors")
     found = [score(module, simple.inputs, test, sample) for module in (kept, grown.module)]

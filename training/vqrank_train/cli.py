@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from vqrank_train.checkpoint import CheckpointError, load_checkpoint
+from vqrank_train.codebooks import ReportError
 from vqrank_train.commits.data import Commits, default_data
 from vqrank_train.config import ConfigError
 
@@ -23,7 +24,7 @@ def device_of(name: str) -> torch.device:
 
 def fit(args: argparse.Namespace) -> None:
     """Train one model."""
-    from vqrank_train.commits.fit import Trainer
+    from vqrank_train.trainer.fit import Trainer
 
     path = Path(args.config)
     if not path.exists() and (CONFIGS / f"{args.config}.json").exists():
@@ -54,6 +55,28 @@ def report(args: argparse.Namespace) -> None:
 
     models = dict(item.split("=", 1) for item in args.model)
     write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device), args.moments)
+
+
+def table(args: argparse.Namespace) -> None:
+    """Train and measure every row of the table of models on both data sets."""
+    from vqrank_train.experiments.table import DATA_SETS, folder_of, run_one, write_table
+
+    if args.one:
+        name, row, seed = args.one[0], args.one[1], int(args.one[2])
+        run_one(name, args.data, CONFIGS, row, seed, folder_of(args.out, name, row, seed))
+        return
+    names = args.sets.split(",") if args.sets else list(DATA_SETS)
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    lines = write_table(args.data, CONFIGS, args.out, names, seeds, args.jobs, args.row)
+    (args.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
+
+
+def codebooks(args: argparse.Namespace) -> None:
+    """Draw what `vqrank inspect --codebooks --json` measured."""
+    from vqrank_train.codebooks import draw
+
+    draw(args.report, args.out)
 
 
 def example(args: argparse.Namespace) -> None:
@@ -103,6 +126,19 @@ def main() -> None:
     added.add_argument("--seed", type=int, default=7, help="of the negatives")
     added.add_argument("--moments", type=int, default=8000, help="test commits to score, at random; 0: all")
 
+    added = command("table", table, "train and measure every row of docs/auc.md, going on with what is there")
+    added.add_argument("--out", type=Path, required=True, help="folder for the runs and table.md")
+    added.add_argument("--sets", default="", help="of commits,kuairand: both unless told")
+    added.add_argument("--seeds", default="0,1,2")
+    added.add_argument("--jobs", type=int, default=2, help="runs side by side, one core each")
+    added.add_argument("--row", action="append", default=[], help="only this row; may be repeated")
+    added.add_argument("--one", nargs=3, metavar=("SET", "ROW", "SEED"), help=argparse.SUPPRESS)
+
+    added = commands.add_parser("codebooks", help="draw what `vqrank inspect --codebooks --json` measured, as a PNG")
+    added.add_argument("report", type=Path, help="what the command printed")
+    added.add_argument("--out", type=Path, required=True, help="the .png to write")
+    added.set_defaults(run=codebooks, threads=0)
+
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)
     added.add_argument("--out", type=Path, required=True)
@@ -115,7 +151,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     try:
         args.run(args)
-    except (OSError, ConfigError, CheckpointError) as error:
+    except (OSError, ConfigError, CheckpointError, ReportError) as error:
         sys.exit(f"vqrank-train: error: {error}")
 
 

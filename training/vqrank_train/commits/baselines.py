@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 
 import numpy as np
@@ -10,7 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vqrank_train.commits.data import Commits, Moments, Sample
+from vqrank_train.commits.data import Commits, Moments
+from vqrank_train.trainer.dataset import Sample
+from vqrank_train.trainer.scoring import runs
 
 MATCHED = ("item", "folder", "directory", "stem")
 RECENT = 50
@@ -21,7 +22,7 @@ def popularity(commits: Commits, moments: Moments, sample: Sample) -> np.ndarray
     scores = np.zeros(len(sample.item))
     for m, low, high in runs(sample.moment):
         pool = commits.pool(int(moments.repository[m]), int(moments.seen[m]))
-        scores[low:high] = np.bincount(pool, minlength=len(commits.file["item"]))[sample.item[low:high]]
+        scores[low:high] = np.bincount(pool, minlength=len(commits.candidate["item"]))[sample.item[low:high]]
     return scores
 
 
@@ -44,17 +45,11 @@ def match_counts(commits: Commits, moments: Moments, sample: Sample) -> tuple[np
             events = commits.event[feature]
             counts[f].update(events[start + read : start + history].tolist())
             last = Counter(events[start + max(0, history - RECENT) : start + history].tolist())
-            values = commits.file[feature][sample.item[low:high]].tolist()
+            values = commits.candidate[feature][sample.item[low:high]].tolist()
             recent[low:high, f] = [last[value] for value in values]
             whole[low:high, f] = [counts[f][value] for value in values]
         read = history
     return recent, whole
-
-
-def runs(moment: np.ndarray) -> list[tuple[int, int, int]]:
-    """(moment, low, high) of every run of equal numbers."""
-    edges = np.concatenate([[0], np.flatnonzero(np.diff(moment)) + 1, [len(moment)]])
-    return [(int(moment[low]), int(low), int(high)) for low, high in itertools.pairwise(edges)]
 
 
 def inputs(counts: np.ndarray) -> np.ndarray:

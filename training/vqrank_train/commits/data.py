@@ -13,8 +13,14 @@ import lzma
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+
+from vqrank_train.config import Table
+from vqrank_train.trainer.dataset import Sample
 
 FEATURES = ("item", "folder", "directory", "stem", "extension")  # of a file
 COLUMNS = ("time", "user", *FEATURES, "repository", "action")
@@ -26,6 +32,7 @@ NEGATIVES = 6  # a positive
 POOL = 5000  # negatives are drawn from so many last touches of the repository
 RARE = 3  # in a vocabulary, ids seen fewer times before the split go to the unknown row
 SPLIT = 0.8  # share of the events that lie before the split
+VALIDATION = 0.05  # share of all events, the last before the split
 BUCKETS = ((MIN_HISTORY, 100), (100, 1000), (1000, 5000), (5000, 1 << 30))  # history lengths that are reported
 
 
@@ -55,22 +62,20 @@ class Moments:
     def __len__(self) -> int:
         return len(self.user)
 
+    @property
+    def context(self) -> dict[str, np.ndarray]:
+        """Columns of the context, [M] each."""
+        return {"repository": self.repository}
+
     def positives(self, moment: int) -> np.ndarray:
         """Items that this moment's commit touched."""
         return self.items[self.first[moment] : self.first[moment + 1]]
 
 
-@dataclass
-class Sample:
-    """What is scored: positives and negatives of moments, in the order of moments."""
-
-    moment: np.ndarray  # [S]
-    item: np.ndarray  # [S]
-    label: np.ndarray  # [S] 1 touched, 0 not
-
-
 class Commits:
     """All events, sorted by user, then time, then the file's order; `start[u]:start[u + 1]` are user u's."""
+
+    share = 1 / (1 + NEGATIVES)  # of positives among what training scores
 
     def __init__(self, data: Path) -> None:
         with lzma.open(data / "commits" / "events.csv.xz", "rt", encoding="utf-8") as file:
@@ -84,10 +89,11 @@ class Commits:
         self.event = {name: table[order, i] for i, name in enumerate(COLUMNS)}
         users = int(table[:, 1].max()) + 1
         self.start = np.searchsorted(self.event["user"], np.arange(users + 1))
+        self.user: dict[str, np.ndarray] = {}  # users are not told apart
 
         items = int(table[:, 2].max()) + 1
-        self.file = {name: np.zeros(items, np.int64) for name in (*FEATURES, "repository")}  # features of every item
-        for name, column in self.file.items():
+        self.candidate = {name: np.zeros(items, np.int64) for name in (*FEATURES, "repository")}  # by item
+        for name, column in self.candidate.items():
             column[self.event["item"]] = self.event[name]
         # A repository's touches in time order: negatives and popularity come from here.
         self.touched: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -99,6 +105,38 @@ class Commits:
         """Ids seen at least RARE times before a time, ascending: the keys of a vocabulary."""
         ids, counts = np.unique(self.event[feature][self.event["time"] < before], return_counts=True)
         return ids[counts >= RARE].tolist()
+
+    def fill_table(self, name: str, table: dict[str, Any]) -> None:
+        """Rows for every id, or `keys`: the ids seen often enough before the split."""
+        if name == "action":
+            table["keys"] = [*ACTIONS.values()]
+        elif table["ids"] == "vocabulary":
+            table["keys"] = self.known(name, self.split_time)
+        else:
+            table["rows"] = int(self.event[name].max()) + 1
+        if "keys" in table:
+            table["rows"] = len(table["keys"]) + 1
+
+    def table_rows(self, name: str, table: Table) -> Tensor:
+        """id -> row of a table, [largest id + 1]."""
+        rows = torch.zeros(max(int(self.event[name].max()), *ACTIONS) + 1, dtype=torch.long)
+        if table.ids == "direct":
+            known = torch.arange(min(len(rows), table.rows))
+            rows[known] = known
+            return rows
+        codes = {text: code for code, text in ACTIONS.items()} if name == "action" else {}
+        for row, key in enumerate(table.keys, 1):
+            code = codes.get(str(key), key)
+            if isinstance(code, str):
+                raise ValueError(f"table {name}: no id of the data set is {code!r}")
+            rows[code] = row
+        return rows
+
+    def parts(self) -> tuple[Moments, Moments, Moments]:
+        """Moments of the training, validation and test part, in time."""
+        times = self.by_time["time"]
+        edge = int(times[np.searchsorted(times, self.split_time) - int(VALIDATION * len(times))])
+        return self.moments(0, edge), self.moments(edge, self.split_time), self.moments(self.split_time, 1 << 60)
 
     def moments(self, low: int, high: int) -> Moments:
         """Commits with low <= time < high by users with at least MIN_HISTORY events before it."""

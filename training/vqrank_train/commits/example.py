@@ -15,7 +15,6 @@ import torch
 
 from vqrank_train.checkpoint import build, save_checkpoint
 from vqrank_train.commits.data import ACTIONS, FEATURES, NEGATIVES, POOL, Commits, Moments, read_names
-from vqrank_train.commits.fit import split_moments
 from vqrank_train.model import Ranker
 
 TOUCHES = "touches"
@@ -89,7 +88,7 @@ def cut_down(module: Ranker, commits: Commits, items: np.ndarray) -> Ranker:
     for name in FEATURES:
         table = source["tables"].get(name)
         if table and table["ids"] == "direct":
-            keys = np.unique(commits.file[name][items])
+            keys = np.unique(commits.candidate[name][items])
             source["tables"][name] = {
                 "rows": len(keys) + 1,
                 "dim": table["dim"],
@@ -140,7 +139,7 @@ def write_example(
 ) -> None:
     """Write everything but the scripts and the README."""
     out.mkdir(parents=True, exist_ok=True)
-    training, _, test = split_moments(commits)
+    training, _, test = commits.parts()
     history, moments, needed = [], [], set()
     for user, own in choose(commits, test, developers, each):
         low, high = int(commits.start[user]), int(commits.start[user]) + int(test.history[own[-1]])
@@ -165,7 +164,7 @@ def write_example(
     files = sorted(needed)
     module = with_prior(cut_down(module, commits, np.array(files)), len(training.items) / len(training))
     save_checkpoint(out / "model.safetensors", module, dtype=torch.float16)
-    rows = [[item, *(int(commits.file[name][item]) for name in (*FEATURES[1:], "repository"))] for item in files]
+    rows = [[item, *(int(commits.candidate[name][item]) for name in (*FEATURES[1:], "repository"))] for item in files]
     write_csv(out / "files.csv.xz", ["item", *FEATURES[1:], "repository"], rows)
     names = read_names(data, "items")
     write_csv(out / "items.csv.xz", ["id", "name"], [[item, names[item]] for item in files])

@@ -14,9 +14,9 @@ from sklearn.metrics import log_loss, roc_auc_score
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines
 from vqrank_train.commits.data import BUCKETS, NEGATIVES, POOL, Commits, Moments
-from vqrank_train.commits.fit import health, split_moments
-from vqrank_train.commits.inputs import Inputs
-from vqrank_train.commits.scoring import score
+from vqrank_train.trainer.fit import health
+from vqrank_train.trainer.inputs import Inputs
+from vqrank_train.trainer.scoring import score
 
 LOGISTIC_MOMENTS = 40000  # of the training part
 LOGISTIC_POSITIVES = 4  # at most, a moment, as the trainer takes them
@@ -27,9 +27,12 @@ def bucket_name(low: int, high: int) -> str:
     return f"{low:,}-{high:,}" if high < 1 << 30 else f"{low:,} and more"
 
 
-def measured(label: np.ndarray, score_: np.ndarray, history: np.ndarray) -> dict[str, list[float]]:
-    """AUC and log loss: all, then per bucket. `score_` are logits."""
-    masks = [np.ones(len(label), bool)] + [(history >= low) & (history < high) for low, high in BUCKETS]
+def measured(
+    label: np.ndarray, score_: np.ndarray, history: np.ndarray, bucketed: bool = True
+) -> dict[str, list[float]]:
+    """AUC and log loss: all, then per bucket of history if `bucketed`. `score_` are logits."""
+    masks = [np.ones(len(label), bool)]
+    masks += [(history >= low) & (history < high) for low, high in BUCKETS] if bucketed else []
     probability = 1 / (1 + np.exp(-score_.astype(np.float64)))
     return {
         "auc": [float(roc_auc_score(label[own], score_[own])) for own in masks],
@@ -48,7 +51,7 @@ def measure(
     commits: Commits, models: dict[str, str], seed: int, device: torch.device, count: int = 0
 ) -> dict[str, Any]:
     """Everything that the report prints, as one JSON object."""
-    training, validation, test = split_moments(commits)
+    training, validation, test = commits.parts()
     tested = draw(test, count, seed + 3)
     sample = commits.sample(test, np.random.default_rng(seed), tested)
     history = test.history[sample.moment]

@@ -109,9 +109,8 @@ class DinAttention(nn.Module):
 
 
 def softmax_over(logits: Tensor, present: Tensor) -> Tensor:
-    """Softmax along the last axis over tokens that exist; 0 for the others, and where there are none."""
-    weights = logits.masked_fill(~present, torch.finfo(logits.dtype).min).softmax(-1)
-    return weights.masked_fill(~present, 0)
+    """Softmax along the last axis over tokens that exist, 0 for others; where there are none, `joined` gives zeros."""
+    return logits.masked_fill(~present, torch.finfo(logits.dtype).min).softmax(-1)
 
 
 def joined(attended: Tensor, interests: Interests) -> Tensor:

@@ -18,16 +18,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
-from vqrank_train.commits.data import Commits, Moments, Sample
-from vqrank_train.commits.inputs import Inputs, fill_template
-from vqrank_train.commits.scoring import blocks, logits, score
-from vqrank_train.commits.start import start, widen_head
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
+from vqrank_train.trainer.dataset import DataSet, Moments, Sample
+from vqrank_train.trainer.inputs import Inputs, fill_template
+from vqrank_train.trainer.scoring import blocks, logits, score
+from vqrank_train.trainer.start import start, widen_head
 
 FREE = 0.1  # of the rate: codewords, projections, biases and norms
 WARM_UP = 50  # steps over which the rate rises
-VALIDATION = 0.05  # share of all events, the last before the split
 
 
 @dataclass
@@ -52,17 +51,6 @@ class Options:
     validation_moments: int = 2000
 
 
-def split_moments(commits: Commits) -> tuple[Moments, Moments, Moments]:
-    """Moments of the training, validation and test part, in time."""
-    times = commits.by_time["time"]
-    edge = int(times[np.searchsorted(times, commits.split_time) - int(VALIDATION * len(times))])
-    return (
-        commits.moments(0, edge),
-        commits.moments(edge, commits.split_time),
-        commits.moments(commits.split_time, 1 << 60),
-    )
-
-
 class Batches:
     """Endless blocks of training moments: every pass visits each user's moments in blocks, in a new random order."""
 
@@ -76,21 +64,26 @@ class Batches:
             if moments.history[min(low + options.block, high) - 1] <= options.history
         ]
         self.steps_per_pass = len(self.spans) / options.batch
+        self.order: tuple[int, int, np.ndarray] | None = None  # seed, pass and the order of its spans
 
     def at(self, step: int, seed: int) -> np.ndarray:
         """Spans of a step; a function of seed and step alone, so that training can resume anywhere."""
         size, n = self.options.batch, len(self.spans)
         places = np.arange(step * size, (step + 1) * size)
-        return np.array(
-            [self.spans[np.random.default_rng((seed, int(p) // n)).permutation(n)[int(p) % n]] for p in places]
-        )
+        return np.array([self.spans[self.order_of(seed, int(p) // n)[int(p) % n]] for p in places])
 
-    def sample(self, commits: Commits, step: int, seed: int) -> Sample:
+    def order_of(self, seed: int, number: int) -> np.ndarray:
+        """The order of spans in one pass."""
+        if self.order is None or self.order[:2] != (seed, number):
+            self.order = (seed, number, np.random.default_rng((seed, number)).permutation(len(self.spans)))
+        return self.order[2]
+
+    def sample(self, data: DataSet, step: int, seed: int) -> Sample:
         """What a step scores: until `exact`, `shared` moments at a time count as their first."""
         options = self.options
         spans = self.at(step, seed)
         which = np.concatenate([np.arange(low, high) for low, high in spans])
-        sample = commits.sample(self.moments, np.random.default_rng((seed, 2, step)), which, cap=options.positives)
+        sample = data.sample(self.moments, np.random.default_rng((seed, 2, step)), which, cap=options.positives)
         if step < options.exact * options.steps:
             first = np.concatenate(
                 [np.arange(high - low) // options.shared * options.shared + low for low, high in spans]
@@ -101,12 +94,12 @@ class Batches:
 
 
 def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
-    """Tables have a rate and a decay of their own; codewords, biases and norms do not decay."""
+    """Tables have a rate and a decay of their own; codewords, biases, slopes and norms do not decay."""
     tables, plain, free = [], [], []
     for name, parameter in module.named_parameters():
         if name.startswith("tables."):
             tables.append(parameter)
-        elif name.endswith((".bias", ".codebook", ".projection")) or "norm" in name:
+        elif name.endswith((".bias", ".alpha", ".codebook", ".projection")) or "norm" in name:
             free.append(parameter)
         else:
             plain.append(parameter)
@@ -130,12 +123,11 @@ def loss_of(module: Ranker, inputs: Inputs, moments: Moments, sample: Sample, op
 def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, list[dict[str, float]]]:
     """Per sequence and codebook over events drawn from all: share of codewords used, perplexity / W."""
     rng = np.random.default_rng(0)
-    total = len(inputs.commits.event["time"])
+    total = len(next(iter(inputs.events.values())))
     index = torch.from_numpy(np.sort(rng.choice(total, min(events, total), replace=False)))
     found = {}
     with torch.no_grad():
-        columns = {name: column[index.to(inputs.device)] for name, column in inputs.events.items()}
-        e = module.embed("event", columns, (len(index),))
+        e = module.embed("event", inputs.event(index.to(inputs.device)), (len(index),))
         for sequence in module.config.sequences:
             if sequence.kind != "dmqn":
                 continue
@@ -153,22 +145,22 @@ def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, lis
 class Trainer:
     """One run: `out` gets model.safetensors (the best so far), log.jsonl, and state.pt to go on from."""
 
-    def __init__(self, commits: Commits, spec: dict[str, Any], out: Path, seed: int, device: torch.device) -> None:
+    def __init__(self, data: DataSet, spec: dict[str, Any], out: Path, seed: int, device: torch.device) -> None:
         self.out, self.seed, self.device = out, seed, device
         self.options = Options(**spec.get("training", {}))
-        self.commits = commits
-        self.training, self.validation, _ = split_moments(commits)
+        self.data = data
+        self.training, self.validation, _ = data.parts()
         torch.manual_seed(seed)
-        source = fill_template(spec["model"], commits, commits.split_time)
+        source = fill_template(spec["model"], data)
         self.module = Ranker(Config.read(source))
-        start(self.module, spec["start"])
+        start(self.module, spec["start"], data.share)
         self.module.to(device)
-        self.inputs = Inputs(commits, self.module.config, device)
+        self.inputs = Inputs(data, self.module.config, device)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.module, self.options), betas=(0.9, 0.99))
         rng = np.random.default_rng((1, 1))  # the same sample for every seed
         count = min(self.options.validation_moments, len(self.validation))
         which = np.sort(rng.choice(len(self.validation), count, replace=False))
-        self.validation_sample = commits.sample(self.validation, rng, which, cap=8)
+        self.validation_sample = data.sample(self.validation, rng, which, cap=8)
         self.step, self.best, self.waited, self.seconds = 0, 0.0, 0, 0.0
 
     def go_on_from(self, path: Path) -> list[str]:
@@ -220,7 +212,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * done)) * min(1.0, (self.step + 1) / WARM_UP)
         tau = options.tau[0] * (options.tau[1] / options.tau[0]) ** done
-        sample = self.batches.sample(self.commits, self.step, self.seed)
+        sample = self.batches.sample(self.data, self.step, self.seed)
         self.module.train()
         loss = loss_of(self.module, self.inputs, self.training, sample, options, tau)
         if not torch.isfinite(loss):

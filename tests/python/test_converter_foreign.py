@@ -1,0 +1,265 @@
+"""Checkpoints of other programs: .pt files, names, transposes, interleaved heads; the guide's example end to end."""
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from converter_support import CONFIG, config_with, weights, write
+from library import build_folder
+from safetensors.numpy import save_file
+
+from vqrank_convert.cli import main
+from vqrank_convert.config_sequences import HstuConfig
+from vqrank_convert.convert import Foreign, open_checkpoint
+from vqrank_convert.errors import ConversionError
+from vqrank_convert.foreign import uninterleaved
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "foreign" / "hstu_layer.py"
+
+
+def convert(source, target, *options):
+    return main([str(source), "-o", str(target), "--no-golden", "--quiet", *map(str, options)])
+
+
+def refusal(capsys, source, *options):
+    """The one line that refuses a conversion."""
+    assert convert(source, source.parent / "never.vqr", *options) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and not (source.parent / "never.vqr").exists(), error
+    return error
+
+
+def torch_weights(config=CONFIG, dtype=torch.float32):
+    return {name: torch.from_numpy(value.copy()).to(dtype) for name, value in weights(config).items()}
+
+
+def same_model(one, other):
+    """Files but for what says where they came from: the golden request is left out, so all bytes are the model's."""
+    return one.read_bytes() == other.read_bytes()
+
+
+# ---- .pt ----
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_pt_gives_the_file_that_safetensors_gives(tmp_path, dtype):
+    state = torch_weights(dtype=dtype)
+    torch.save({"config": CONFIG, "state_dict": state}, tmp_path / "m.pt")
+    wide = {name: value.double().numpy() for name, value in state.items()}
+    write(tmp_path / "m.safetensors", CONFIG, wide)
+    assert convert(tmp_path / "m.pt", tmp_path / "a.vqr") == 0
+    assert convert(tmp_path / "m.safetensors", tmp_path / "b.vqr") == 0
+    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
+
+
+def test_pt_of_views_and_of_a_config_in_text(tmp_path):
+    state = torch_weights()
+    state["head.0.weight"] = state["head.0.weight"].T.contiguous().T
+    state["head.1.weight"] = torch.cat([state["head.1.weight"], torch.ones(1, state["head.1.weight"].shape[1])])[:-1]
+    torch.save({"config": json.dumps(CONFIG), "state_dict": state}, tmp_path / "m.pt")
+    write(tmp_path / "m.safetensors", CONFIG, weights(CONFIG))
+    assert convert(tmp_path / "m.pt", tmp_path / "a.vqr") == 0
+    assert convert(tmp_path / "m.safetensors", tmp_path / "b.vqr") == 0
+    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
+
+
+class Harmful:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("place", ["content", "config", "tensor"])
+def test_pickles_that_run_code_are_refused_and_named(tmp_path, capsys, place):
+    trap, harmful = tmp_path / "ran", Harmful(tmp_path / "ran")
+    content = {
+        "content": harmful,
+        "config": {"config": harmful, "state_dict": {}},
+        "tensor": {"config": CONFIG, "state_dict": torch_weights() | {"x": harmful}},
+    }[place]
+    torch.save(content, tmp_path / "m.pt")
+    error = refusal(capsys, tmp_path / "m.pt")
+    assert "posix.mkdir" in error and "could run any code" in error and "state_dict" in error
+    assert not trap.exists()
+
+
+def test_other_pt_contents_are_refused(tmp_path, capsys):
+    def saved(content):
+        torch.save(content, tmp_path / "m.pt")
+        return refusal(capsys, tmp_path / "m.pt")
+
+    state = torch_weights()
+    assert 'expected a dict {"config"' in saved([1])
+    assert 'expected the keys "config" and "state_dict"' in saved(state)
+    assert "expected a dict of tensors" in saved({"config": CONFIG, "state_dict": [1]})
+    assert "names of tensors as keys" in saved({"config": CONFIG, "state_dict": {1: state["head.0.bias"]}})
+    for name, value in (
+        ("found int64", state["head.0.bias"].long()),
+        ("a value of type str", "text"),
+        ("found sparse_coo", state["head.0.bias"].to_sparse()),
+        ("view that repeats", torch.zeros(1).expand(len(state["head.0.bias"]))),
+        ("found no values, on the device meta", state["head.0.bias"].to("meta")),
+    ):
+        assert name in saved({"config": CONFIG, "state_dict": state | {"head.0.bias": value}})
+
+
+def test_files_that_are_not_of_torch_save(tmp_path, capsys):
+    path = tmp_path / "m.pt"
+    path.write_bytes(pickle.dumps({"config": CONFIG}))
+    assert "a pickle of PyTorch before 1.6" in refusal(capsys, path)
+    path.write_bytes(b"PK\x03\x04rest")
+    assert "damage" in refusal(capsys, path)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("m/other", b"1")
+    path.write_bytes(buffer.getvalue())
+    assert "one data.pkl" in refusal(capsys, path)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    assert "TorchScript" in refusal(capsys, path)
+
+
+def test_pt_without_pytorch(tmp_path, capsys, monkeypatch):
+    torch.save({"config": CONFIG, "state_dict": torch_weights()}, tmp_path / "m.pt")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    error = refusal(capsys, tmp_path / "m.pt")
+    assert "not installed" in error and "pip install" in error
+
+
+# ---- names ----
+
+
+def write_map(tmp_path, entries):
+    (tmp_path / "names.json").write_text(json.dumps(entries))
+    return tmp_path / "names.json"
+
+
+def foreign(tmp_path, rename=lambda name: f"model.{name}"):
+    """A checkpoint with other names and no config."""
+    save_file({rename(name): value for name, value in weights(CONFIG).items()}, tmp_path / "f.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    return tmp_path / "f.safetensors"
+
+
+def test_patterns_exact_names_and_null(tmp_path):
+    source = foreign(tmp_path, lambda name: "odd" if name == "head.0.bias" else f"model.{name}")
+    extra = weights(CONFIG)
+    names = write_map(tmp_path, {"model.*": "*", "odd": "head.0.bias"})
+    write(tmp_path / "m.safetensors", CONFIG, extra)
+    assert convert(source, tmp_path / "a.vqr", "--config", tmp_path / "config.json", "--map", names) == 0
+    assert convert(tmp_path / "m.safetensors", tmp_path / "b.vqr") == 0
+    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
+
+
+def test_map_refusals(tmp_path, capsys):
+    source, config = foreign(tmp_path), tmp_path / "config.json"
+
+    def said(entries):
+        return refusal(capsys, source, "--config", config, "--map", write_map(tmp_path, entries))
+
+    assert "an entry for it, null to leave it out" in said({"model.head.*": "head.*"})
+    assert "that this entry is for, found none" in said({"model.*": "*", "none": "x"})
+    assert "one tensor under this name" in said({"model.*": "same"})
+    assert "at most one *" in said({"*.*": "*"})
+    assert "no more *" in said({"model.x": "*"})
+    assert "expected shape" in said({"model.*": "*", "model.head.0.bias": None, "model.head.0.weight": None})
+    assert "two dimensions or more to transpose" in said(
+        {"model.*": "*", "model.head.0.bias": {"name": "head.0.bias", "transpose": True}}
+    )
+    assert "null" in said({"model.*": {"name": None}})
+    assert "No such file" in refusal(capsys, source, "--config", config, "--map", tmp_path / "no.json")
+    assert "No such file" in refusal(capsys, source, "--config", tmp_path / "no.json")
+
+
+def test_transpose(tmp_path):
+    values = weights(CONFIG)
+    values["head.0.weight"] = np.ascontiguousarray(values["head.0.weight"].T)
+    save_file(values, tmp_path / "f.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    names = write_map(tmp_path, {"*": "*", "head.0.weight": {"name": "head.0.weight", "transpose": True}})
+    write(tmp_path / "m.safetensors", CONFIG, weights(CONFIG))
+    options = ("--config", tmp_path / "config.json", "--map", names)
+    assert convert(tmp_path / "f.safetensors", tmp_path / "a.vqr", *options) == 0
+    assert convert(tmp_path / "m.safetensors", tmp_path / "b.vqr") == 0
+    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
+
+
+# ---- interleaved heads ----
+
+
+def test_uninterleaved_by_hand():
+    """Two heads, dv 2, dqk 1: stored u0 u0 v0 v0 q0 k0 u1 u1 v1 v1 q1 k1."""
+    order = uninterleaved(HstuConfig(layers=1, heads=2, qk_dim=1, v_dim=2))
+    assert order.tolist() == [0, 1, 6, 7, 2, 3, 8, 9, 4, 10, 5, 11]
+
+
+def test_interleaved_heads(tmp_path):
+    config = config_with(hstu={"layers": 2, "heads": 3, "qk_dim": 5, "v_dim": 4})
+    plain = weights(config)
+    stored = dict(plain)
+    order = uninterleaved(HstuConfig(layers=2, heads=3, qk_dim=5, v_dim=4))
+    for layer in range(2):
+        for part, axis in (("weight", 1), ("bias", 1)):
+            name = f"sequences.long.hstu.{layer}.f1.{part}"
+            mixed = np.empty_like(plain[name])
+            index = [slice(None)] * mixed.ndim
+            index[axis] = order
+            mixed[tuple(index)] = plain[name]
+            stored[name] = mixed
+    write(tmp_path / "a.safetensors", config, stored)
+    write(tmp_path / "b.safetensors", config, plain)
+    assert convert(tmp_path / "a.safetensors", tmp_path / "a.vqr", "--interleaved-heads") == 0
+    assert convert(tmp_path / "b.safetensors", tmp_path / "b.vqr") == 0
+    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
+
+
+def test_interleaved_heads_need_hstu(tmp_path, capsys):
+    config = config_with(hstu={"layers": 0})
+    write(tmp_path / "a.safetensors", config, weights(config))
+    assert "whose f1 it reorders" in refusal(capsys, tmp_path / "a.safetensors", "--interleaved-heads")
+
+
+# ---- the guide ----
+
+
+def test_the_guides_example(tmp_path):
+    """The module's own float64 scores and those of the converted model."""
+    run = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
+    said = subprocess.run([sys.executable, EXAMPLE], **run).stdout
+    command = [sys.executable, "-m", "vqrank_convert", "foreign.pt", "--config", "config.json", "--map", "names.json"]
+    subprocess.run([*command, "-o", "foreign.vqr", "--vqrank", build_folder() / "bin" / "vqrank"], **run)
+    scored = subprocess.run([build_folder() / "bin" / "vqrank", "score", "foreign.vqr", "request.jsonl"], **run).stdout
+    np.testing.assert_allclose(json.loads(scored)["outputs"]["ctr"], json.loads(said), atol=1e-5, rtol=0)
+
+
+# ---- damage ----
+
+
+def test_damaged_pt_files(tmp_path):
+    """Whatever the bytes, only a ConversionError comes out."""
+    torch.save({"config": CONFIG, "state_dict": torch_weights()}, tmp_path / "m.pt")
+    good, rng = (tmp_path / "m.pt").read_bytes(), np.random.default_rng(3)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(good)
+        for _ in range(rng.integers(1, 5)):
+            data[rng.integers(len(data))] = rng.integers(256)
+        if rng.random() < 0.2:
+            data = data[: rng.integers(len(data))]
+        (tmp_path / "d.pt").write_bytes(data)
+        try:
+            open_checkpoint(tmp_path / "d.pt", Foreign())
+        except ConversionError:
+            refused += 1
+    assert refused > 20

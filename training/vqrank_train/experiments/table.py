@@ -1,0 +1,214 @@
+"""One table of models and baselines on two data sets, row by row, over several seeds.
+
+Each run (data set, row, seed) has a folder of its own under `out`: it goes on where it stopped, and one that is
+finished has a result.json and is not run again. Runs are processes, so several go side by side on one core each.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from vqrank_train.checkpoint import load_checkpoint
+from vqrank_train.commits import baselines as commits_baselines
+from vqrank_train.commits.data import BUCKETS, Commits
+from vqrank_train.commits.report import LOGISTIC_MOMENTS, LOGISTIC_POSITIVES, bucket_name, draw, measured
+from vqrank_train.kuairand import baselines as kuairand_baselines
+from vqrank_train.kuairand.data import KuaiRand
+from vqrank_train.trainer.fit import Trainer
+from vqrank_train.trainer.inputs import Inputs
+from vqrank_train.trainer.scoring import score
+
+DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
+TEST_MOMENTS = {"commits": 2500, "kuairand": 0}  # scored; 0: all
+TEST_SEED = 7  # of the negatives and of the moments: the same for every row and seed
+BASELINES = {
+    "commits": ("popularity", "logistic counts, last 50", "logistic counts, whole history", "logistic counts, both"),
+    "kuairand": ("popularity", "logistic click rates", "logistic click rates and counts"),
+}
+
+
+def load(name: str, data: Path) -> Any:
+    """A data set by its name."""
+    return Commits(data) if name == "commits" else KuaiRand(data)
+
+
+def spec_of(name: str, configs: Path, row: str) -> dict[str, Any]:
+    """The training config of one row: the data set's common part with the row's sequences, widths and steps."""
+    table = json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8"))
+    own = table["rows"][row]
+    sequences = [copy.deepcopy(table["sequences"][key]) for key in own["sequences"]]
+    model = table["model"] | {"sequences": [s["sequence"] for s in sequences]}
+    model["head"] = model["head"] | {"hidden": own["hidden"]}
+    start = table.get("start", {}) | {s["sequence"]["name"]: s["start"] for s in sequences}
+    return {"model": model, "start": start, "training": table["training"] | {"steps": own["steps"]}}
+
+
+def rows_of(name: str, configs: Path) -> list[str]:
+    """The rows of a data set's table that are trained."""
+    return list(json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8"))["rows"])
+
+
+def test_sample(name: str, data: Any) -> tuple[Any, Any]:
+    """Test moments and what is scored of them."""
+    _, _, test = data.parts()
+    which = draw(test, TEST_MOMENTS[name], TEST_SEED + 3)
+    return test, data.sample(test, np.random.default_rng(TEST_SEED), which)
+
+
+def run_model(name: str, data: Any, configs: Path, row: str, seed: int, out: Path) -> np.ndarray:
+    """Train one row with one seed, or go on with it; logits of the test sample by the best checkpoint, [S]."""
+    out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(data, spec_of(name, configs, row), out, seed, torch.device("cpu"))
+    if (out / "state.pt").exists():
+        trainer.resume()
+    trainer.run()
+    module = load_checkpoint(out / "model.safetensors")
+    (out / "state.pt").unlink()  # finished: only the checkpoint is needed
+    test, sample = test_sample(name, data)
+    return score(module, Inputs(data, module.config, torch.device("cpu")), test, sample)
+
+
+def run_baseline(name: str, data: Any, row: str, seed: int) -> np.ndarray:
+    """Logits of the test sample by a baseline, fitted on a sample that the seed draws, [S]."""
+    training, _, _ = data.parts()
+    test, sample = test_sample(name, data)
+    rng = np.random.default_rng(seed + 1)
+    if name == "kuairand":
+        return run_kuairand_baseline(data, row, training, test, sample)
+    fitted = data.sample(training, rng, draw(training, LOGISTIC_MOMENTS, seed + 4), cap=LOGISTIC_POSITIVES)
+    if row == "popularity":
+        own, other = (
+            np.log1p(commits_baselines.popularity(data, moments, drawn))[:, None]
+            for moments, drawn in ((training, fitted), (test, sample))
+        )
+    else:
+        parts = {"last 50": (0,), "whole history": (1,), "both": (0, 1)}[row.split(", ")[1]]
+        own, other = (
+            np.concatenate([commits_baselines.inputs(counts[i]) for i in parts], 1)
+            for counts in (
+                commits_baselines.match_counts(data, training, fitted),
+                commits_baselines.match_counts(data, test, sample),
+            )
+        )
+    return np.asarray(commits_baselines.fit(own, fitted.label).decision_function(other))
+
+
+def run_kuairand_baseline(data: Any, row: str, training: Any, test: Any, sample: Any) -> np.ndarray:
+    """Popularity as it is; rates, and matches with the history, in a logistic regression on the training part."""
+    if row == "popularity":
+        return kuairand_baselines.popularity(data, sample)
+    rates = kuairand_baselines.Rates(data)
+    own, label = rates.training(), data.training.click
+    other = rates.columns(test, sample)
+    if row.endswith("counts"):
+        # The training part in the order of its moments, which is what counts come in.
+        order = np.lexsort((data.training.time, data.training.tab, data.training.user))
+        fitted = data.sample(training, np.random.default_rng(0))
+        own, label = own[order], fitted.label
+        own = np.column_stack(
+            [own, commits_baselines.inputs(kuairand_baselines.match_counts(data, training, fitted))]
+        )
+        other = np.column_stack(
+            [other, commits_baselines.inputs(kuairand_baselines.match_counts(data, test, sample))]
+        )
+    return np.asarray(commits_baselines.fit(own, label).decision_function(other))
+
+
+def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, out: Path) -> None:
+    """One run of the table, in this process; writes result.json."""
+    torch.set_num_threads(1)
+    data = load(name, data_folder)
+    logits = (
+        run_baseline(name, data, row, seed)
+        if row in BASELINES[name]
+        else run_model(name, data, configs, row, seed, out)
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    test, sample = test_sample(name, data)
+    result: dict[str, Any] = dict(
+        measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
+    )
+    result["seconds"] = json.loads(last_line(out / "log.jsonl"))["seconds"] if (out / "log.jsonl").exists() else 0.0
+    (out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+
+
+def last_line(path: Path) -> str:
+    """The last line of a text file."""
+    return path.read_text(encoding="utf-8").splitlines()[-1]
+
+
+def folder_of(out: Path, name: str, row: str, seed: int) -> Path:
+    """Where a run lies."""
+    return out / name / row.replace(", ", "-").replace(" ", "_") / str(seed)
+
+
+def table_lines(name: str, rows: list[str], seeds: list[int], out: Path) -> list[str]:
+    """Markdown: AUC as mean and, in brackets, the distance from the lowest to the highest seed."""
+    buckets = [bucket_name(*bucket) for bucket in BUCKETS] if name == "commits" else []
+    columns = ["all", *buckets]
+    lines = [f"| | {' | '.join(columns)} | seeds | minutes a run |", "|---|" + "---|" * (len(columns) + 2)]
+    for row in rows:
+        found = [
+            json.loads(path.read_text(encoding="utf-8"))
+            for seed in seeds
+            if (path := folder_of(out, name, row, seed) / "result.json").exists()
+        ]
+        if not found:
+            continue
+        cells = []
+        for i in range(len(columns)):
+            values = [result["auc"][i] for result in found]
+            cells.append(f"{mean(values):.4f} ({max(values) - min(values):.4f})")
+        minutes = mean(result["seconds"] for result in found) / 60
+        lines.append(f"| {row} | {' | '.join(cells)} | {len(found)} | {minutes:.1f} |")
+    return lines
+
+
+def write_table(
+    data: Path, configs: Path, out: Path, names: list[str], seeds: list[int], jobs: int, only: list[str]
+) -> list[str]:
+    """Run what is missing, `jobs` at a time, printing each row once its seeds are done; returns the whole in Markdown.
+
+    Seeds go round robin: after the first round every row has a figure.
+    """
+    plan = [
+        (name, row, seed)
+        for seed in seeds
+        for name in names
+        for row in (*BASELINES[name], *rows_of(name, configs))
+        if (not only or row in only) and not (folder_of(out, name, row, seed) / "result.json").exists()
+    ]
+    command = [sys.executable, "-m", "vqrank_train.cli", "table", "--data", str(data), "--out", str(out)]
+
+    def run(item: tuple[str, str, int]) -> tuple[tuple[str, str, int], int]:
+        name, row, seed = item
+        folder = folder_of(out, name, row, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "log.txt", "ab") as log:
+            done = subprocess.run([*command, "--one", name, row, str(seed)], stdout=log, stderr=log, check=False)
+        return item, done.returncode
+
+    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(plan), unit="run") as bar:
+        for (name, row, seed), status in pool.map(run, plan):
+            bar.update()
+            if status:
+                folder = folder_of(out, name, row, seed)
+                tqdm.write(f"{name}, {row}, seed {seed}: failed, see {folder / 'log.txt'}")
+            else:
+                tqdm.write(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
+    lines = []
+    for name in names:
+        rows = [*BASELINES[name], *rows_of(name, configs)]
+        lines += [f"## {name}", "", *table_lines(name, rows, seeds, out), ""]
+    return lines

@@ -1,0 +1,1 @@
+"""KuaiRand-Pure: short-video impressions with clicks."""

@@ -1,0 +1,1 @@
+"""One trainer for every data set: inputs, scoring, starting values and the training loop."""

@@ -1,0 +1,66 @@
+"""What a data set offers to the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from vqrank_train.config import Table
+
+
+class Moments(Protocol):
+    """Moments to predict, those of a user together and in time order; what is scored at one shares history and context.
+
+    A moment's history is the first `history` events of its user.
+    """
+
+    @property
+    def user(self) -> np.ndarray:
+        """[M]"""
+
+    @property
+    def history(self) -> np.ndarray:
+        """[M] events of the user before the moment; ascends along a user's moments."""
+
+    @property
+    def context(self) -> Mapping[str, np.ndarray]:
+        """Columns of the context by feature name, [M] each."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclass
+class Sample:
+    """What is scored: candidates of moments, in the order of moments."""
+
+    moment: np.ndarray  # [S]
+    item: np.ndarray  # [S]
+    label: np.ndarray  # [S] 1 positive, 0 not
+
+
+class DataSet(Protocol):
+    """Events sorted by user, then time; `start[u]:start[u + 1]` are user u's. Ids are small integers from 0."""
+
+    event: dict[str, np.ndarray]  # columns of events
+    start: np.ndarray  # [users + 1]
+    candidate: dict[str, np.ndarray]  # columns by item
+    user: dict[str, np.ndarray]  # columns by user
+    share: float  # of positives among what training scores
+
+    def fill_table(self, name: str, table: dict[str, Any]) -> None:
+        """Give a table of a config template its `rows` and, where it is a vocabulary, its `keys`."""
+
+    def table_rows(self, name: str, table: Table) -> Tensor:
+        """id -> row of a table, [largest id + 1]."""
+
+    def parts(self) -> tuple[Any, Any, Any]:
+        """Moments of the training, validation and test part, in time."""
+
+    def sample(
+        self, moments: Any, rng: np.random.Generator, which: np.ndarray | None = None, cap: int | None = None
+    ) -> Sample:
+        """What is scored at moments `which`, all unless told; `cap` keeps at most so many positives of a moment."""

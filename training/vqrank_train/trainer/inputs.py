@@ -1,0 +1,91 @@
+"""A data set's columns in the form that a model's config asks for."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqrank_train.config import Config, Feature
+from vqrank_train.trainer.dataset import DataSet
+
+PHASE = re.compile(r"(sin|cos)([1-9][0-9]*)")  # a float feature: sin or cos of 2 pi n / period
+
+
+def phase(name: str, n: np.ndarray) -> np.ndarray:
+    """Position n in a history as one coordinate on a circle: `name` is sin or cos and the period in events.
+
+    Event n of a history (from 0) carries its own n, a candidate the number of events before it: how long ago an event
+    was is the angle between them. An event's value never changes when events are appended.
+    """
+    found = PHASE.fullmatch(name)
+    if not found:
+        raise ValueError(f"float feature {name!r}: expected sinP or cosP with a period P in events, or a column")
+    return getattr(np, found[1])(2 * math.pi * n / int(found[2]))
+
+
+def fill_template(template: dict[str, Any], data: DataSet) -> dict[str, Any]:
+    """A config file's tables get `rows` and, for vocabularies, `keys`."""
+    config = copy.deepcopy(template)
+    for name, table in config["tables"].items():
+        data.fill_table(name, table)
+    return config
+
+
+class Inputs:
+    """Rows and numbers of every event, candidate, context and user, per feature of a config."""
+
+    def __init__(self, data: DataSet, config: Config, device: torch.device | str = "cpu") -> None:
+        self.data, self.config, self.device = data, config, torch.device(device)
+        users = np.repeat(np.arange(len(data.start) - 1), np.diff(data.start))
+        position = np.arange(len(users)) - data.start[users]
+        self.rows = {name: data.table_rows(name, table) for name, table in config.tables.items()}
+        self.events = self.columns("event", data.event)  # [events] each
+        self.candidates = self.columns("candidate", data.candidate)  # [items] each
+        self.users = self.columns("user", data.user)  # [users] each
+        for feature in config.groups["event"]:
+            if feature.kind == "float" and feature.name not in data.event:
+                self.events[feature.name] = self.normalised(feature, phase(feature.name, position))
+
+    def columns(self, group: str, table: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """The features of a group that are columns of the data set, ready for `Ranker.embed`."""
+        found = {}
+        for feature in self.config.groups[group]:
+            if feature.kind == "id":
+                found[feature.name] = self.rows[feature.table][torch.from_numpy(table[feature.name])].to(self.device)
+            elif feature.kind == "float" and feature.name in table:
+                found[feature.name] = self.normalised(feature, table[feature.name])
+        return found
+
+    def normalised(self, feature: Feature, values: np.ndarray) -> Tensor:
+        """(v - mean) / std in double, rounded once to fp32."""
+        return torch.from_numpy(((values - feature.mean) / feature.std).astype(np.float32)).to(self.device)
+
+    def event(self, index: Tensor) -> dict[str, Tensor]:
+        """Columns of events in the data set's order, [L]."""
+        return {name: column[index] for name, column in self.events.items()}
+
+    def candidate(self, items: np.ndarray, history: np.ndarray) -> dict[str, Tensor]:
+        """Columns of candidates [M, C] for histories of so many events, [M]."""
+        index = torch.from_numpy(items).to(self.device)
+        columns = {name: column[index] for name, column in self.candidates.items()}
+        for feature in self.config.groups["candidate"]:
+            if feature.kind == "float" and feature.name not in columns:
+                values = self.normalised(feature, phase(feature.name, history))
+                columns[feature.name] = values[:, None].expand(items.shape)
+        return columns
+
+    def context(self, columns: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """Columns of the context, [M]."""
+        return self.columns("context", columns)
+
+    def user(self, users: np.ndarray) -> dict[str, Tensor]:
+        """Columns of users, [M]."""
+        index = torch.from_numpy(users).to(self.device)
+        return {name: column[index] for name, column in self.users.items()}

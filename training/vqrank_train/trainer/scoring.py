@@ -1,0 +1,187 @@
+"""Scores moments against their exact histories, many moments of a user in one pass over its events."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqrank_train.config import DinSequence
+from vqrank_train.model import Ranker
+from vqrank_train.model.din import Din
+from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.trainer.dataset import Moments, Sample
+from vqrank_train.trainer.inputs import Inputs
+
+
+@dataclass
+class Block:
+    """Moments of one user, in time order, with their candidates padded to one width C."""
+
+    user: int
+    history: np.ndarray  # [M] ascending
+    context: dict[str, np.ndarray]  # [M] each
+    items: np.ndarray  # [M, C]
+    label: np.ndarray  # [M, C]
+    present: np.ndarray  # [M, C] bool: not padding
+    index: np.ndarray  # [M, C] place in the sample
+
+
+def runs(moment: np.ndarray) -> list[tuple[int, int, int]]:
+    """(moment, low, high) of every run of equal numbers."""
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(moment)) + 1, [len(moment)]])
+    return [(int(moment[low]), int(low), int(high)) for low, high in itertools.pairwise(edges)]
+
+
+def blocks(moments: Moments, sample: Sample, size: int) -> Iterator[Block]:
+    """Blocks of at most `size` moments of one user, in time order even where the sample's moments are not."""
+    every = runs(sample.moment)
+    users = moments.user[[m for m, _, _ in every]] if every else np.zeros(0)
+    low = 0
+    while low < len(every):
+        high = low + 1
+        while high < len(every) and high - low < size and users[high] == users[low] and every[high] > every[high - 1]:
+            high += 1
+        part = every[low:high]
+        own = np.array([m for m, _, _ in part])
+        widths = np.array([b - a for _, a, b in part])
+        index = np.zeros((len(part), widths.max()), np.int64)
+        present = np.arange(widths.max()) < widths[:, None]
+        index[present] = np.concatenate([np.arange(a, b) for _, a, b in part])
+        yield Block(
+            int(users[low]), moments.history[own], {name: c[own] for name, c in moments.context.items()},
+            sample.item[index], sample.label[index], present, index,
+        )  # fmt: skip
+        low = high
+
+
+@dataclass
+class Histories:
+    """Events of several blocks, one block's after the other's, and where the histories of their moments lie in them."""
+
+    e: Tensor  # [L, D]
+    place: np.ndarray  # [B] where the first event of a moment's user would lie; may be before 0
+    history: np.ndarray  # [B] events before every moment
+    moment: np.ndarray  # [L] the first moment whose history holds the event
+    sizes: list[int]  # moments of every block
+
+
+def read_histories(module: Ranker, inputs: Inputs, batch: list[Block]) -> Histories:
+    """Embed what the sequences read of the blocks' histories: all, or, where there is no dmqn, the last events."""
+    last = 0
+    for sequence in module.config.sequences:
+        last = max(last, sequence.last if isinstance(sequence, DinSequence) else 1 << 60)
+    index, place, moment = [], [], []
+    read = first = 0
+    for block in batch:
+        low, high = max(0, int(block.history[0]) - last), int(block.history[-1])
+        index.append(int(inputs.data.start[block.user]) + np.arange(low, high))
+        place.append(np.full(len(block.history), read - low))
+        moment.append(first + np.searchsorted(block.history, np.arange(low, high), side="right"))
+        read, first = read + high - low, first + len(block.history)
+    rows = torch.from_numpy(np.concatenate(index)).to(inputs.device)
+    e = module.embed("event", inputs.event(rows), (len(rows),))
+    history = np.concatenate([block.history for block in batch])
+    return Histories(e, np.concatenate(place), history, np.concatenate(moment), [len(b.history) for b in batch])
+
+
+def din_interest(din: Din, histories: Histories, t: Tensor) -> Tensor:
+    """Interest vectors [B, C, width] of candidates t [B, C, Dc]: attention over the last events of every moment."""
+    length = min(din.sequence.last, max(1, int(histories.history.max())))
+    position = histories.history[:, None] - length + np.arange(length)  # [B, T]
+    present = torch.from_numpy(position >= 0).to(t.device)
+    index = torch.from_numpy(np.where(position >= 0, histories.place[:, None] + position, 0)).to(t.device)
+    if not len(histories.e):
+        return t.new_zeros(*t.shape[:2], din.width)
+    return din(histories.e[index], present, t)
+
+
+def dmqn_states(
+    dmqn: Dmqn, histories: Histories, tau: float | None = None, gradient_events: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Sums [B, N, W, D] and counts [B, N, W] per cluster at every moment: running totals along a user's moments.
+
+    With `tau`, `gradient_events` a block, drawn anew each time, are assigned as in training: noisy, with the
+    straight-through gradient. The others take their best codeword.
+    """
+    e, device = histories.e, histories.e.device
+    n, w = dmqn.sequence.codebooks, dmqn.sequence.codewords
+    states = len(histories.history)
+    moment = torch.from_numpy(histories.moment).to(device)
+    soft = chosen = None
+    if tau is None:
+        clusters = dmqn.scores(e).argmax(-1)
+    else:
+        with torch.no_grad():
+            clusters = dmqn.scores(e).argmax(-1)
+        chosen = torch.randperm(len(e), device=device)[: gradient_events * len(histories.sizes)].sort().values
+        hard = dmqn.sample(dmqn.scores(e[chosen]), tau)
+        clusters[:, chosen] = hard.detach().argmax(-1)
+        soft = hard - hard.detach()  # zero in value
+    flat = moment * w + clusters  # [N, L]
+    sums = torch.stack([e.new_zeros(states * w, e.shape[1]).index_add(0, own, e) for own in flat])
+    sums = sums.view(n, states, w, -1).transpose(0, 1)
+    counts = torch.stack([torch.bincount(own, minlength=states * w) for own in flat])
+    counts = counts.view(n, states, w).transpose(0, 1)
+    if soft is not None and chosen is not None and len(chosen):
+        touched, sizes = moment[chosen].unique_consecutive(return_counts=True)
+        fixed = e.detach()
+        parts = zip(soft.split(sizes.tolist(), 1), chosen.split(sizes.tolist()), strict=True)
+        sums = sums.index_add(0, touched, torch.stack([z.mT @ fixed[own] for z, own in parts]))
+    if max(histories.sizes) == 1:
+        return sums, counts
+    sums = torch.cat([part.cumsum(0) for part in sums.split(histories.sizes)])
+    return sums, torch.cat([part.cumsum(0) for part in counts.split(histories.sizes)])
+
+
+def logits(
+    module: Ranker, inputs: Inputs, batch: list[Block], tau: float | None = None, gradient_events: int = 0
+) -> list[Tensor]:
+    """Logits [M, C] of every block."""
+    width = max(block.items.shape[1] for block in batch)
+    items = np.concatenate([np.pad(b.items, ((0, 0), (0, width - b.items.shape[1]))) for b in batch])
+    users = np.concatenate([np.full(len(b.history), b.user) for b in batch])
+    context = {name: np.concatenate([b.context[name] for b in batch]) for name in batch[0].context}
+    histories = read_histories(module, inputs, batch)
+    t = module.embed("candidate", inputs.candidate(items, histories.history), items.shape)
+    x = module.embed("context", inputs.context(context), users.shape)
+    u = module.embed("user", inputs.user(users), users.shape)
+    interests = []
+    for sequence in module.config.sequences:
+        own = module.sequences[sequence.name]
+        if isinstance(own, Din):
+            interests.append(din_interest(own, histories, t))
+        else:
+            states = dmqn_states(own, histories, tau, gradient_events)
+            interests.append(own.attention(own.interests(*states), t))
+    every = module.logits(u, x, t, interests)[..., 0]
+    return [part[:, : b.items.shape[1]] for part, b in zip(every.split(histories.sizes), batch, strict=True)]
+
+
+def batches(every: Iterator[Block], moments: int, events: int) -> Iterator[list[Block]]:
+    """Blocks together, about so many moments or events of history a batch."""
+    batch: list[Block] = []
+    for block in every:
+        batch.append(block)
+        if sum(len(b.history) for b in batch) >= moments or sum(int(b.history[-1]) for b in batch) >= events:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+@torch.no_grad()
+def score(module: Ranker, inputs: Inputs, moments: Moments, sample: Sample, size: int = 64) -> np.ndarray:
+    """Logits of a sample by exact inference, [S]; blocks of at most `size` moments."""
+    module.eval()
+    scores = np.zeros(len(sample.item), np.float32)
+    for batch in batches(blocks(moments, sample, size), size, 20000):
+        for block, part in zip(batch, logits(module, inputs, batch), strict=True):
+            scores[block.index[block.present]] = part.cpu().numpy()[block.present]
+    return scores
+
+
