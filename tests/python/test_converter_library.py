@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from converter_support import config_with, library, request_of, weights, write
+from converter_support import KIND_CASES, config_of_every_kind, config_with, library, request_of, weights, write
 
 from vqrank_convert import reference
 from vqrank_convert.cli import main
@@ -88,6 +88,29 @@ def test_random_models(tmp_path, seed):
         request["events"] = [event for event, keep in zip(request["events"], clear, strict=True) if keep]
         assert len(request["events"]) >= 0.9 * events - 1
         requests.append(request)
+    text, outputs = scores(model, requests, ("--isa", "ref"))
+    assert scores(model, requests)[0] == text
+    for request, found in zip(requests, outputs, strict=True):
+        assert_close(config, tensors, request, found)
+
+
+@pytest.mark.parametrize("case", KIND_CASES)
+def test_every_kind(tmp_path, case):
+    """Features, id mappings, activations, attentions and sequences of every kind, golden request included."""
+    config = config_of_every_kind(**KIND_CASES[case])
+    tensors = weights(config, seed=4)
+    model = convert(tmp_path, config, tensors)
+    requests = []
+    for seed, (events, candidates) in enumerate([(0, 3), (1, 1), (5, 17), (6, 2), (7, 2), (300, 3), (5, 0)]):
+        request = request_of(config, seed=seed, events=events, candidates=candidates)
+        found = reference.quantize(config, tensors, request["events"])
+        clear = np.all(found.margins >= 2 * found.bounds, axis=1)
+        request["events"] = [event for event, keep in zip(request["events"], clear, strict=True) if keep]
+        assert len(request["events"]) >= 0.9 * events - 1
+        requests.append(request)
+    requests[3]["events"][0].update(tags=None, parts=[], image=None)
+    requests[3]["events"][1].update(parts=["?", 99, "A", "A"], tag=None)
+    requests[3]["candidates"][0].update(words=[0, 20, -1, 5], cover=None)
     text, outputs = scores(model, requests, ("--isa", "ref"))
     assert scores(model, requests)[0] == text
     for request, found in zip(requests, outputs, strict=True):

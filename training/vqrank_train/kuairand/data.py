@@ -47,8 +47,7 @@ def read_rows(data: Path, name: str) -> list[dict[str, str]]:
 
 @dataclass
 class Moments:
-    """Impressions of a user in a tab, at most WIDTH, in the order of `user`, then tab. Moment m:
-    first[m]:first[m + 1]."""
+    """Impressions of a user in a tab, at most WIDTH, in the order of `user`, then tab. Moment m: first[m]:first[m+1]"""
 
     user: np.ndarray  # [M]
     history: np.ndarray  # [M]

@@ -1,0 +1,86 @@
+"""The KuaiRand reader on made-up files: which rows are left out, what a history is, and that nothing leaks."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import zstandard
+
+from vqrank_train.kuairand.baselines import Rates, match_counts
+from vqrank_train.kuairand.data import USER, VIDEO, WIDTH, KuaiRand
+
+ROWS = ["user_id", "video_id", "time_ms", "is_click", "is_like", "long_view", "tab"]
+TEST_START = 2000
+
+
+def impression(user, video, time, click, tab=1):
+    return [user, video, time, click, 0, 0, tab]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "kuairand-pure").mkdir()
+
+    def write(name, header, rows):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([header, *rows])
+        compressed = zstandard.ZstdCompressor().compress(text.getvalue().encode())
+        (folder / "kuairand-pure" / f"{name}.csv.zst").write_bytes(compressed)
+
+    train = [impression(i % 3, i % 5, 1000 + 10 * i, i % 2, i % 2) for i in range(50)]
+    late = impression(0, 1, TEST_START + 5, 1)  # after the test part starts
+    early = impression(1, 1, 500, 1)  # at the end of its user's history
+    test = [impression(2, 3, TEST_START + i, i % 2) for i in range(WIDTH + 3)]
+    write("val", ROWS, [*train, late, early])
+    write("test", ROWS, [*test, test[0]])
+    write("user_sequences", ["user_id", "last_time_ms", "watch_seq"], [[0, 400, "1 2 1"], [1, 500, "4"]])
+    write("user_features_pure", ["user_id", *USER], [[u, *["x"] * len(USER)] for u in range(3)])
+    videos = [[v, 10000 + v, *([f"{v % 2},9"] * len(VIDEO))] for v in range(5)]
+    write("video_features_basic_pure", ["video_id", "video_duration", *VIDEO], videos)
+    return KuaiRand(folder)
+
+
+def test_rows_that_are_left_out(data):
+    assert len(data.training) + len(data.validation) == 50
+    assert len(data.test) == WIDTH + 3
+    assert data.training.time.max() < data.validation.time.min() <= data.validation.time.max() < data.test.time.min()
+
+
+def test_a_history_is_what_was_watched_before_the_split(data):
+    names = np.array(["", *data.codes["item"].names])
+    for name, watched in (("0", ["1", "2", "1"]), ("1", ["4"]), ("2", [])):
+        user = data.codes["user"].code[name]
+        events = data.event["item"][data.start[user] : data.start[user + 1]]
+        assert names[events].tolist() == watched
+    for moments in data.parts():
+        assert (moments.history == np.diff(data.start)[moments.user]).all()
+
+
+def test_moments_hold_every_impression_once(data):
+    for rows, moments in zip((data.training, data.validation, data.test), data.parts(), strict=True):
+        sample = data.sample(moments, np.random.default_rng(0))
+        assert len(sample.item) == len(rows) and sample.label.sum() == rows.click.sum()
+        assert np.bincount(sample.moment).max() <= WIDTH
+        found = zip(moments.user[sample.moment], moments.tab[sample.moment], sample.item, sample.label, strict=True)
+        assert sorted(found) == sorted(zip(rows.user, rows.tab, rows.item, rows.click, strict=True))
+
+
+def test_a_rate_leaves_out_the_click_it_predicts(data):
+    before = Rates(data).training()
+    data.training.click[0] ^= 1
+    after = Rates(data).training()
+    data.training.click[0] ^= 1
+    mean = data.training.click.mean()
+    # Only the mean that rates start from knows of it: 10 of 10 + n impressions, a 40th each.
+    assert np.abs(after[0] - before[0]).max() < 1 / len(data.training) / mean / (1 - mean)
+
+
+def test_match_counts(data):
+    training = data.parts()[0]
+    sample = data.sample(training, np.random.default_rng(0))
+    counts = match_counts(data, training, sample)
+    one = data.codes["item"].code["1"]
+    own = (training.user[sample.moment] == data.codes["user"].code["0"]) & (sample.item == one)
+    assert own.any() and (counts[own, 0] == 2).all()
