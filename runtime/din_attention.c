@@ -63,8 +63,8 @@ static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_head
     return status;
 }
 
-enum vqr_status vqr_din_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
-                             struct vqr_target_attention *attention)
+static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                            struct vqr_target_attention *attention)
 {
     struct vqr_din_attention *a = &attention->din;
     const struct vqr_header_attention *c = &attention->config;
@@ -79,14 +79,15 @@ enum vqr_status vqr_din_bind(struct vqr_binder *binder, const struct vqr_header_
     if (!a->layer || !a->activation)
         return VQR_ERROR_MEMORY;
     attention->out_width = attention->width;
+    attention->work = (double)attention->width; /* a copy */
     snprintf(name, sizeof name, "sequences.%s.attention.q", header->name);
     const enum vqr_status status =
         vqr_bind_linear(binder, &a->q, &a->q_bias, stack, attention->candidate_width, attention->width, name);
     return status ? status : bind_mlp(binder, header, stack, attention);
 }
 
-void vqr_din_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
-                          struct vqr_arena *arena)
+static void take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                         struct vqr_arena *arena)
 {
     const struct vqr_din_attention *a = &attention->din;
     const size_t tokens = attention->tokens, first = a->layer[0].out;
@@ -101,17 +102,19 @@ void vqr_din_take_scratch(const struct vqr_target_attention *attention, struct v
     scratch->logits = vqr_take(arena, vqr_padded(tokens), sizeof(float));
 }
 
-void vqr_din_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
-                  struct vqr_arena *arena)
+static void take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                           struct vqr_arena *arena)
 {
     const size_t size = vqr_times(attention->tokens, vqr_padded(attention->width));
     interests->y = vqr_take(arena, size, sizeof(float));
     interests->v = vqr_take(arena, size, sizeof(float));
 }
 
-int vqr_din_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                    struct vqr_interests *interests)
+static int compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
+                   struct vqr_interests *interests)
 {
+    (void)scratch, (void)codebook, (void)counts;
     const size_t d = attention->width, stride = vqr_padded(d), tokens = interests->tokens;
     for (size_t i = 0; i < tokens; i++) {
         memcpy(interests->y + i * stride, x + i * stride, d * sizeof *x);
@@ -159,9 +162,9 @@ static void weigh_tokens(const struct vqr_target_attention *attention, const str
         s->logits[i] = x[i * stride];
 }
 
-void vqr_din_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+static void attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
 {
     const size_t d = attention->width, tokens = interests->tokens;
     start(attention, k, scratch, codebook, t, t_stride, rows);
@@ -176,9 +179,9 @@ void vqr_din_attend(const struct vqr_target_attention *attention, const struct v
     }
 }
 
-void vqr_din_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, float *weights)
+static void weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                  struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                  const float *t, float *weights)
 {
     const size_t tokens = interests->tokens;
     start(attention, k, scratch, codebook, t, 0, 1);
@@ -191,3 +194,12 @@ void vqr_din_weigh(const struct vqr_target_attention *attention, const struct vq
     }
     memcpy(weights, a, tokens * sizeof *weights);
 }
+
+const struct vqr_attention_ops vqr_din_attention_ops = {
+    .bind = bind,
+    .take_scratch = take_scratch,
+    .take_interests = take_interests,
+    .compute = compute,
+    .attend = attend,
+    .weigh = weigh,
+};

@@ -9,8 +9,8 @@
 
 enum { NAME_SIZE = 256 };
 
-enum vqr_status vqr_dot_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
-                             struct vqr_target_attention *attention)
+static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                            struct vqr_target_attention *attention)
 {
     struct vqr_dot_attention *a = &attention->dot;
     const struct vqr_header_attention *c = &attention->config;
@@ -32,6 +32,7 @@ enum vqr_status vqr_dot_bind(struct vqr_binder *binder, const struct vqr_header_
     a->width = (size_t)c->heads * c->dim;
     a->alpha = (float)(1.0 / sqrt((double)c->dim));
     attention->out_width = c->out ? c->out : a->width;
+    attention->work = 2.0 * (double)a->width * (double)attention->width; /* keys and values */
     for (size_t i = 0; !status && i < sizeof linears / sizeof *linears; i++) {
         snprintf(name, sizeof name, "sequences.%s.attention.%s", header->name, linears[i].part);
         status = vqr_bind_linear(binder, linears[i].weight, linears[i].bias, stack, linears[i].in, a->width, name);
@@ -43,8 +44,8 @@ enum vqr_status vqr_dot_bind(struct vqr_binder *binder, const struct vqr_header_
     return status;
 }
 
-void vqr_dot_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
-                          struct vqr_arena *arena)
+static void take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                         struct vqr_arena *arena)
 {
     const size_t tokens = attention->tokens, stride = vqr_padded(attention->dot.width);
     scratch->q_stride = scratch->kv_stride = stride;
@@ -54,8 +55,8 @@ void vqr_dot_take_scratch(const struct vqr_target_attention *attention, struct v
     scratch->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride + VQR_LANES), sizeof(float));
 }
 
-void vqr_dot_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
-                  struct vqr_arena *arena)
+static void take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                           struct vqr_arena *arena)
 {
     const struct vqr_header_attention *c = &attention->config;
     const size_t w = attention->tokens;
@@ -83,9 +84,9 @@ static void log_counts(const struct vqr_kernels *k, struct vqr_target_scratch *s
     k->log_f32(out, s->count, tokens);
 }
 
-int vqr_dot_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
-                    struct vqr_interests *interests)
+static int compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
+                   struct vqr_interests *interests)
 {
     const struct vqr_dot_attention *a = &attention->dot;
     const size_t heads = attention->config.heads, dim = attention->config.dim, tokens = interests->tokens;
@@ -113,9 +114,9 @@ static void queries(const struct vqr_target_attention *attention, const struct v
                 vqr_panels(a->width), vqr_weights_of(a->q_bias, codebook));
 }
 
-void vqr_dot_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+static void attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
 {
     const struct vqr_dot_attention *a = &attention->dot;
     const struct vqr_header_attention *c = &attention->config;
@@ -133,9 +134,9 @@ void vqr_dot_attend(const struct vqr_target_attention *attention, const struct v
                     a->width, vqr_panels(c->out), vqr_weights_of(a->out_bias, codebook));
 }
 
-void vqr_dot_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, float *weights)
+static void weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                  struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                  const float *t, float *weights)
 {
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
@@ -150,3 +151,12 @@ void vqr_dot_weigh(const struct vqr_target_attention *attention, const struct vq
     for (size_t i = 0; i < tokens; i++)
         weights[i] /= (float)c->heads;
 }
+
+const struct vqr_attention_ops vqr_dot_attention_ops = {
+    .bind = bind,
+    .take_scratch = take_scratch,
+    .take_interests = take_interests,
+    .compute = compute,
+    .attend = attend,
+    .weigh = weigh,
+};

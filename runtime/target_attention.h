@@ -33,11 +33,15 @@ struct vqr_din_attention {
     size_t layers, widest;                     /* the widest layer's outputs */
 };
 
+struct vqr_attention_ops;
+
 struct vqr_target_attention {
+    const struct vqr_attention_ops *kind;
     struct vqr_header_attention config;
     size_t width, candidate_width; /* D, Dc */
     size_t tokens;                 /* the most that there can be */
     size_t out_width;              /* of one codebook's part of the interest vector */
+    double work;                   /* multiply-adds that a token's part takes */
     struct vqr_dot_attention dot;
     struct vqr_din_attention din;
 };
@@ -97,36 +101,26 @@ void vqr_interests_weigh(const struct vqr_target_attention *attention, const str
                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                          const float *t, float *weights);
 
-/* The two kinds: dot_attention.c and din_attention.c, each step as above. */
-enum vqr_status vqr_dot_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
-                             struct vqr_target_attention *attention);
-void vqr_dot_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
-                          struct vqr_arena *arena);
-void vqr_dot_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
-                  struct vqr_arena *arena);
-int vqr_dot_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
-                    struct vqr_interests *interests);
-void vqr_dot_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
-void vqr_dot_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+/* What a kind does for the steps above; attend, compute and weigh only with tokens. */
+struct vqr_attention_ops {
+    enum vqr_status (*bind)(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
+                            struct vqr_target_attention *attention);
+    void (*take_scratch)(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
+                         struct vqr_arena *arena);
+    void (*take_interests)(const struct vqr_target_attention *attention, struct vqr_interests *interests,
+                           struct vqr_arena *arena);
+    int (*compute)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
+                   struct vqr_interests *interests);
+    void (*attend)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, float *weights);
+                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+    void (*weigh)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                  struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
+                  const float *t, float *weights);
+};
 
-enum vqr_status vqr_din_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
-                             struct vqr_target_attention *attention);
-void vqr_din_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
-                          struct vqr_arena *arena);
-void vqr_din_take(const struct vqr_target_attention *attention, struct vqr_interests *interests,
-                  struct vqr_arena *arena);
-int vqr_din_compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                    struct vqr_interests *interests);
-void vqr_din_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
-void vqr_din_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, float *weights);
+/* dot_attention.c and din_attention.c */
+extern const struct vqr_attention_ops vqr_dot_attention_ops, vqr_din_attention_ops;
 
 #endif
