@@ -86,16 +86,36 @@ static enum vqr_status add_part(vqr_session *s, struct block *block, struct vqr_
     return VQR_OK;
 }
 
-static void fail_job(struct vqr_job *job, enum vqr_status status, enum vqr_status *first_failure)
+/* Where a call's jobs lie, and what it has to say of the first that failed. */
+struct call {
+    struct vqr_job *jobs;
+    size_t count;
+    enum vqr_status failure; /* of that job; VQR_OK as long as there is none */
+    struct vqr_error *error;
+};
+
+/* Where to write what is wrong with a job: only the first failure is told. */
+static struct vqr_error *say(const struct call *call)
 {
+    return call->failure ? NULL : call->error;
+}
+
+/* Takes down that a job failed, whose message say() took, and puts the job's number before it. */
+static void fail_job(struct call *call, struct vqr_job *job, enum vqr_status status)
+{
+    struct vqr_error *error = say(call);
+    if (error && call->count > 1) {
+        char text[VQR_ERROR_MESSAGE_SIZE];
+        memcpy(text, error->message, sizeof text);
+        snprintf(error->message, sizeof error->message, "job %zu: %.220s", (size_t)(job - call->jobs), text);
+    }
     job->status = status;
-    if (!*first_failure)
-        *first_failure = status;
+    if (!call->failure)
+        call->failure = status;
 }
 
 /* The rest of the head for the whole block, and the outputs of its jobs. */
-static void finish_block(vqr_session *s, struct block *block, const struct vqr_job *jobs, size_t count,
-                         enum vqr_status *first_failure, struct vqr_error *error)
+static void finish_block(vqr_session *s, struct block *block, struct call *call)
 {
     const struct vqr_model *model = s->model;
     const float *logits = vqr_head_logits(model, &s->k, &s->head, block->rows);
@@ -105,62 +125,42 @@ static void finish_block(vqr_session *s, struct block *block, const struct vqr_j
             const size_t candidate = part->first + r;
             if (part->job->status)
                 continue;
-            if (s->k.finite_f32(logits, model->outputs)) {
+            if (s->k.finite_f32(logits, model->outputs))
                 s->k.sigmoid_f32(part->job->outputs + candidate * model->outputs, logits, model->outputs);
-                continue;
-            }
-            char user[32] = "";
-            if (count > 1)
-                snprintf(user, sizeof user, "job %zu: ", (size_t)(part->job - jobs));
-            fail_job(part->job,
-                     vqr_fail(*first_failure ? NULL : error, VQR_ERROR_OVERFLOW,
-                              "%scandidate %zu: an output is not finite before the sigmoid; the model's weights or the "
-                              "values are too large",
-                              user, candidate),
-                     first_failure);
+            else
+                fail_job(call, part->job,
+                         vqr_fail(say(call), VQR_ERROR_OVERFLOW,
+                                  "candidate %zu: an output is not finite before the sigmoid; the model's weights or "
+                                  "the values are too large",
+                                  candidate));
         }
     }
     block->parts = block->rows = 0;
 }
 
-/* Puts the number of the job before a message about it. */
-static void name_job(struct vqr_error *error, size_t job)
-{
-    char text[VQR_ERROR_MESSAGE_SIZE];
-    memcpy(text, error->message, sizeof text);
-    snprintf(error->message, sizeof error->message, "job %zu: %.220s", job, text);
-}
-
-static enum vqr_status score(vqr_session *s, struct vqr_job *jobs, size_t count, struct vqr_error *error)
+static void score(vqr_session *s, struct call *call)
 {
     struct block block = {.parts = 0, .rows = 0};
-    enum vqr_status first_failure = VQR_OK;
-    for (size_t i = 0; i < count; i++) {
-        struct vqr_job *job = &jobs[i];
-        struct vqr_error *say = first_failure ? NULL : error;
+    for (size_t i = 0; i < call->count; i++) {
+        struct vqr_job *job = &call->jobs[i];
         job->stats = (struct vqr_stats){0, 0};
         job->status = VQR_OK;
-        enum vqr_status status = check_job(s, job, say);
+        enum vqr_status status = check_job(s, job, say(call));
         if (!status)
-            status = start_job(s, job, say);
+            status = start_job(s, job, say(call));
         for (size_t first = 0; !status && !job->status && first < job->request.candidates.rows;) {
             const size_t left = job->request.candidates.rows - first, room = VQR_CANDIDATE_BLOCK - block.rows;
             const size_t rows = left < room ? left : room;
-            status = add_part(s, &block, job, first, rows, say);
+            status = add_part(s, &block, job, first, rows, say(call));
             first += rows;
             if (block.rows == VQR_CANDIDATE_BLOCK)
-                finish_block(s, &block, jobs, count, &first_failure, say);
-            say = first_failure ? NULL : error; /* the block may have held another job's failure */
+                finish_block(s, &block, call);
         }
-        if (!status)
-            continue;
-        if (say && !first_failure && count > 1)
-            name_job(say, i);
-        fail_job(job, status, &first_failure);
+        if (status)
+            fail_job(call, job, status);
     }
     if (block.rows != 0)
-        finish_block(s, &block, jobs, count, &first_failure, first_failure ? NULL : error);
-    return first_failure;
+        finish_block(s, &block, call);
 }
 
 enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_t count, struct vqr_error *error)
@@ -168,9 +168,10 @@ enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_
     if (!session || (!jobs && count != 0))
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "session or jobs is NULL");
     const uint64_t host = vqr_fp_enter();
-    const enum vqr_status status = score(session, jobs, count, error);
+    struct call call = {jobs, count, VQR_OK, error};
+    score(session, &call);
     vqr_fp_restore(host);
-    return status;
+    return call.failure;
 }
 
 enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const struct vqr_request *request,
