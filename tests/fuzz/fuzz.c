@@ -52,3 +52,10 @@ int fuzz_file(const uint8_t *data, size_t size)
         fuzz_fail("no file in memory for %zu bytes", size);
     return descriptor;
 }
+
+int fuzz_file_at(const uint8_t *data, size_t size, char path[FUZZ_PATH_SIZE])
+{
+    const int descriptor = fuzz_file(data, size);
+    snprintf(path, FUZZ_PATH_SIZE, "/proc/self/fd/%d", descriptor);
+    return descriptor;
+}

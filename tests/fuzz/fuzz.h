@@ -35,4 +35,9 @@ size_t fuzz_below(struct fuzz_input *input, size_t n);
 /* A descriptor of a file in memory that holds the bytes, open at its start; close it. */
 int fuzz_file(const uint8_t *data, size_t size);
 
+enum { FUZZ_PATH_SIZE = 64 };
+
+/* The same for readers that want a path, which opens it as long as the descriptor is open. */
+int fuzz_file_at(const uint8_t *data, size_t size, char path[FUZZ_PATH_SIZE]);
+
 #endif

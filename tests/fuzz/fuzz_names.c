@@ -22,11 +22,10 @@ static void check_names(const struct names *names)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char path[64];
+    char path[FUZZ_PATH_SIZE];
     struct names names;
     struct refusal refusal;
-    const int descriptor = fuzz_file(data, size);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    const int descriptor = fuzz_file_at(data, size, path);
     if (names_load(&names, path, &refusal))
         check_names(&names);
     else

@@ -34,11 +34,10 @@ static void check_line(const struct relevance *relevance, char *text, size_t len
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char path[64];
+    char path[FUZZ_PATH_SIZE];
     struct relevance relevance;
     struct refusal refusal;
-    const int descriptor = fuzz_file(data, size);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    const int descriptor = fuzz_file_at(data, size, path);
     if (relevance_load(&relevance, path, &refusal)) {
         struct line_reader reader;
         lines_init(&reader, descriptor, size + 1);
