@@ -63,6 +63,18 @@ def config_with(hstu=None, attention=None, sequence=None, head=None, **top):
     return config
 
 
+def set_at(config, path, value):
+    """The config, changed in place: the entry at `path` set, or removed if value is ..."""
+    at = config
+    for key in path[:-1]:
+        at = at[key]
+    if value is ...:
+        del at[path[-1]]
+    else:
+        at[path[-1]] = value
+    return config
+
+
 # Changes to CONFIG (for config_with) that between them turn every switch of the specification.
 CASES = {
     "example": {},

@@ -12,6 +12,7 @@ from converter_support import (
     File,
     config_of_every_kind,
     config_with,
+    set_at,
     shapes,
     weights,
     write,
@@ -190,15 +191,7 @@ def test_only_sequences_of_last_events(tmp_path):
 
 def changed(path, value, activation="dice", **kwargs):
     """A config of every kind with the entry at `path` set, or removed if value is ..."""
-    config = config_of_every_kind(activation, **kwargs)
-    at = config
-    for key in path[:-1]:
-        at = at[key]
-    if value is ...:
-        del at[path[-1]]
-    else:
-        at[path[-1]] = value
-    return config
+    return set_at(config_of_every_kind(activation, **kwargs), path, value)
 
 
 SHORT, LONG = ("sequences", 0), ("sequences", 1)

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from converter_support import CONFIG, config_with, weights, write
+from converter_support import CONFIG, config_with, set_at, weights, write
 
 from vqrank_convert.cli import main
 
@@ -27,15 +27,7 @@ def refused(tmp_path, capsys, config, tensors, text=None):
 
 def edited(path, value):
     """CONFIG with the entry at `path` set, or removed if value is ..."""
-    config = copy.deepcopy(CONFIG)
-    at = config
-    for key in path[:-1]:
-        at = at[key]
-    if value is ...:
-        del at[path[-1]]
-    else:
-        at[path[-1]] = value
-    return config
+    return set_at(copy.deepcopy(CONFIG), path, value)
 
 
 SEQUENCE, HSTU, ATTENTION = ("sequences", 0), ("sequences", 0, "hstu"), ("sequences", 0, "attention")
