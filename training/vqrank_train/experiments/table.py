@@ -59,14 +59,15 @@ def rows_of(name: str, configs: Path) -> list[str]:
     return list(json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8"))["rows"])
 
 
-def test_sample(name: str, data: Any) -> tuple[Any, Any]:
-    """Test moments and what is scored of them."""
-    _, _, test = data.parts()
+def test_sample(name: str, data: Any, test: Any) -> Any:
+    """What is scored of the test moments."""
     which = draw(test, TEST_MOMENTS[name], TEST_SEED + 3)
-    return test, data.sample(test, np.random.default_rng(TEST_SEED), which)
+    return data.sample(test, np.random.default_rng(TEST_SEED), which)
 
 
-def run_model(name: str, data: Any, configs: Path, row: str, seed: int, out: Path) -> np.ndarray:
+def run_model(
+    name: str, data: Any, configs: Path, row: str, seed: int, out: Path, test: Any, sample: Any
+) -> np.ndarray:
     """Train one row with one seed, or go on with it; logits of the test sample by the best checkpoint, [S]."""
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(data, spec_of(name, configs, row), out, seed, torch.device("cpu"))
@@ -75,14 +76,11 @@ def run_model(name: str, data: Any, configs: Path, row: str, seed: int, out: Pat
     trainer.run()
     module = load_checkpoint(out / "model.safetensors")
     (out / "state.pt").unlink()  # finished: only the checkpoint is needed
-    test, sample = test_sample(name, data)
     return score(module, Inputs(data, module.config, torch.device("cpu")), test, sample)
 
 
-def run_baseline(name: str, data: Any, row: str, seed: int) -> np.ndarray:
+def run_baseline(name: str, data: Any, row: str, seed: int, training: Any, test: Any, sample: Any) -> np.ndarray:
     """Logits of the test sample by a baseline, fitted on a sample that the seed draws, [S]."""
-    training, _, _ = data.parts()
-    test, sample = test_sample(name, data)
     rng = np.random.default_rng(seed + 1)
     if name == "kuairand":
         return run_kuairand_baseline(data, row, training, test, sample)
@@ -129,13 +127,14 @@ def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, ou
     """One run of the table, in this process; writes result.json."""
     torch.set_num_threads(1)
     data = load(name, data_folder)
+    training, _, test = data.parts()
+    sample = test_sample(name, data, test)
     logits = (
-        run_baseline(name, data, row, seed)
+        run_baseline(name, data, row, seed, training, test, sample)
         if row in BASELINES[name]
-        else run_model(name, data, configs, row, seed, out)
+        else run_model(name, data, configs, row, seed, out, test, sample)
     )
     out.mkdir(parents=True, exist_ok=True)
-    test, sample = test_sample(name, data)
     result: dict[str, Any] = dict(
         measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
     )
