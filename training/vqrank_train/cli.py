@@ -60,12 +60,23 @@ def report(args: argparse.Namespace) -> None:
 def table(args: argparse.Namespace) -> None:
     """Train and measure every row of the table of models on both data sets."""
     from vqrank_train.experiments.table import DATA_SETS, folder_of, run_one, write_table
+    from vqrank_train.experiments.tune import folder_of as trial_folder
+    from vqrank_train.experiments.tune import run_trial, write_tuning
 
     if args.one:
         name, row, seed = args.one[0], args.one[1], int(args.one[2])
         run_one(name, args.data, CONFIGS, row, seed, folder_of(args.out, name, row, seed))
         return
+    if args.trial:
+        name, row, setting = args.trial
+        run_trial(name, args.data, CONFIGS, row, setting, trial_folder(args.out, name, row, setting))
+        return
     names = args.sets.split(",") if args.sets else list(DATA_SETS)
+    if args.tune:
+        lines = write_tuning(args.data, CONFIGS, args.out, names, args.jobs, args.row)
+        (args.out / "tuning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print("\n".join(lines))
+        return
     seeds = [int(seed) for seed in args.seeds.split(",")]
     lines = write_table(args.data, CONFIGS, args.out, names, seeds, args.jobs, args.row)
     (args.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -132,6 +143,10 @@ def main() -> None:
     added.add_argument("--seeds", default="0,1,2")
     added.add_argument("--jobs", type=int, default=2, help="runs side by side, one core each")
     added.add_argument("--row", action="append", default=[], help="only this row; may be repeated")
+    added.add_argument(
+        "--tune", action="store_true", help="instead: try every setting for every row on the validation part"
+    )
+    added.add_argument("--trial", nargs=3, metavar=("SET", "ROW", "SETTING"), help=argparse.SUPPRESS)
     added.add_argument("--one", nargs=3, metavar=("SET", "ROW", "SEED"), help=argparse.SUPPRESS)
 
     added = commands.add_parser("codebooks", help="draw what `vqrank inspect --codebooks --json` measured, as a PNG")

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -23,6 +20,7 @@ from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines as commits_baselines
 from vqrank_train.commits.data import BUCKETS, Commits
 from vqrank_train.commits.report import LOGISTIC_MOMENTS, LOGISTIC_POSITIVES, bucket_name, draw, measured
+from vqrank_train.experiments.runs import last_line, run_all
 from vqrank_train.kuairand import baselines as kuairand_baselines
 from vqrank_train.kuairand.data import KuaiRand
 from vqrank_train.trainer.fit import Trainer
@@ -31,6 +29,7 @@ from vqrank_train.trainer.scoring import score
 
 DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
 TEST_MOMENTS = {"commits": 2500, "kuairand": 0}  # scored; 0: all
+VALIDATIONS = 4  # of a run, the last one at its end; the best of them is the checkpoint
 TEST_SEED = 7  # of the negatives and of the moments: the same for every row and seed
 BASELINES = {
     "commits": ("popularity", "logistic counts, last 50", "logistic counts, whole history", "logistic counts, both"),
@@ -43,20 +42,30 @@ def load(name: str, data: Path) -> Any:
     return Commits(data) if name == "commits" else KuaiRand(data)
 
 
-def spec_of(name: str, configs: Path, row: str) -> dict[str, Any]:
-    """The training config of one row: the data set's common part with the row's sequences, widths and steps."""
-    table = json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8"))
+def read_table(name: str, configs: Path) -> dict[str, Any]:
+    """The config of a data set's table."""
+    return dict(json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def spec_of(table: dict[str, Any], row: str, setting: str = "") -> dict[str, Any]:
+    """The training config of one row: the data set's common part with the row's sequences, widths and steps.
+
+    `setting` is one of the table's settings; unless told, the row's own, which `vqrank-train table --tune` found best.
+    """
     own = table["rows"][row]
+    chosen = table["settings"][setting or own["setting"]]
     sequences = [copy.deepcopy(table["sequences"][key]) for key in own["sequences"]]
     model = table["model"] | {"sequences": [s["sequence"] for s in sequences]}
     model["head"] = model["head"] | {"hidden": own["hidden"]}
-    start = table.get("start", {}) | {s["sequence"]["name"]: s["start"] for s in sequences}
-    return {"model": model, "start": start, "training": table["training"] | {"steps": own["steps"]}}
+    start = table.get("start", {}) | {s["sequence"]["name"]: s["start"] for s in sequences} | chosen.get("start", {})
+    training = table["training"] | {"steps": own["steps"]} | chosen.get("training", {})
+    training["validate"] = -(-training["steps"] // VALIDATIONS)
+    return {"model": model, "start": start, "training": training}
 
 
 def rows_of(name: str, configs: Path) -> list[str]:
     """The rows of a data set's table that are trained."""
-    return list(json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8"))["rows"])
+    return list(read_table(name, configs)["rows"])
 
 
 def test_sample(name: str, data: Any, test: Any) -> Any:
@@ -70,7 +79,7 @@ def run_model(
 ) -> np.ndarray:
     """Train one row with one seed, or go on with it; logits of the test sample by the best checkpoint, [S]."""
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(data, spec_of(name, configs, row), out, seed, torch.device("cpu"))
+    trainer = Trainer(data, spec_of(read_table(name, configs), row), out, seed, torch.device("cpu"))
     if (out / "state.pt").exists():
         trainer.resume()
     trainer.run()
@@ -142,14 +151,14 @@ def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, ou
     (out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
-def last_line(path: Path) -> str:
-    """The last line of a text file."""
-    return path.read_text(encoding="utf-8").splitlines()[-1]
+def slug(name: str) -> str:
+    """A name of a row or setting as one of a folder."""
+    return name.replace(", ", "-").replace(" ", "_")
 
 
 def folder_of(out: Path, name: str, row: str, seed: int) -> Path:
     """Where a run lies."""
-    return out / name / row.replace(", ", "-").replace(" ", "_") / str(seed)
+    return out / name / slug(row) / str(seed)
 
 
 def table_lines(name: str, rows: list[str], seeds: list[int], out: Path) -> list[str]:
@@ -188,24 +197,16 @@ def write_table(
         for row in (*BASELINES[name], *rows_of(name, configs))
         if (not only or row in only) and not (folder_of(out, name, row, seed) / "result.json").exists()
     ]
-    command = [sys.executable, "-m", "vqrank_train.cli", "table", "--data", str(data), "--out", str(out)]
-
-    def run(item: tuple[str, str, int]) -> tuple[tuple[str, str, int], int]:
-        name, row, seed = item
-        folder = folder_of(out, name, row, seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / "log.txt", "ab") as log:
-            done = subprocess.run([*command, "--one", name, row, str(seed)], stdout=log, stderr=log, check=False)
-        return item, done.returncode
-
-    with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(plan), unit="run") as bar:
-        for (name, row, seed), status in pool.map(run, plan):
-            bar.update()
-            if status:
-                folder = folder_of(out, name, row, seed)
-                tqdm.write(f"{name}, {row}, seed {seed}: failed, see {folder / 'log.txt'}")
-            else:
-                tqdm.write(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
+    runs = [
+        (
+            folder_of(out, name, row, seed),
+            ["table", "--data", str(data), "--out", str(out), "--one", name, row, str(seed)],
+        )
+        for name, row, seed in plan
+    ]
+    for (name, row, _), done in zip(plan, run_all(runs, jobs), strict=True):
+        if done:
+            tqdm.write(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
     lines = []
     for name in names:
         rows = [*BASELINES[name], *rows_of(name, configs)]

@@ -143,7 +143,10 @@ def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, lis
 
 
 class Trainer:
-    """One run: `out` gets model.safetensors (the best so far), log.jsonl, and state.pt to go on from."""
+    """One run: `out` gets model.safetensors (the best so far), log.jsonl, and state.pt to go on from.
+
+    `seconds` is the processor's time of the steps, of all threads together: other work beside the run does not count.
+    """
 
     def __init__(self, data: DataSet, spec: dict[str, Any], out: Path, seed: int, device: torch.device) -> None:
         self.out, self.seed, self.device = out, seed, device
@@ -253,10 +256,10 @@ class Trainer:
         mean = 0.0
         with tqdm(total=options.steps, initial=self.step, unit="step", smoothing=0.05) as bar:
             while self.step < options.steps:
-                began = time.monotonic()
+                began = time.process_time()
                 loss = self.update()
                 mean = loss if not mean else 0.98 * mean + 0.02 * loss
-                self.seconds += time.monotonic() - began
+                self.seconds += time.process_time() - began
                 bar.update()
                 bar.set_postfix(loss=f"{mean:.4f}", refresh=False)
                 if self.step % options.validate == 0 or self.step == options.steps:
