@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
@@ -28,12 +31,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = ROOT / "tests" / "mutations" / "mutations.toml"
 COPY = ROOT / "build" / "mutations"
 BUILD = COPY / "build" / "release"
+# The copy's Python packages come before installed ones, and tests look for the copy's build.
+PACKAGES = [str(COPY / "converter"), str(COPY / "training")]
+ENVIRONMENT = {
+    "PYTHONPATH": os.pathsep.join(PACKAGES),
+    "PYTHONDONTWRITEBYTECODE": "1",  # a mutation of the same size in the same second would find stale code
+    "VQRANK_BUILD": str(BUILD),
+    "OMP_NUM_THREADS": "1",
+}
 COMPILED = (".c", ".h", ".cc", ".hh", ".def", ".fbs")
 TIMEOUT = 600
 # What a test of a mutation that is no longer the language says, in place of what it is about.
@@ -117,22 +129,38 @@ def copy_tree() -> None:
             shutil.copy(source, target)
 
 
-def run(command: list[str], **extra: str) -> subprocess.CompletedProcess[str]:
-    """A command in the copy, with the copy's Python packages and build."""
-    environment = os.environ | {
-        "PYTHONPATH": f"{COPY / 'converter'}{os.pathsep}{COPY / 'training'}",
-        "PYTHONDONTWRITEBYTECODE": "1",  # a mutation of the same size in the same second would find stale code
-        "VQRANK_BUILD": str(BUILD),
-        "OMP_NUM_THREADS": "1",
-        **extra,
-    }
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """A command in the copy."""
     try:
         return subprocess.run(
-            command, cwd=COPY, env=environment, capture_output=True, text=True, errors="replace", timeout=TIMEOUT,
-            check=False,
-        )  # fmt: skip
+            command, cwd=COPY, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Broken(f"{' '.join(command[:4])} ... ran for more than {TIMEOUT} s") from None
+
+
+def run_pytest(arguments: list[str]) -> tuple[int, str]:
+    """pytest in the copy, in a fork of this process: PyTorch, which takes seconds to import, is there already. Returns
+    the exit status, negative for a signal, and the output."""
+    with tempfile.TemporaryFile() as output:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(TIMEOUT)
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+            os.chdir(COPY)
+            os.environ.update(ENVIRONMENT)
+            sys.dont_write_bytecode = True
+            sys.path[:0] = PACKAGES
+            status = 70
+            try:
+                status = int(pytest.main(["-q", "--tb=no", "-p", "no:cacheprovider", *arguments]))
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        output.seek(0)
+        return os.waitstatus_to_exitcode(status), output.read().decode(errors="replace")
 
 
 def configure() -> None:
@@ -176,11 +204,9 @@ def failed_nodes(tests: Iterable[Test]) -> set[Test]:
         return set()
     report = COPY / "build" / "pytest.xml"
     report.unlink(missing_ok=True)
-    nodes = [f"tests/python/{test.text}" for test in tests]
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    done = run([*command, *nodes])
-    if done.returncode not in (0, 1):
-        raise Broken(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr).strip()[-300:]}")
+    status, output = run_pytest([f"--junitxml={report}", *(f"tests/python/{test.text}" for test in tests)])
+    if status not in (0, 1):
+        raise Broken(f"pytest ended with {status}: {output.strip()[-300:]}")
     failed: set[Test] = set()
     for case in ElementTree.parse(report).iter("testcase"):
         node = f"{case.get('classname', '').rpartition('.')[2]}.py::{case.get('name')}"
@@ -189,7 +215,7 @@ def failed_nodes(tests: Iterable[Test]) -> set[Test]:
         if errors or any(message.startswith(NOT_A_FAILURE) for message in failures):
             raise Broken(f"{node} could not run: {(errors or failures)[0][:200]}")
         if failures:
-            failed |= {test for test in tests if node == test.text or node.startswith((f"{test.text}[", f"{test.text}::"))}
+            failed |= {test for test in tests if node == test.text or node.startswith(f"{test.text}[")}
     return failed
 
 
@@ -284,6 +310,9 @@ def main() -> int:
         return 0
     copy_tree()
     configure()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    tqdm.monitor_interval = 0  # no thread beside the one that forks
+    importlib.import_module("torch")
     check_unbroken(mutations)
     return run_all(mutations)
 

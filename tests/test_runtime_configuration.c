@@ -30,6 +30,7 @@ CHANGE(item_vocabulary, o->item_ids = VQR_IDS_VOCABULARY)
 CHANGE(word_direct, o->word_ids = VQR_IDS_DIRECT)
 CHANGE(word_keys, o->words--)
 CHANGE(word_all_keys, o->words = UINT64_MAX - 1)
+CHANGE(word_spare_row, o->spare_rows = 1)
 CHANGE(word_probe, o->max_probe = 32)
 CHANGE(tables_alike, o->tables_same_name = true)
 
@@ -134,6 +135,7 @@ static const struct change changes[] = {
     {"", word_direct},
     {"word", word_keys},
     {"word", word_all_keys},
+    {"word", word_spare_row},
     {"probe 32", word_probe},
     {"item", tables_alike},
 
@@ -254,24 +256,10 @@ static void test_unknown_with_their_tensors(void **state)
 {
     (void)state;
     void (*const unknown[])(struct runtime_options *) = {
-        event_kind_semantic,
-        event_kind_unknown,
-        item_hash_one_row,
-        item_unknown_ids,
-        kind_unknown,
-        empty_unknown,
-        activate_unknown,
-        alpha_unknown,
-        normalize_unknown,
-        normalize_by_zero,
-        norm_unknown,
-        eps_negative,
-        eps_nan,
-        exponent_high,
-        exponent_low,
-        mean_nan,
-        std_zero,
-        name_twice,
+        event_kind_semantic, event_kind_unknown, item_hash_one_row, item_unknown_ids, word_spare_row,
+        context_time,        kind_unknown,       empty_unknown,     activate_unknown, alpha_unknown,
+        normalize_unknown,   normalize_by_zero,  norm_unknown,      eps_negative,     eps_nan,
+        exponent_high,       exponent_low,       mean_nan,          std_zero,         name_twice,
     };
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         struct runtime_options options = runtime_options_default();

@@ -9,6 +9,7 @@ from pathlib import Path
 import converter_support as support
 import numpy as np
 import pytest
+import xxhash
 from command_support import VQRANK, convert, lines, run
 
 from vqrank_schema.Model import Model
@@ -129,6 +130,23 @@ def test_stats_count_unknown_ids(model):
     done = run("score", model, "--stats", stdin=lines({"id": 1, "candidates": [{"item": 1000}, {"item": 1}]}, "{"))
     assert done.returncode == 1
     assert "2 requests, 1 refused; 2 ids looked up, 1 unknown" in done.stderr
+
+
+def test_ids_of_the_other_kind_are_no_keys(tmp_path):
+    """Where probing meets a key of the other kind that is stored as the id would be: a string at place 0 of the text
+    where the integer 0 is looked for, an integer where the empty string is."""
+
+    def slot(raw):
+        return xxhash.xxh3_64_intdigest(raw) % 4
+
+    text = next(key for key in map("key {}".format, range(99)) if slot(key.encode()) == slot(struct.pack("<q", 0)))
+    number = next(key for key in range(1, len(text)) if slot(struct.pack("<q", key)) == slot(b""))
+    config = support.config_with()
+    config["tables"]["action"] = {"rows": 3, "dim": 4, "ids": "vocabulary", "keys": [text, number]}
+    path = convert(tmp_path, config)
+    for keys, unknown in (([text, number], 0), ([0, ""], 2)):
+        request = {"id": 1, "events": [{"action": key} for key in keys], "candidates": []}
+        assert f"2 ids looked up, {unknown} unknown" in run("score", path, "--stats", stdin=lines(request)).stderr
 
 
 # ---- rank ----
