@@ -64,7 +64,9 @@ def test_every_isa_gives_the_same_bytes(model):
     requests = lines({"id": 1, "events": EVENTS * 50, "candidates": CANDIDATES})
     usable = run("score", model, "--isa", "none").stderr.strip().rpartition("usable here: ")[2].split(", ")
     assert "ref" in usable
-    assert len({run("score", model, "--isa", isa, stdin=requests).stdout for isa in usable}) == 1
+    done = {isa: run("score", model, "--isa", isa, "--stats", stdin=requests) for isa in usable}
+    assert len({result.stdout for result in done.values()}) == 1
+    assert all(result.stderr.endswith(f"; instruction set {isa}\n") for isa, result in done.items())
 
 
 def test_candidates_do_not_see_each_other(model):
@@ -104,6 +106,18 @@ def test_a_refusal_leaves_the_others_answered(model, request_, id_, code, part):
     answer = json.loads(refused)
     assert list(answer) == ["id", "error"] and answer["id"] == id_
     assert answer["error"]["code"] == code and part in answer["error"]["message"]
+
+
+def test_codes_are_listed():
+    """Every code that a request can be refused with stands in docs/command.md."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "command.md").read_text().partition("### Refusals")[2].partition("## rank")[0]
+    words = {word for row in re.findall(r"^\|(.*?)\|", page, re.MULTILINE) for word in re.findall(r"`([a-z]+)`", row)}
+    readers = [root / "tools" / f"{name}.c" for name in ("request", "document", "answer", "scorer")]
+    codes = {code for path in readers for code in re.findall(r'refuse\(&?refusal, "(\w+)"', path.read_text())}
+    names = set(re.findall(r'\[VQR_\w+\] = "(\w+)"', (root / "runtime" / "error.c").read_text()))
+    codes |= names - {"ok", "io", "format", "version", "unsupported"}  # of files and processors
+    assert codes == words and len(codes) == 12
 
 
 def test_bytes_that_are_not_utf8(model):
