@@ -120,6 +120,16 @@ def test_codes_are_listed():
     assert codes == words and len(codes) == 12
 
 
+def test_a_result_that_is_not_finite(model, tmp_path):
+    told = json.loads(run("inspect", model, "--json").stdout)
+    head = next(t for t in told["tensors"] if t["name"] == "head.0.weight")
+    weights = np.zeros((head["bytes"] // 64, 16), np.float32)
+    weights[:, :3] = 3e38  # of three outputs; the rest is padding
+    path = damaged(model, tmp_path / "large.vqr", head["offset"], weights.tobytes())
+    done = run("score", path, stdin=lines({"id": 1, "candidates": CANDIDATES}))
+    assert done.returncode == 1 and json.loads(done.stdout)["error"]["code"] == "overflow"
+
+
 def test_bytes_that_are_not_utf8(model):
     done = subprocess.run(
         [VQRANK, "score", model], input=b'{"id": "\xff", "candidates": []}\n', capture_output=True, check=False
