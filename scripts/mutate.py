@@ -47,7 +47,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 COMPILED = (".c", ".h", ".cc", ".hh", ".def", ".fbs")
-TIMEOUT = 600
+TIMEOUT = 300
 # What a test of a mutation that is no longer the language says, in place of what it is about.
 NOT_A_FAILURE = ("NameError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 CRASHED = re.compile(r"Test failed with exception|: signal \d+ \(")
