@@ -8,7 +8,8 @@ mutation that does not compile, tests that cannot be collected and programs that
   build/venv/bin/python scripts/mutate.py                  all of them
   build/venv/bin/python scripts/mutate.py --only NAME ...  some
 
-Exit status: 0 when every mutation was caught; 1 when one survived or is broken; 2 when the tests fail without any.
+Exit status: 0 when every mutation was caught; 1 when one survived or is broken; 2 when none could be tried, as where
+tests fail without any or the text to replace is no longer there once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tqdm import tqdm
@@ -51,6 +53,12 @@ TIMEOUT = 300
 # What a test of a mutation that is no longer the language says, in place of what it is about.
 NOT_A_FAILURE = ("NameError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 CRASHED = re.compile(r"Test failed with exception|: signal \d+ \(")
+
+
+def refuse(message: str) -> NoReturn:
+    """Ends the program before any mutation."""
+    print(f"mutate.py: {message}", file=sys.stderr)
+    sys.exit(2)
 
 
 class Broken(Exception):
@@ -107,7 +115,7 @@ def read_list() -> list[Mutation]:
         for m in content["mutation"]
     ]
     if len({m.name for m in found}) != len(found):
-        raise SystemExit(f"{LIST}: expected distinct names of mutations, found one twice")
+        refuse(f"{LIST}: expected distinct names of mutations, found one twice")
     return found
 
 
@@ -166,7 +174,7 @@ def run_pytest(arguments: list[str]) -> tuple[int, str]:
 def configure() -> None:
     done = run(["cmake", "--preset", "release", "-DVQRANK_TESTS=ON"])
     if done.returncode:
-        raise SystemExit(f"cmake: {done.stderr}")
+        refuse(f"cmake: {done.stderr}")
 
 
 def build(tests: Iterable[Test]) -> None:
@@ -259,7 +267,7 @@ def try_out(mutation: Mutation) -> str:
 
 
 def restored(mutations: list[Mutation]) -> None:
-    """Builds again what the last mutations of each file left behind, for the next run to start from."""
+    """Builds again what the last mutations left behind, for the next run to start from."""
     if any(mutation.compiles for mutation in mutations):
         build(test for mutation in mutations for test in mutation.tests)
 
@@ -271,14 +279,13 @@ def check_unbroken(mutations: list[Mutation]) -> None:
         build(tests)
         failed = failed_tests(tests)
     except Broken as error:
-        raise SystemExit(f"without any mutation: {error}") from None
+        refuse(f"without any mutation: {error}")
     if failed:
-        print(f"fail without any mutation: {', '.join(sorted(test.text for test in failed))}", file=sys.stderr)
-        sys.exit(2)
+        refuse(f"fail without any mutation: {', '.join(sorted(test.text for test in failed))}")
 
 
 def run_all(mutations: list[Mutation]) -> int:
-    """Tries the mutations in the order of their files, so that a file is compiled anew only while it is at hand."""
+    """Tries the mutations one by one and prints what came of each."""
     started, results = time.monotonic(), {}
     for mutation in tqdm(mutations, unit="mutation", disable=not sys.stderr.isatty()):
         results[mutation.name] = result = try_out(mutation)
@@ -305,7 +312,10 @@ def main() -> int:
     for mutation in mutations:
         if options.list:
             print(f"{mutation.name:<40} {mutation.line}")
-        replaced(mutation, (ROOT / mutation.file).read_text(encoding="utf-8"))
+        try:
+            replaced(mutation, (ROOT / mutation.file).read_text(encoding="utf-8"))
+        except Broken as error:
+            refuse(f"{mutation.name}: {error}")
     if options.list:
         return 0
     copy_tree()
