@@ -1,8 +1,6 @@
 """The commits data set on a small made-up history: split, leaks, exact prefixes, resuming, the example's scripts."""
 
-import csv
 import json
-import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -10,44 +8,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_data import ITEMS, write_commits
 
 from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
 from vqrank_train.predict import predict
-from vqrank_train.trainer.fit import Trainer
+from vqrank_train.trainer.fit import Batches, Options, Trainer
 from vqrank_train.trainer.inputs import Inputs
 from vqrank_train.trainer.scoring import score
 
 ROOT = Path(__file__).resolve().parents[2]
-ITEMS, USERS = 60, 4
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with a data set of two repositories, two developers each, who keep to their own files."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "commits").mkdir()
-    rng = np.random.default_rng(3)
-    rows, born = [], set()
-    for time in range(1, 1500):
-        user = int(rng.integers(1, USERS + 1))
-        repository = 1 + (user > USERS // 2)
-        for item in sorted({int(i) for i in (user - 1) * 15 + 1 + rng.geometric(0.2, rng.integers(1, 4)) % 15}):
-            action = 2 if item in born else ADDED
-            born.add(item)
-            rows.append(
-                [1000 + 10 * time, user, item, (item - 1) // 5 + 1, (item - 1) // 15 + 1, item, 1, repository, action]
-            )
-
-    def write(name, header, lines):
-        with lzma.open(folder / "commits" / f"{name}.csv.xz", "wt", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *lines])
-
-    write("events", ["time", "user", "item", "folder", "directory", "stem", "extension", "repository", "action"], rows)
-    write("items", ["id", "name"], [[i, f"r/f{i}.c"] for i in range(1, ITEMS + 1)])
-    write("repositories", ["id", "name"], [[1, "one"], [2, "two"]])
+    write_commits(folder)
     return folder
 
 
@@ -229,3 +207,21 @@ def test_a_grown_model_starts_where_the_smaller_one_ended(commits, tmp_path, nam
 def save_to(trainer, path):
     save_checkpoint(path, trainer.module)
     return path
+
+
+def test_shared_moments_hold_no_contradictions(commits):
+    """Commits that count as one moment never score a file as touched and as not touched."""
+    training, _, _ = commits.parts()
+    options = Options(steps=4, batch=4, block=16, shared=4, exact=1.0)
+    batches = Batches(training, options)
+    dropped = 0
+    for step in range(4):
+        sample = batches.sample(commits, step, 0)
+        pairs = list(zip(sample.moment.tolist(), sample.item.tolist(), sample.label.tolist(), strict=True))
+        positive = {(m, i) for m, i, label in pairs if label}
+        assert positive and not positive & {(m, i) for m, i, label in pairs if not label}
+        which = np.concatenate([np.arange(low, high) for low, high in batches.at(step, 0)])
+        drawn = commits.sample(training, np.random.default_rng((0, 2, step)), which, cap=options.positives)
+        assert sample.label.sum() == drawn.label.sum()
+        dropped += len(drawn.label) - len(sample.label)
+    assert dropped > 0
