@@ -56,7 +56,7 @@ def write_kuairand(folder):
     train = [impression(i % 3, i % 5, 1000 + 10 * i, i % 2, i % 2) for i in range(50)]
     late = impression(0, 1, TEST_START + 5, 1)  # after the test part starts
     early = impression(1, 1, 500, 1)  # at the end of its user's history
-    test = [impression(2, 3, TEST_START + i, i % 2) for i in range(WIDTH + 3)]
+    test = [impression(2, i % 5, TEST_START + i, i % 2) for i in range(WIDTH + 3)]
     write("val", ROWS, [*train, late, early])
     write("test", ROWS, [*test, test[0]])
     write("user_sequences", ["user_id", "last_time_ms", "watch_seq"], [[0, 400, "1 2 1"], [1, 500, "4"]])
