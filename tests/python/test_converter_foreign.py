@@ -182,6 +182,16 @@ def test_map_refusals(tmp_path, capsys):
     assert "No such file" in refusal(capsys, source, "--config", tmp_path / "no.json")
 
 
+@pytest.mark.parametrize("what", ["config", "map"])
+def test_what_is_given_is_not_written_over(tmp_path, capsys, what):
+    given = {"config": tmp_path / "config.json", "map": write_map(tmp_path, {"model.*": "*"})}
+    source = foreign(tmp_path)
+    before, target = given[what].read_text(), given[what]
+    assert convert(source, target, "--config", given["config"], "--map", given["map"]) == 2
+    assert f"{target}: expected a file other than the {what}, found the {what}" in capsys.readouterr().err
+    assert target.read_text() == before
+
+
 def test_transpose(tmp_path):
     values = weights(CONFIG)
     values["head.0.weight"] = np.ascontiguousarray(values["head.0.weight"].T)
