@@ -184,6 +184,8 @@ def test_older_formats_are_refused_unread(tmp_path, capsys):
     empty, text = tmp_path / "empty.pt", tmp_path / "text.pt"
     empty.write_bytes(b"")
     text.write_text("not a checkpoint")
+    named = write(tmp_path / "safetensors.pt", CONFIG, weights(CONFIG))
+    assert "in a file named .pt, found a safetensors file; name it .safetensors" in refused(capsys, named)
     for path in (legacy, plain, empty, text):
         message = refused(capsys, path)
         assert "expected the zip format of torch.save, found something else, perhaps a pickle" in message
@@ -237,6 +239,21 @@ def test_contents(tmp_path, capsys, content, message):
     assert message in refused(capsys, save(tmp_path / "bad.pt", content))
 
 
+def test_a_config_or_a_state_dict_too_many(tmp_path, capsys):
+    """What stands in a file is not passed over for what is given, nor for what stands beside it."""
+    state = as_torch(weights(CONFIG))
+    given = tmp_path / "c.json"
+    given.write_text(json.dumps(CONFIG))
+    native = checkpoint(tmp_path / "native.pt", CONFIG, state)
+    message = refused(capsys, native, "--config", given)
+    assert message.startswith(f"--config: expected a checkpoint that has no config of its own, found one in {native}")
+    both = save(tmp_path / "both.pt", {"state_dict": state, "model_state_dict": state, "epoch": 3})
+    message = refused(capsys, both, "--config", given)
+    assert message.startswith(f"{both}: expected state_dict or model_state_dict, found both")
+    for content in (state, {"state_dict": state, "epoch": 3}, {"model_state_dict": state, "config": 1, "epoch": 3}):
+        assert converted(save(tmp_path / "foreign.pt", content), "--config", given) == converted(native)
+
+
 def test_config_that_holds_itself(tmp_path, capsys):
     config = dict(CONFIG)
     config["name"] = config
@@ -250,6 +267,8 @@ TENSORS = [
     (lambda t: t.to(torch.float8_e4m3fn), "found float8_e4m3fn"),
     (lambda t: t.to_sparse(), "found sparse_coo"),
     (lambda t: t.to_sparse_csr(), "found sparse_csr"),
+    (lambda t: torch.nested.nested_tensor([t[0], t[1, :2]]), "found a nested tensor"),
+    (lambda t: torch.nested.nested_tensor([t[0], t[1, :2]], layout=torch.jagged), "found a nested tensor"),
     (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "found qint8"),
     (lambda t: t.to("meta"), "found no values, on the device meta"),
     (lambda t: torch.zeros(1).expand(t.shape), "found a view that repeats its float32 values"),
