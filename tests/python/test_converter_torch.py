@@ -1,6 +1,6 @@
 """.pt checkpoints: the same file as from .safetensors, and every content that is refused, without running any of it."""
 
-import io
+import copy
 import json
 import os
 import pickle
@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from converter_support import CONFIG, config_of_every_kind, weights, write
+from converter_support import CONFIG, config_of_every_kind, set_at, weights, write
 
 from vqrank_convert.cli import main
 
@@ -334,15 +334,29 @@ def test_nothing_else_is_printed(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def rebuilt(path, change=lambda pickled: pickled):
+    """Packs the archive at `path` again by hand, with its pickle changed, in sums that are right."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    hand = path.with_name("hand.pt")
+    with zipfile.ZipFile(hand, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, change(data) if name.endswith("/data.pkl") else data)
+    return hand
+
+
 def test_pickle_of_a_rebuilt_archive(tmp_path, capsys):
     """The same pickle in an archive made by hand is read; one whose tensor claims more than its storage is not."""
     good = checkpoint(tmp_path / "good.pt")
-    with zipfile.ZipFile(good) as archive:
-        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
-    hand = tmp_path / "hand.pt"
-    hand.write_bytes(buffer.getvalue())
-    assert converted(hand) == converted(good)
+    assert converted(rebuilt(good)) == converted(good)
+    rows, one_more = b"K\x32K\x08\x86", b"K\x33K\x08\x86"  # (50, 8) of the table of items
+
+    def claim(pickled):
+        assert pickled.count(rows) == 1
+        return pickled.replace(rows, one_more)
+
+    config = set_at(copy.deepcopy(CONFIG), ["tables", "item", "rows"], 51)
+    short = checkpoint(tmp_path / "short.pt", json.dumps(config), as_torch(weights(CONFIG)))
+    assert "expected shape [51, 8], found [50, 8]" in refused(capsys, short)
+    message = refused(capsys, rebuilt(short, claim))
+    assert "expected a file of torch.save, found damage: " in message and "storage" in message
