@@ -1,6 +1,8 @@
 """Checkpoints of other programs: names, transposes, interleaved heads; the guide's example end to end."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,8 @@ from vqrank_convert.cli import main
 from vqrank_convert.config_sequences import HstuConfig
 from vqrank_convert.foreign import uninterleaved
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "foreign" / "hstu_layer.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GUIDE = Path(__file__).parents[2] / "docs" / "foreign-checkpoints.md"
 
 
 def convert(source, target, *options):
@@ -141,11 +144,32 @@ def test_interleaved_heads_need_hstu(tmp_path, capsys):
 # ---- the guide ----
 
 
-def test_the_guides_example(tmp_path):
-    """The module's own float64 scores and those of the converted model."""
-    run = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
-    said = subprocess.run([sys.executable, EXAMPLE], **run).stdout
-    command = [sys.executable, "-m", "vqrank_convert", "foreign.pt", "--config", "config.json", "--map", "names.json"]
-    subprocess.run([*command, "-o", "foreign.vqr", "--vqrank", build_folder() / "bin" / "vqrank"], **run)
-    scored = subprocess.run([build_folder() / "bin" / "vqrank", "score", "foreign.vqr", "request.jsonl"], **run).stdout
-    np.testing.assert_allclose(json.loads(scored)["outputs"]["ctr"], json.loads(said), atol=1e-5, rtol=0)
+def test_the_guides_commands(tmp_path):
+    """As the guide has them, line by line: the module's own float64 scores, then those of the converted model."""
+    section = GUIDE.read_text(encoding="utf-8").split("## A foreign HSTU layer, end to end")[1]
+    shown = re.findall(r"^    (.+)$", section, re.MULTILINE)
+    commands = [line for line in shown if line[0] not in "[{"]
+    outputs = [line for line in shown if line[0] in "[{"]
+    assert len(commands) == 4 and len(outputs) == 2
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "venv").symlink_to(sys.prefix)
+    (tmp_path / "build" / "release").symlink_to(build_folder().resolve())
+    environment = os.environ | {"PATH": f"{build_folder().resolve() / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-e"],
+        input="\n".join(commands),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = [line for line in done.stdout.splitlines() if line[:1] in ("[", "{")]
+
+    def scores(lines):
+        own, model = map(json.loads, lines)
+        return [own, model["outputs"]["ctr"]]
+
+    np.testing.assert_allclose(scores(printed), scores(outputs), atol=1e-7, rtol=0)
+    np.testing.assert_allclose(*scores(printed), atol=1e-5, rtol=0)
