@@ -14,10 +14,12 @@ from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
+from vqrank_train.config import Config
+from vqrank_train.model import Ranker
 from vqrank_train.predict import predict
 from vqrank_train.trainer.fit import Batches, Options, Trainer
-from vqrank_train.trainer.inputs import Inputs
-from vqrank_train.trainer.scoring import score
+from vqrank_train.trainer.inputs import Inputs, fill_template
+from vqrank_train.trainer.scoring import blocks, logits, score
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -202,6 +204,39 @@ def test_a_grown_model_starts_where_the_smaller_one_ended(commits, tmp_path, nam
     assert found[0] == pytest.approx(found[1], abs=1e-5)
     with pytest.raises(ValueError, match="this model has no "):
         simple.go_on_from(save_to(grown, tmp_path / "grown.safetensors"))
+
+
+def test_padding_does_not_count_in_dice(commits):
+    """Candidates that only fill a batch's rows move no statistic, and so no other candidate's logit."""
+    source = fill_template(spec()["model"], commits)
+    din = {"kind": "din", "hidden": [5], "activation": "dice"}
+    source["sequences"][0]["attention"] = din
+    source["sequences"].append({"name": "short", "kind": "din", "last": 4, "attention": din})
+    source["head"]["activation"] = "dice"
+    config = Config.read(source)
+    moments = commits.parts()[0]
+    sample = commits.sample(moments, np.random.default_rng(0), np.arange(12))
+
+    def trained(which, item):
+        """Statistics and logits after one batch in which candidates `which` of every block are `item`."""
+        torch.manual_seed(0)
+        module = Ranker(config).train()
+        batch = list(blocks(moments, sample, 4))
+        for block in batch:
+            block.items[which(block)] = item
+        found = logits(module, Inputs(commits, config), batch)
+        own = torch.cat([part[torch.from_numpy(b.present)] for part, b in zip(found, batch, strict=True)])
+        return {name: value.clone() for name, value in module.named_buffers()} | {"logits": own.detach()}
+
+    def padding(block):
+        return ~block.present
+
+    assert any(padding(block).any() for block in blocks(moments, sample, 4))
+    one, other, present = trained(padding, 3), trained(padding, 40), trained(lambda block: block.present, 40)
+    assert len(one) == 9  # mean and var of a layer in each attention and of two in the head; the logits
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+        assert not torch.equal(value, present[name]), name
 
 
 def save_to(trainer, path):
