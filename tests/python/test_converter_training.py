@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from converter_support import CASES, KIND_CASES, config_of_every_kind, config_with, weights, write
+from converter_support import CASES, CONFIG, KIND_CASES, config_of_every_kind, config_with, weights, write
+from test_converter_refusals import CONFIG_CASES, edited
 
 from vqrank_convert import golden, reference
 
@@ -44,3 +45,13 @@ def test_float64_outputs_agree(tmp_path, name, heads):
 def test_every_kind(tmp_path, name):
     """Features, id mappings, sequences, attention and activations of every kind."""
     agree(tmp_path / "m.safetensors", config_of_every_kind(**KIND_CASES[name]), seed=3)
+
+
+def test_training_refuses_what_cannot_be_converted():
+    """So that nobody trains for hours what no model file can hold."""
+    from vqrank_train.config import Config, ConfigError
+
+    Config.read(CONFIG)
+    for path, value, _ in CONFIG_CASES:
+        with pytest.raises(ConfigError, match=r"^config.*[^\n]$"):
+            pytest.fail(f"trained: {path} {Config.read(edited(path, value))}")
