@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from converter_support import set_at
 from training_data import ITEMS, write_commits
 
-from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
+from vqrank_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from vqrank_train.cli import main as command
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
-from vqrank_train.config import Config
+from vqrank_train.config import Config, ConfigError
 from vqrank_train.model import Ranker
 from vqrank_train.predict import predict
 from vqrank_train.trainer.fit import Batches, Options, Trainer
@@ -237,6 +239,106 @@ def test_padding_does_not_count_in_dice(commits):
     for name, value in one.items():
         assert torch.equal(value, other[name]), name
         assert not torch.equal(value, present[name]), name
+
+
+SEQUENCE, START = ("model", "sequences", 0), ("start", "long")
+DIN = {"kind": "din", "hidden": [4], "activation": "relu"}
+REFUSED = [
+    (("start", "lnog"), {}, r"^start: expected long, tables, head, found 'lnog'"),
+    (START, ..., r"^start\.long: expected this required key, found nothing"),
+    (("start", "tables"), "1", r"^start\.tables: expected a number, found '1'"),
+    (("start", "head"), "plane", r"^start\.head: expected matches or plain, found 'plane'"),
+    ((*START, "offset"), 1, r"^start\.long: expected codebooks, heads, found 'offset'"),
+    ((*START, "heads"), ..., r"^start\.long\.heads: expected this required key"),
+    ((*START, "heads", 4), ..., r"^start\.long\.heads: expected an array of 5, found 4"),
+    ((*START, "heads", 1, 3), ..., r"^start\.long\.heads\[1\]: expected an array of 4, found 3"),
+    ((*START, "heads", 0, 0, "ofset"), -303, r"^start\.long\.heads\[0\]\[0\]: expected .*, found 'ofset'"),
+    ((*START, "heads", 0, 0, "action"), 1, r"heads\[0\]\[0\]: expected item, .*, offset, found 'action'"),
+    ((*START, "heads", 0, 0, "item"), -1, r"heads\[0\]\[0\]\.item: expected a weight of at least 0, found -1"),
+    ((*START, "codebooks", 3, "itme"), 1, r"^start\.long\.codebooks\[3\]: expected item, .*, found 'itme'"),
+    ((*START, "codebooks", 3, "offset"), 1, r"^start\.long\.codebooks\[3\]: .*, found 'offset'"),
+    ((*START, "codebooks", 0, "sin1024"), ..., r"codebooks\[0\]: expected cosP and sinP of one period, found cos1024"),
+    ((*SEQUENCE, "attention"), DIN, r"^config\.sequences\.long\.attention\.kind: expected dot, .*, found din"),
+    ((*SEQUENCE, "attention", "out"), True, r"attention\.out: expected false, .*, found true"),
+    (("model", "head", "outputs"), ["touch", "open"], r"^config\.head\.outputs: expected one, .*, found 2"),
+    (("model", "head", "hidden"), [8], r"^config\.head\.hidden: expected 2 layers, .*, found 1"),
+    (
+        ("model", "event", 0),
+        {"name": "item", "kind": "ids", "table": "item", "pool": "sum"},
+        r"^config\.event\.item\.kind: expected id, float, time, .*, found ids",
+    ),
+    (
+        ("model", "user"),
+        [{"name": "v", "kind": "vector", "dim": 2}],
+        r"^config\.user\.v\.kind: expected .*, found vector",
+    ),
+    (("model", "user"), [{"name": "age", "kind": "float"}], r"^config\.user: expected columns .*\(none\), found 'age'"),
+    (("model", "event", 4, "name"), "suffix", r"^config\.event: expected columns .*\(time, .*\), found 'suffix'"),
+    (("model", "tables", "itme"), {"dim": 3, "ids": "direct"}, r"^config\.tables\.itme: expected the name of ids"),
+    (("model", "tables"), ..., r"^config: 'tables' is required"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED)
+def test_what_the_trainer_refuses(commits, tmp_path, path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(commits, set_at(spec(), path, value), tmp_path, 0, torch.device("cpu"))
+
+
+def test_a_context_without_its_column(commits, tmp_path):
+    changed = set_at(spec(), ("model", "context", 0, "name"), "team")
+    trainer = Trainer(commits, changed, tmp_path, 0, torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"^config\.context: expected columns .*\(repository\), found 'team'"):
+        trainer.inputs.context(trainer.training.context)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected JSON, found text that is not: "),
+        (b"\xff", "expected JSON, found text that is not: "),
+        ('{"model": NaN}', "NaN is no number"),
+        ("[]", "expected an object, found []"),
+        ('{"model": {}}', "start: expected this required key, found nothing"),
+        ({"optimizer": 1}, "expected model, start, training, found 'optimizer'"),
+        ({"training": {"step": 1}}, "training: expected steps, batch, "),
+        ({"training": {"steps": 0}}, "training.steps: expected an integer of at least 1, found 0"),
+        ({"training": {"steps": 1.5}}, "training.steps: expected an integer of at least 1, found 1.5"),
+        ({"training": {"rate": "fast"}}, "training.rate: expected a number, found 'fast'"),
+        ({"training": {"rate": -1}}, "training.rate: expected a number of at least 0, found -1"),
+        ({"training": {"tau": 1}}, "training.tau: expected an array of 2 numbers, found 1"),
+        ({"training": {"tau": [1, 0]}}, "training.tau[1]: expected a number above 0, found 0"),
+    ],
+)
+def test_a_config_file_that_is_none(tmp_path, monkeypatch, text, message):
+    path = tmp_path / "spec.json"
+    content = json.dumps(spec() | text) if isinstance(text, dict) else text
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refusal = command_refusal(monkeypatch, "fit", path, "--out", tmp_path / "out", "--data", tmp_path)
+    assert refusal.startswith("vqrank-train: error: ") and message in refusal
+    assert not (tmp_path / "out").exists()
+
+
+def command_refusal(monkeypatch, *arguments):
+    """The line with which the command ends."""
+    monkeypatch.setattr(sys, "argv", ["vqrank-train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        command()
+    assert "\n" not in str(stopped.value)
+    return str(stopped.value)
+
+
+@pytest.mark.parametrize("model", ["x", "=x", "x="])
+def test_a_model_without_a_name(tmp_path, monkeypatch, capsys, model):
+    assert command_refusal(monkeypatch, "report", "--model", model, "--out", tmp_path, "--data", tmp_path) == "2"
+    assert capsys.readouterr().err.endswith(f"argument --model: expected NAME=CHECKPOINT, found {model}\n")
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.pt"])
+def test_a_checkpoint_that_is_none(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04 nothing of the kind")
+    with pytest.raises(CheckpointError, match="expected a checkpoint, found damage: "):
+        load_checkpoint(tmp_path / name)
 
 
 def save_to(trainer, path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ def device_of(name: str) -> torch.device:
 def fit(args: argparse.Namespace) -> None:
     """Train one model."""
     from vqrank_train.trainer.fit import Trainer
+    from vqrank_train.trainer.spec import read_spec
 
     path = Path(args.config)
     if not path.exists() and (CONFIGS / f"{args.config}.json").exists():
@@ -33,7 +33,7 @@ def fit(args: argparse.Namespace) -> None:
     if not path.exists():
         names = ", ".join(sorted(config.stem for config in CONFIGS.glob("*.json")))
         sys.exit(f"vqrank-train: error: no file {args.config!r}, and no config of that name; there are: {names}")
-    spec = json.loads(path.read_text(encoding="utf-8"))
+    spec = read_spec(path)
     if args.steps:
         spec.setdefault("training", {})["steps"] = args.steps
     if args.rate:
@@ -54,8 +54,7 @@ def report(args: argparse.Namespace) -> None:
     """Measure baselines and checkpoints on the test part."""
     from vqrank_train.commits.report import write_report
 
-    models = dict(item.split("=", 1) for item in args.model)
-    write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device), args.moments)
+    write_report(Commits(args.data), dict(args.model), args.out, args.seed, device_of(args.device), args.moments)
 
 
 def table(args: argparse.Namespace) -> None:
@@ -102,6 +101,14 @@ def check_names(argument: str, found: Sequence[str], known: Sequence[str]) -> No
 def seeds_of(text: str) -> list[int]:
     """Integers, divided by commas."""
     return [int(seed) for seed in text.split(",")]
+
+
+def named(text: str) -> tuple[str, str]:
+    """A name and a path, divided by =."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=CHECKPOINT, found {text}")
+    return name, path
 
 
 def positive(text: str) -> int:
@@ -160,7 +167,9 @@ def main() -> None:
     added.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
 
     added = command("report", report, "AUC and log loss on the test part, baselines too")
-    added.add_argument("--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="may be repeated")
+    added.add_argument(
+        "--model", action="append", type=named, default=[], metavar="NAME=CHECKPOINT", help="may be repeated"
+    )
     added.add_argument("--out", type=Path, required=True, help="folder for auc.md and auc.json")
     added.add_argument("--seed", type=int, default=7, help="of the negatives")
     added.add_argument("--moments", type=int, default=8000, help="test commits to score, at random; 0: all")

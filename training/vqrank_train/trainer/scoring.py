@@ -20,10 +20,10 @@ from vqrank_train.trainer.inputs import Inputs
 
 @dataclass
 class Block:
-    """Moments of one user, in time order, with their candidates padded to one width C."""
+    """Moments of one user, in the data set's order, with their candidates padded to one width C."""
 
     user: int
-    history: np.ndarray  # [M] ascending
+    history: np.ndarray  # [M] never falls
     context: dict[str, np.ndarray]  # [M] each
     items: np.ndarray  # [M, C]
     label: np.ndarray  # [M, C]
@@ -38,7 +38,7 @@ def runs(moment: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def blocks(moments: Moments, sample: Sample, size: int) -> Iterator[Block]:
-    """Blocks of at most `size` moments of one user, in time order even where the sample's moments are not."""
+    """Blocks of at most `size` moments of one user, in the data set's order even where the sample's are not."""
     every = runs(sample.moment)
     users = moments.user[[m for m, _, _ in every]] if every else np.zeros(0)
     low = 0
