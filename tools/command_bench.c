@@ -130,7 +130,10 @@ static int bench(const struct options *options, const struct bench_options *own)
     vqr_model *model = scorer_open_model(options->arguments[0]);
     if (model == NULL)
         return EXIT_UNUSABLE;
-    if (vqr_session_create(model, &with, &session, &error) == VQR_OK)
+    /* Values are drawn from the file's own vocabularies, which opening leaves unread. */
+    if (vqr_model_verify(model, &error) != VQR_OK)
+        complain("%s: %s", options->arguments[0], error.message);
+    else if (vqr_session_create(model, &with, &session, &error) == VQR_OK)
         status = measure(model, session, &plan, own->json != 0);
     else
         complain("%s", error.message);
