@@ -59,13 +59,16 @@ enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *wei
     return status ? status : vqr_bind_row(binder, bias, stack, n, part_name(text, name, "bias"));
 }
 
+enum vqr_status vqr_check_activation(struct vqr_binder *binder, int kind, const char *where)
+{
+    return kind >= VQR_RELU && kind <= VQR_DICE ? VQR_OK : vqr_refuse_unknown(binder, kind, "%s: activation", where);
+}
+
 enum vqr_status vqr_bind_activation(struct vqr_binder *binder, struct vqr_activation_layer *layer, int kind,
-                                    size_t stack, size_t n, const char *name, const char *where)
+                                    size_t stack, size_t n, const char *name)
 {
     char text[NAME_SIZE];
     enum vqr_status status = VQR_OK;
-    if (kind < VQR_RELU || kind > VQR_DICE)
-        return vqr_refuse_unknown(binder, kind, "%s: activation", where);
     layer->kind = (enum vqr_activation)kind;
     if (kind == VQR_PRELU || kind == VQR_DICE)
         status = vqr_bind_row(binder, &layer->alpha, stack, n, part_name(text, name, "alpha"));

@@ -152,6 +152,7 @@ enum vqr_status vqr_dmqn_bind(struct vqr_binder *binder, const struct vqr_header
         return VQR_ERROR_MEMORY;
     const enum vqr_status status = bind_dmqn(binder, header, dmqn);
     sequence->work = refresh_work(dmqn);
+    sequence->candidate_work = (double)dmqn->codebooks * dmqn->attention.candidate_work;
     sequence->codebooks = dmqn->codebooks;
     sequence->tokens = dmqn->codewords;
     sequence->interest_width = dmqn->codebooks * dmqn->attention.out_width;

@@ -33,6 +33,9 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     a->alpha = (float)(1.0 / sqrt((double)c->dim));
     attention->out_width = c->out ? c->out : a->width;
     attention->work = 2.0 * (double)a->width * (double)attention->width; /* keys and values */
+    attention->candidate_work =
+        (double)a->width * ((double)attention->candidate_width + (double)c->out) +
+        (double)attention->tokens * (double)c->heads * (2.0 * (double)c->dim + 16.0);
     for (size_t i = 0; !status && i < sizeof linears / sizeof *linears; i++) {
         snprintf(name, sizeof name, "sequences.%s.attention.%s", header->name, linears[i].part);
         status = vqr_bind_linear(binder, linears[i].weight, linears[i].bias, stack, linears[i].in, a->width, name);

@@ -196,7 +196,7 @@ size_t vqr_sequence_count(const vqr_model *model)
 
 enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_sequence_info *info)
 {
-    if (i >= model->sequence_count)
+    if (!model || !info || i >= model->sequence_count)
         return VQR_ERROR_ARGUMENT;
     const struct vqr_sequence *sequence = &model->sequence[i];
     *info = (struct vqr_sequence_info){.name = sequence->name,

@@ -41,7 +41,8 @@ struct vqr_target_attention {
     size_t width, candidate_width; /* D, Dc */
     size_t tokens;                 /* the most that there can be */
     size_t out_width;              /* of one codebook's part of the interest vector */
-    double work;                   /* multiply-adds that a token's part takes */
+    double work;                   /* multiply-adds that a token's part takes, once per history */
+    double candidate_work;         /* and that a candidate takes at most in one codebook; an exponential counts as 16 */
     struct vqr_dot_attention dot;
     struct vqr_din_attention din;
 };

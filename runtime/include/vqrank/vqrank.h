@@ -54,7 +54,8 @@ enum vqr_status {
 enum { VQR_ERROR_MESSAGE_SIZE = 256 };
 
 /* What went wrong, for people. Filled when a call returns anything but VQR_OK; every function takes NULL instead.
- * NULL where a pointer is needed is VQR_ERROR_ARGUMENT, which the lists of errors below leave out. */
+ * Of functions that return a status, NULL where a pointer is needed is VQR_ERROR_ARGUMENT, which the lists of errors
+ * below leave out. */
 struct vqr_error {
     enum vqr_status status;
     char message[VQR_ERROR_MESSAGE_SIZE]; /* one line: the thing, what was expected, what was found; NUL-terminated */
