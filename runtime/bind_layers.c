@@ -4,8 +4,6 @@
 
 #include "runtime/model.h"
 
-enum { NAME_SIZE = 256 };
-
 enum vqr_status vqr_check_range(struct vqr_binder *binder, const char *sequence, const char *what, uint32_t value,
                                 uint32_t low, uint32_t high)
 {
@@ -37,16 +35,16 @@ enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row,
 }
 
 /* "NAME.part" */
-static const char *part_name(char text[NAME_SIZE], const char *name, const char *part)
+static const char *part_name(char text[VQR_NAME_SIZE], const char *name, const char *part)
 {
-    snprintf(text, NAME_SIZE, "%s.%s", name, part);
+    snprintf(text, VQR_NAME_SIZE, "%s.%s", name, part);
     return text;
 }
 
 enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
                                 size_t stack, size_t in, size_t out, const char *name)
 {
-    char text[NAME_SIZE];
+    char text[VQR_NAME_SIZE];
     const enum vqr_status status = vqr_bind_matrix(binder, weight, stack, in, out, part_name(text, name, "weight"));
     return status ? status : vqr_bind_row(binder, bias, stack, out, part_name(text, name, "bias"));
 }
@@ -54,7 +52,7 @@ enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *w
 enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
                               size_t stack, size_t n, const char *name)
 {
-    char text[NAME_SIZE];
+    char text[VQR_NAME_SIZE];
     const enum vqr_status status = vqr_bind_row(binder, weight, stack, n, part_name(text, name, "weight"));
     return status ? status : vqr_bind_row(binder, bias, stack, n, part_name(text, name, "bias"));
 }
@@ -67,7 +65,7 @@ enum vqr_status vqr_check_activation(struct vqr_binder *binder, int kind, const 
 enum vqr_status vqr_bind_activation(struct vqr_binder *binder, struct vqr_activation_layer *layer, int kind,
                                     size_t stack, size_t n, const char *name)
 {
-    char text[NAME_SIZE];
+    char text[VQR_NAME_SIZE];
     enum vqr_status status = VQR_OK;
     layer->kind = (enum vqr_activation)kind;
     if (kind == VQR_PRELU || kind == VQR_DICE)

@@ -15,8 +15,6 @@
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
-enum { NAME_SIZE = 256 };
-
 static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struct vqr_target_attention *attention,
                                   const char *name)
 {
@@ -26,7 +24,7 @@ static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struc
         const char *part;
         struct vqr_weights *weight;
     } parts[] = {{"target", &a->target}, {"event", &a->event}, {"product", &a->product}};
-    char text[NAME_SIZE + 32];
+    char text[VQR_NAME_SIZE + 32];
     enum vqr_status status = VQR_OK;
     for (size_t i = 0; !status && i < sizeof parts / sizeof *parts; i++) {
         snprintf(text, sizeof text, "%s.0.%s", name, parts[i].part);
@@ -41,7 +39,7 @@ static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_head
 {
     struct vqr_din_attention *a = &attention->din;
     const struct vqr_header_attention *c = &attention->config;
-    char mlp[NAME_SIZE], name[NAME_SIZE + 32], where[NAME_SIZE];
+    char mlp[VQR_NAME_SIZE], name[VQR_NAME_SIZE + 32], where[VQR_NAME_SIZE];
     snprintf(mlp, sizeof mlp, "sequences.%s.attention.mlp", header->name);
     snprintf(where, sizeof where, "sequence \"%s\": attention", header->name);
     enum vqr_status status = vqr_check_activation(binder, c->activation, where);
@@ -80,7 +78,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
 {
     struct vqr_din_attention *a = &attention->din;
     const struct vqr_header_attention *c = &attention->config;
-    char name[NAME_SIZE];
+    char name[VQR_NAME_SIZE];
     if (c->hidden_count >= VQR_LAYERS_MAX)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                         "sequence \"%s\": %zu hidden layers of its attention, expected fewer than %d", header->name,

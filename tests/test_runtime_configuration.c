@@ -456,9 +456,12 @@ static void test_legal_extremes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_configuration_unlike_tensors),   cmocka_unit_test(test_unknown_with_their_tensors),
-        cmocka_unit_test(test_missing_and_extra_tensors),      cmocka_unit_test(test_names_that_are_used_twice),
-        cmocka_unit_test(test_small_files_take_little_memory), cmocka_unit_test(test_legal_extremes),
+        cmocka_unit_test(test_configuration_unlike_tensors),
+        cmocka_unit_test(test_unknown_with_their_tensors),
+        cmocka_unit_test(test_missing_and_extra_tensors),
+        cmocka_unit_test(test_names_that_are_used_twice),
+        cmocka_unit_test(test_small_files_take_little_memory),
+        cmocka_unit_test(test_legal_extremes),
         cmocka_unit_test(test_unknown_activation_without_hidden_layers),
         cmocka_unit_test(test_small_files_take_little_time_a_candidate),
     };

@@ -20,16 +20,10 @@ enum {
 
 static bool find_fold(const struct vqr_header *header, const char *sequence, struct vqr_header_tensor *tensor)
 {
-    struct vqr_header_info info;
-    char name[512];
+    char name[VQR_NAME_SIZE];
     snprintf(name, sizeof name, "sequences.%s.fold", sequence);
-    vqr_header_info(header, &info);
-    for (size_t i = 0; i < info.tensors; i++) {
-        vqr_header_tensor(header, i, tensor);
-        if (strcmp(tensor->name, name) == 0)
-            return tensor->rank == 3 && tensor->layout == VQR_PANELS && tensor->type == VQR_TENSOR_F32;
-    }
-    return false;
+    return vqr_header_find_tensor(header, name, tensor) && tensor->rank == 3 && tensor->layout == VQR_PANELS &&
+           tensor->type == VQR_TENSOR_F32;
 }
 
 /* Column w of a codebook's panels [D][16], at unit length; zeros stay zeros. */
