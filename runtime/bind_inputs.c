@@ -11,7 +11,7 @@
 /* Far above any real model; they keep what a hostile file can make us allocate small. */
 enum { TABLES_MAX = 1024, FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16, PROBE_MAX = 4096 };
 
-/* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding. */
+/* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding but means of rows. */
 enum { SUM_BITS = 30, EXPONENT_MIN = -98, EXPONENT_MAX = 120, FLOAT_EXPONENT = 18 };
 
 /* Of the tensor tables.TABLE.part; 0 if there is none. */
