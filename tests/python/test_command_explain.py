@@ -5,7 +5,7 @@ from collections import Counter
 
 import converter_support as support
 import pytest
-from command_support import convert, lines, run
+from command_support import convert, convert_with_infinite_weights, lines, run
 from library import Library
 
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
@@ -88,6 +88,17 @@ def test_empty_clusters_that_are_tokens(tmp_path):
     done = run("rank", model, "--explain=9", stdin=lines({"id": 1, "events": EVENTS[:1], "candidates": CANDIDATES[:1]}))
     (group,) = explained(done.stdout)
     assert len(group) == 5 and sum(line[4] is None for line in group) == 4
+
+
+def test_weights_that_are_not_finite_refuse_the_explanation(tmp_path):
+    model = convert_with_infinite_weights(tmp_path)
+    events = [{"item": 1, "directory": 2, "action": "M", "dwell": 9.0}] * 3
+    request = {"id": 1, "events": events, "candidates": CANDIDATES[:1]}
+    assert run("rank", model, stdin=lines(request)).returncode == 0
+    done = run("rank", model, "--explain", stdin=lines(request, {**request, "events": []}))
+    assert done.returncode == 1 and done.stdout.count("request 1: ") == 2
+    assert done.stderr.startswith("vqrank: line 1 refused, overflow: candidate 0: a weight of sequence \"long\"")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("argument", ["--explain=x", "--explain=-1"])
