@@ -104,7 +104,8 @@ class Library:
             self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
             for i, sequence in enumerate(config["sequences"]):
                 tokens = sequence["last"] if sequence["kind"] == "din" else sequence["codewords"]
-                weights = np.full((len(request["candidates"]), sequence.get("codebooks", 1), tokens), np.nan, np.float32)
+                shape = (len(request["candidates"]), sequence.get("codebooks", 1), tokens)
+                weights = np.full(shape, np.nan, np.float32)
                 pointer = weights.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_explain(
                     session, state, ctypes.c_size_t(i), ctypes.byref(candidates), pointer, ctypes.byref(error)

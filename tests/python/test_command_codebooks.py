@@ -113,7 +113,7 @@ def test_weights_that_are_not_finite_refuse_the_request(tmp_path):
     requests = [{"id": 1, "events": [event] * 3, "candidates": candidates} for candidates in ([{"item": 9}], [])]
     done = run("inspect", model, "--json", "--codebooks", "-", stdin=lines(*requests))
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("vqrank: line 1 refused, overflow: candidate 0: a weight of sequence \"long\"")
+    assert done.stderr.startswith('vqrank: line 1 refused, overflow: candidate 0: a weight of sequence "long"')
     told = json.loads(done.stdout)["codebooks"]
     assert (told["requests"], told["events"], told["list"][0]["use"]["events"]) == (1, 3, 3)
 

@@ -97,7 +97,7 @@ def test_weights_that_are_not_finite_refuse_the_explanation(tmp_path):
     assert run("rank", model, stdin=lines(request)).returncode == 0
     done = run("rank", model, "--explain", stdin=lines(request, {**request, "events": []}))
     assert done.returncode == 1 and done.stdout.count("request 1: ") == 2
-    assert done.stderr.startswith("vqrank: line 1 refused, overflow: candidate 0: a weight of sequence \"long\"")
+    assert done.stderr.startswith('vqrank: line 1 refused, overflow: candidate 0: a weight of sequence "long"')
     assert done.stderr.count("\n") == 1
 
 
