@@ -399,6 +399,13 @@ static void test_small_files_take_little_time_a_candidate(void **state)
     o.short_hidden[1] = 64;
     o.last = 65536;
     assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.last = 30000; /* half of what may be: of two such sequences together it is too much */
+    struct runtime_file half = runtime_build(&o);
+    vqr_model_close(open_model(half));
+    free(half.data);
+    o.short_sequences = 2;
+    assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.short_sequences = 1;
     o.last = 4096;
     assert_size_in_proportion(&o);
     struct runtime_file file = runtime_build(&o);
