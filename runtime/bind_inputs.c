@@ -1,6 +1,7 @@
 /* Tables and features of a model being opened. */
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "runtime/bind.h"
@@ -10,14 +11,22 @@
 /* Far above any real model; they keep what a hostile file can make us allocate small. */
 enum { TABLES_MAX = 1024, FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16, PROBE_MAX = 4096 };
 
-/* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding. */
+/* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding but means of rows. */
 enum { SUM_BITS = 30, EXPONENT_MIN = -98, EXPONENT_MAX = 120, FLOAT_EXPONENT = 18 };
+
+/* Of the tensor tables.TABLE.part; 0 if there is none. */
+static size_t first_dimension(const struct vqr_binder *binder, const char *table, const char *part)
+{
+    struct vqr_header_tensor tensor = {.shape = {0}};
+    char name[VQR_NAME_SIZE];
+    snprintf(name, sizeof name, "tables.%s.%s", table, part);
+    vqr_header_find_tensor(&binder->model->header, name, &tensor);
+    return (size_t)tensor.shape[0];
+}
 
 static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct vqr_header_table *header,
                                        struct vqr_table *table)
 {
-    struct vqr_header_info info;
-    struct vqr_header_tensor t;
     const void *keys = NULL, *text = NULL, *slots = NULL;
     if (header->keys != header->rows - 1)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "table \"%s\": expected %llu keys for %llu rows, found %llu",
@@ -30,17 +39,8 @@ static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct v
         return status;
 
     /* The text and the slots have sizes of their own: taken from the file, then checked. */
-    vqr_header_info(&binder->model->header, &info);
-    for (size_t i = 0; i < info.tensors; i++) {
-        vqr_header_tensor(&binder->model->header, i, &t);
-        const size_t prefix = strlen("tables."), n = strlen(header->name);
-        if (strncmp(t.name, "tables.", prefix) != 0 || strncmp(t.name + prefix, header->name, n) != 0)
-            continue;
-        if (strcmp(t.name + prefix + n, ".text") == 0)
-            table->text_size = (size_t)t.shape[0];
-        else if (strcmp(t.name + prefix + n, ".slots") == 0)
-            table->slot_count = (size_t)t.shape[0];
-    }
+    table->text_size = first_dimension(binder, header->name, "text");
+    table->slot_count = first_dimension(binder, header->name, "slots");
     if (table->slot_count == 0 || table->slot_count / 2 < header->keys ||
         (table->slot_count & (table->slot_count - 1)) != 0)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,

@@ -4,8 +4,6 @@
 
 #include "runtime/model.h"
 
-enum { NAME_SIZE = 256 };
-
 enum vqr_status vqr_check_range(struct vqr_binder *binder, const char *sequence, const char *what, uint32_t value,
                                 uint32_t low, uint32_t high)
 {
@@ -37,16 +35,16 @@ enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row,
 }
 
 /* "NAME.part" */
-static const char *part_name(char text[NAME_SIZE], const char *name, const char *part)
+static const char *part_name(char text[VQR_NAME_SIZE], const char *name, const char *part)
 {
-    snprintf(text, NAME_SIZE, "%s.%s", name, part);
+    snprintf(text, VQR_NAME_SIZE, "%s.%s", name, part);
     return text;
 }
 
 enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
                                 size_t stack, size_t in, size_t out, const char *name)
 {
-    char text[NAME_SIZE];
+    char text[VQR_NAME_SIZE];
     const enum vqr_status status = vqr_bind_matrix(binder, weight, stack, in, out, part_name(text, name, "weight"));
     return status ? status : vqr_bind_row(binder, bias, stack, out, part_name(text, name, "bias"));
 }
@@ -54,18 +52,21 @@ enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *w
 enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
                               size_t stack, size_t n, const char *name)
 {
-    char text[NAME_SIZE];
+    char text[VQR_NAME_SIZE];
     const enum vqr_status status = vqr_bind_row(binder, weight, stack, n, part_name(text, name, "weight"));
     return status ? status : vqr_bind_row(binder, bias, stack, n, part_name(text, name, "bias"));
 }
 
-enum vqr_status vqr_bind_activation(struct vqr_binder *binder, struct vqr_activation_layer *layer, int kind,
-                                    size_t stack, size_t n, const char *name, const char *where)
+enum vqr_status vqr_check_activation(struct vqr_binder *binder, int kind, const char *where)
 {
-    char text[NAME_SIZE];
+    return kind >= VQR_RELU && kind <= VQR_DICE ? VQR_OK : vqr_refuse_unknown(binder, kind, "%s: activation", where);
+}
+
+enum vqr_status vqr_bind_activation(struct vqr_binder *binder, struct vqr_activation_layer *layer, int kind,
+                                    size_t stack, size_t n, const char *name)
+{
+    char text[VQR_NAME_SIZE];
     enum vqr_status status = VQR_OK;
-    if (kind < VQR_RELU || kind > VQR_DICE)
-        return vqr_refuse_unknown(binder, kind, "%s: activation", where);
     layer->kind = (enum vqr_activation)kind;
     if (kind == VQR_PRELU || kind == VQR_DICE)
         status = vqr_bind_row(binder, &layer->alpha, stack, n, part_name(text, name, "alpha"));

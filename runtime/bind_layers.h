@@ -29,9 +29,11 @@ enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row,
 enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
                               size_t stack, size_t n, const char *name);
 
-/* Binds the parameters that activation `kind` has beside layer NAME of n outputs; `where` names the layer's owner in
- * the refusal of an unknown kind. */
+/* Refuses an activation that is not known, also where no layer uses it; `where` names whose it is. */
+enum vqr_status vqr_check_activation(struct vqr_binder *binder, int kind, const char *where);
+
+/* Binds the parameters that activation `kind`, which was checked, has beside layer NAME of n outputs. */
 enum vqr_status vqr_bind_activation(struct vqr_binder *binder, struct vqr_activation_layer *layer, int kind,
-                                    size_t stack, size_t n, const char *name, const char *where);
+                                    size_t stack, size_t n, const char *name);
 
 #endif

@@ -46,6 +46,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     status = vqr_target_bind(binder, header, 1, din->last, &din->attention);
     sequence->tokens = din->last;
     sequence->work = vqr_target_work(&din->attention);
+    sequence->candidate_work = din->attention.candidate_work;
     sequence->interest_width = din->attention.out_width;
     return status;
 }

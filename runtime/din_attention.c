@@ -15,8 +15,6 @@
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
-enum { NAME_SIZE = 256 };
-
 static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struct vqr_target_attention *attention,
                                   const char *name)
 {
@@ -26,7 +24,7 @@ static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struc
         const char *part;
         struct vqr_weights *weight;
     } parts[] = {{"target", &a->target}, {"event", &a->event}, {"product", &a->product}};
-    char text[NAME_SIZE + 32];
+    char text[VQR_NAME_SIZE + 32];
     enum vqr_status status = VQR_OK;
     for (size_t i = 0; !status && i < sizeof parts / sizeof *parts; i++) {
         snprintf(text, sizeof text, "%s.0.%s", name, parts[i].part);
@@ -41,10 +39,10 @@ static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_head
 {
     struct vqr_din_attention *a = &attention->din;
     const struct vqr_header_attention *c = &attention->config;
-    char mlp[NAME_SIZE], name[NAME_SIZE + 32], where[NAME_SIZE];
+    char mlp[VQR_NAME_SIZE], name[VQR_NAME_SIZE + 32], where[VQR_NAME_SIZE];
     snprintf(mlp, sizeof mlp, "sequences.%s.attention.mlp", header->name);
     snprintf(where, sizeof where, "sequence \"%s\": attention", header->name);
-    enum vqr_status status = VQR_OK;
+    enum vqr_status status = vqr_check_activation(binder, c->activation, where);
     for (size_t i = 0, in = 4 * attention->width; !status && i < a->layers; i++) {
         struct vqr_mlp_layer *layer = &a->layer[i];
         layer->in = in;
@@ -56,11 +54,23 @@ static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_head
             status = i == 0 ? bind_first(binder, stack, attention, mlp)
                             : vqr_bind_linear(binder, &layer->weight, &layer->bias, stack, in, layer->out, name);
         if (!status && i < c->hidden_count)
-            status = vqr_bind_activation(binder, &a->activation[i], c->activation, stack, layer->out, name, where);
+            status = vqr_bind_activation(binder, &a->activation[i], c->activation, stack, layer->out, name);
         a->widest = layer->out > a->widest ? layer->out : a->widest;
         in = layer->out;
     }
     return status;
+}
+
+/* The query and the first layer's weights, then the network over every token. Its layers are a few numbers in a file,
+ * the tokens one more: only their product tells what a candidate costs. */
+static double candidate_work(const struct vqr_target_attention *attention)
+{
+    const struct vqr_din_attention *a = &attention->din;
+    const double d = (double)attention->width, first = (double)a->layer[0].out;
+    double token = d * first + d; /* the first layer, and the token's part of the interests */
+    for (size_t i = 1; i < a->layers; i++)
+        token += (double)a->layer[i].in * ((double)a->layer[i].out + 16.0);
+    return d * (double)attention->candidate_width + 2.0 * d * first + (double)attention->tokens * (token + 16.0);
 }
 
 static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
@@ -68,7 +78,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
 {
     struct vqr_din_attention *a = &attention->din;
     const struct vqr_header_attention *c = &attention->config;
-    char name[NAME_SIZE];
+    char name[VQR_NAME_SIZE];
     if (c->hidden_count >= VQR_LAYERS_MAX)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                         "sequence \"%s\": %zu hidden layers of its attention, expected fewer than %d", header->name,
@@ -81,9 +91,13 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     attention->out_width = attention->width;
     attention->work = (double)attention->width; /* a copy */
     snprintf(name, sizeof name, "sequences.%s.attention.q", header->name);
-    const enum vqr_status status =
+    enum vqr_status status =
         vqr_bind_linear(binder, &a->q, &a->q_bias, stack, attention->candidate_width, attention->width, name);
-    return status ? status : bind_mlp(binder, header, stack, attention);
+    if (!status)
+        status = bind_mlp(binder, header, stack, attention);
+    if (!status)
+        attention->candidate_work = candidate_work(attention);
+    return status;
 }
 
 static void take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,

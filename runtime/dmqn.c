@@ -135,9 +135,9 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     const size_t w = dmqn->codewords;
     memset(weights, 0, dmqn->codebooks * w * sizeof *weights);
     for (size_t j = 0; j < dmqn->codebooks; j++) {
-        const size_t tokens = list_tokens(dmqn, st->counts + j * w, s->tokens);
+        list_tokens(dmqn, st->counts + j * w, s->tokens);
         vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], t, s->weights);
-        for (size_t i = 0; i < tokens; i++)
+        for (size_t i = 0; i < st->interests[j].tokens; i++)
             weights[j * w + s->tokens[i]] = s->weights[i];
     }
 }

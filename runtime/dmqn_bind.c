@@ -7,12 +7,10 @@
 #include "runtime/dmqn.h"
 #include "runtime/memory.h"
 
-enum { NAME_SIZE = 256 };
-
 /* "sequences.long.hstu.0.f1" */
-static const char *layer_name(char name[NAME_SIZE], const char *sequence, size_t layer, const char *part)
+static const char *layer_name(char name[VQR_NAME_SIZE], const char *sequence, size_t layer, const char *part)
 {
-    snprintf(name, NAME_SIZE, "sequences.%s.hstu.%zu.%s", sequence, layer, part);
+    snprintf(name, VQR_NAME_SIZE, "sequences.%s.hstu.%zu.%s", sequence, layer, part);
     return name;
 }
 
@@ -37,7 +35,7 @@ static enum vqr_status bind_hstu_layer(struct vqr_binder *binder, const char *se
 {
     const struct vqr_header_hstu *c = &hstu->config;
     const size_t stack = c->share ? 1 : codebooks;
-    char name[NAME_SIZE];
+    char name[VQR_NAME_SIZE];
     enum vqr_status status = vqr_bind_linear(binder, &layer->f1, &layer->b1, stack, hstu->width, hstu->uvqk_width,
                                              layer_name(name, sequence, i, "f1"));
     if (!status && c->pre_norm && c->affine)
@@ -152,6 +150,7 @@ enum vqr_status vqr_dmqn_bind(struct vqr_binder *binder, const struct vqr_header
         return VQR_ERROR_MEMORY;
     const enum vqr_status status = bind_dmqn(binder, header, dmqn);
     sequence->work = refresh_work(dmqn);
+    sequence->candidate_work = (double)dmqn->codebooks * dmqn->attention.candidate_work;
     sequence->codebooks = dmqn->codebooks;
     sequence->tokens = dmqn->codewords;
     sequence->interest_width = dmqn->codebooks * dmqn->attention.out_width;

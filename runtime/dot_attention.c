@@ -7,8 +7,6 @@
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
-enum { NAME_SIZE = 256 };
-
 static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
                             struct vqr_target_attention *attention)
 {
@@ -23,7 +21,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
         {"k", &a->k, &a->k_bias, attention->width},
         {"v", &a->v, &a->v_bias, attention->width},
     };
-    char name[NAME_SIZE];
+    char name[VQR_NAME_SIZE];
     enum vqr_status status = vqr_check_range(binder, header->name, "attention heads", c->heads, 1, VQR_COUNT_MAX);
     if (!status)
         status = vqr_check_range(binder, header->name, "attention dim", c->dim, 1, VQR_COUNT_MAX);
@@ -33,6 +31,8 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     a->alpha = (float)(1.0 / sqrt((double)c->dim));
     attention->out_width = c->out ? c->out : a->width;
     attention->work = 2.0 * (double)a->width * (double)attention->width; /* keys and values */
+    attention->candidate_work = (double)a->width * ((double)attention->candidate_width + (double)c->out) +
+                                (double)attention->tokens * (double)c->heads * (2.0 * (double)c->dim + 16.0);
     for (size_t i = 0; !status && i < sizeof linears / sizeof *linears; i++) {
         snprintf(name, sizeof name, "sequences.%s.attention.%s", header->name, linears[i].part);
         status = vqr_bind_linear(binder, linears[i].weight, linears[i].bias, stack, linears[i].in, a->width, name);

@@ -89,7 +89,7 @@ static enum vqr_status refresh(vqr_session *s, vqr_state *state, struct vqr_erro
 enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                            struct vqr_stats *stats, struct vqr_error *error)
 {
-    enum vqr_status status = vqr_check_pair(session, state, events, error);
+    enum vqr_status status = vqr_check_pair(session, state, events, "events", error);
     if (status)
         return status;
     const uint64_t host = vqr_fp_enter();
@@ -100,7 +100,7 @@ enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct 
 
 enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_error *error)
 {
-    enum vqr_status status = vqr_check_pair(session, state, session, error);
+    enum vqr_status status = vqr_check_pair(session, state, session, "session", error);
     if (status)
         return status;
     const uint64_t host = vqr_fp_enter();
@@ -112,7 +112,7 @@ enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, struct vqr_e
 enum vqr_status vqr_encode(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                            struct vqr_stats *stats, struct vqr_error *error)
 {
-    enum vqr_status status = vqr_check_pair(session, state, events, error);
+    enum vqr_status status = vqr_check_pair(session, state, events, "events", error);
     if (status)
         return status;
     const uint64_t host = vqr_fp_enter();
@@ -134,11 +134,17 @@ size_t vqr_sequence_codebooks(const vqr_model *model, size_t sequence)
 enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct vqr_rows *events, uint32_t *clusters,
                            struct vqr_error *error)
 {
-    if (!session || !events || !clusters || vqr_sequence_codebooks(session->model, sequence) == 0)
-        return vqr_fail(error, VQR_ERROR_ARGUMENT,
-                        "session, events or clusters is NULL, or sequence %zu has no "
-                        "codebooks",
-                        sequence);
+    if (!session || !events || !clusters)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s is NULL",
+                        !session  ? "session"
+                        : !events ? "events"
+                                  : "clusters");
+    if (sequence >= session->model->sequence_count)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "there is no sequence %zu, the model has %zu", sequence,
+                        session->model->sequence_count);
+    if (vqr_sequence_codebooks(session->model, sequence) == 0)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "sequence %zu, \"%s\", has no codebooks", sequence,
+                        session->model->sequence[sequence].name);
     const struct vqr_sequence *q = &session->model->sequence[sequence];
     const uint64_t host = vqr_fp_enter();
     enum vqr_status status = vqr_check_rows(session->model, VQR_EVENT, events, error);

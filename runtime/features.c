@@ -12,7 +12,7 @@ size_t vqr_feature_count(const vqr_model *model, enum vqr_group group)
 
 enum vqr_status vqr_feature_info(const vqr_model *model, enum vqr_group group, size_t index, struct vqr_feature *info)
 {
-    if (index >= vqr_feature_count(model, group))
+    if (!model || !info || index >= vqr_feature_count(model, group))
         return VQR_ERROR_ARGUMENT;
     const struct vqr_input *input = &model->inputs[group].input[index];
     *info = (struct vqr_feature){.name = input->name, .kind = input->kind, .width = input->width};

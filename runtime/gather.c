@@ -3,6 +3,7 @@
 #include <float.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,11 @@
 static const double EVENT_FLOAT_MAX = 4096.0;
 
 static const char *const column_names[] = {"absent", "int64", "id", "float64", "lists", "float32"};
+
+static const char *column_name(enum vqr_column_type type)
+{
+    return (size_t)type < sizeof column_names / sizeof *column_names ? column_names[type] : "unknown";
+}
 
 static int takes(enum vqr_feature_kind kind, enum vqr_column_type type)
 {
@@ -44,21 +50,19 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s: columns is NULL", vqr_group_names[group]);
     for (size_t i = 0; i < rows->column_count; i++) {
         const struct vqr_column *column = &rows->columns[i];
-        if ((size_t)column->type >= sizeof column_names / sizeof *column_names ||
-            !takes(inputs->input[i].kind, column->type))
+        if (!takes(inputs->input[i].kind, column->type))
             return vqr_fail(error, VQR_ERROR_TYPE, "%s feature \"%s\" does not take a column of type %s",
-                            vqr_group_names[group], inputs->input[i].name,
-                            (size_t)column->type < sizeof column_names / sizeof *column_names
-                                ? column_names[column->type]
-                                : "unknown");
+                            vqr_group_names[group], inputs->input[i].name, column_name(column->type));
         if (column->type != VQR_COLUMN_ABSENT && !column->values && rows->rows != 0)
             return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": values is NULL", vqr_group_names[group],
                             inputs->input[i].name);
         const struct vqr_lists *lists = column->type == VQR_COLUMN_LISTS ? column->values : NULL;
-        if (lists && (!lists->offsets || (lists->type != VQR_COLUMN_INT64 && lists->type != VQR_COLUMN_ID)))
-            return vqr_fail(error, VQR_ERROR_ARGUMENT,
-                            "%s feature \"%s\": its lists have no offsets, or a type other than int64 and id",
+        if (lists && !lists->offsets)
+            return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": its lists' offsets is NULL",
                             vqr_group_names[group], inputs->input[i].name);
+        if (lists && lists->type != VQR_COLUMN_INT64 && lists->type != VQR_COLUMN_ID)
+            return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s feature \"%s\": expected lists of int64 or id, found %s",
+                            vqr_group_names[group], inputs->input[i].name, column_name(lists->type));
     }
     return VQR_OK;
 }
@@ -80,9 +84,14 @@ static int is_present(const struct vqr_column *column, size_t row)
 }
 
 /* "event 17 feature "price"": candidates and events have a number, user and context do not need one. */
-static enum vqr_status refuse(const struct source *s, enum vqr_status status, size_t row, const char *what)
+__attribute__((format(printf, 4, 5))) static enum vqr_status refuse(const struct source *s, enum vqr_status status,
+                                                                    size_t row, const char *format, ...)
 {
-    char number[24] = "";
+    char number[24] = "", what[VQR_ERROR_MESSAGE_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
     if (s->group == VQR_EVENT || s->group == VQR_CANDIDATE)
         snprintf(number, sizeof number, " %zu", row);
     return vqr_fail(s->error, status, "%s%s, feature \"%s\": %s", vqr_group_names[s->group], number, s->input->name,
@@ -92,12 +101,11 @@ static enum vqr_status refuse(const struct source *s, enum vqr_status status, si
 /* The table's row that event or candidate `row` needs cannot be used. */
 static enum vqr_status refuse_row(const struct source *s, size_t row, uint32_t table_row)
 {
-    char what[VQR_ERROR_MESSAGE_SIZE];
-    snprintf(what, sizeof what,
-             "table \"%.64s\", row %" PRIu32 ": a value is not finite or exceeds %g in magnitude; the model file is "
-             "damaged",
-             s->input->table->name, table_row, (double)s->input->limit);
-    return refuse(s, VQR_ERROR_TABLE, row, what);
+    return refuse(s, VQR_ERROR_TABLE, row,
+                  "table \"%.64s\", row %" PRIu32
+                  ": a value is not finite or exceeds %g in magnitude; the model file is "
+                  "damaged",
+                  s->input->table->name, table_row, (double)s->input->limit);
 }
 
 /* Value i of ids stored as `type`. */
@@ -116,7 +124,7 @@ static enum vqr_status look_up_one(const struct source *s, size_t row, struct vq
     if (id.string && !vqr_table_takes_strings(table))
         return refuse(s, VQR_ERROR_TYPE, row, "expected an integer id, found a string");
     if (id.string && id.value < 0)
-        return refuse(s, VQR_ERROR_ARGUMENT, row, "a string's length is negative");
+        return refuse(s, VQR_ERROR_ARGUMENT, row, "a string's length is %" PRId64 ", expected 0 or more", id.value);
     int known;
     *index = vqr_table_row(table, id, &known);
     const struct vqr_stats one = {1, !known};
@@ -183,16 +191,24 @@ static enum vqr_status gather_lists(const struct source *s, float *dst, size_t s
             continue;
         const struct vqr_lists *lists = s->column->values;
         const uint64_t low = lists->offsets[row], high = lists->offsets[row + 1];
-        if (low > high || high > SIZE_MAX || (low < high && !lists->values))
-            return refuse(s, VQR_ERROR_ARGUMENT, row, "its list ends before it starts, or has no values");
+        if (low > high || high > SIZE_MAX)
+            return refuse(s, VQR_ERROR_ARGUMENT, row,
+                          "its list starts at id %" PRIu64 " and ends at %" PRIu64 ", expected offsets that ascend",
+                          low, high);
+        if (low < high && !lists->values)
+            return refuse(s, VQR_ERROR_ARGUMENT, row, "its list has %" PRIu64 " ids, but values is NULL", high - low);
         const enum vqr_status status = add_rows(s, row, (size_t)low, (size_t)high, dst, index, stats);
         if (status)
             return status;
+        const int mean = s->input->pool == VQR_POOL_MEAN;
         for (size_t i = 0; i < dim; i++) {
-            if (s->input->pool == VQR_POOL_MEAN && low < high)
+            if (mean && low < high)
                 dst[i] /= (float)(high - low);
             if (!(fabsf(dst[i]) <= s->input->pooled_limit))
-                return refuse(s, VQR_ERROR_RANGE, row, "the sum of its ids' rows is too large");
+                return refuse(s, VQR_ERROR_RANGE, row,
+                              "the %s of its %" PRIu64
+                              " ids' rows is %g in column %zu, expected at most %g in magnitude",
+                              mean ? "mean" : "sum", high - low, (double)dst[i], i, (double)s->input->pooled_limit);
         }
     }
     return VQR_OK;
@@ -212,12 +228,12 @@ static enum vqr_status gather_floats(const struct source *s, float *dst, size_t 
         if (!is_present(s->column, row))
             continue;
         if (!isfinite(values[row]))
-            return refuse(s, VQR_ERROR_RANGE, row, "expected a finite number");
+            return refuse(s, VQR_ERROR_RANGE, row, "expected a finite number, found %g", values[row]);
         const double normalised = (values[row] - s->input->mean) / s->input->std;
         if (!(fabs(normalised) <= number_limit(s->group)))
             return refuse(s, VQR_ERROR_RANGE, row,
-                          s->group == VQR_EVENT ? "expected at most 4096 in magnitude after (value - mean) / std"
-                                                : "too large for fp32 after (value - mean) / std");
+                          "(value - mean) / std is %g for the value %g, expected at most %g in magnitude", normalised,
+                          values[row], number_limit(s->group));
         dst[r * stride] = (float)normalised;
     }
     return VQR_OK;
@@ -237,8 +253,8 @@ static enum vqr_status gather_vectors(const struct source *s, float *dst, size_t
                                      : ((const double *)s->column->values)[row * n + i];
             if (!(fabs(value) <= number_limit(s->group)))
                 return refuse(s, VQR_ERROR_RANGE, row,
-                              s->group == VQR_EVENT ? "expected numbers of at most 4096 in magnitude"
-                                                    : "expected finite numbers that fit fp32");
+                              "number %zu of %zu is %g, expected a finite one of at most %g in magnitude", i, n, value,
+                              number_limit(s->group));
             dst[i] = (float)value;
         }
     }

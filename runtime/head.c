@@ -47,7 +47,9 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
     model->outputs = header.output_count;
     head->layer = vqr_allocate(head->layers, sizeof *head->layer, binder->error);
     head->activation = vqr_allocate(head->layers, sizeof *head->activation, binder->error);
-    enum vqr_status status = head->layer && head->activation ? VQR_OK : VQR_ERROR_MEMORY;
+    if (!head->layer || !head->activation)
+        return VQR_ERROR_MEMORY;
+    enum vqr_status status = vqr_check_activation(binder, header.activation, "the head");
     size_t in = shared_width(model) + model->inputs[VQR_CANDIDATE].width + model->interest_width;
     for (size_t i = 0; !status && i < head->layers; i++) {
         const size_t out = i < header.hidden_count ? vqr_header_hidden(&model->header, i) : header.output_count;
@@ -55,7 +57,7 @@ enum vqr_status vqr_bind_head(struct vqr_binder *binder)
         char name[32];
         snprintf(name, sizeof name, "head.%zu", i);
         if (!status && i < header.hidden_count)
-            status = vqr_bind_activation(binder, &head->activation[i], header.activation, 0, out, name, "the head");
+            status = vqr_bind_activation(binder, &head->activation[i], header.activation, 0, out, name);
         in = out;
     }
     return status;

@@ -48,17 +48,23 @@ static enum vqr_status check_memory(const vqr_model *model, struct vqr_error *er
     return VQR_OK;
 }
 
-/* Likewise the time that one refresh of the interests may take: this is about a second of one core. */
+/* Likewise the time that one refresh of the interests may take, about a second of one core, and one candidate. */
 static enum vqr_status check_work(const vqr_model *model, struct vqr_error *error)
 {
-    const double most = 0x1p36;
-    double work = 0.0;
-    for (size_t i = 0; i < model->sequence_count; i++)
+    const double most = 0x1p36, candidate_most = 0x1p30;
+    double work = 0.0, candidate_work = 0.0;
+    for (size_t i = 0; i < model->sequence_count; i++) {
         work += model->sequence[i].work;
+        candidate_work += model->sequence[i].candidate_work;
+    }
     if (work > most)
         return vqr_fail(error, VQR_ERROR_FORMAT,
                         "computing a user's interests would take %.3g multiply-adds, expected at most %.3g", work,
                         most);
+    if (candidate_work > candidate_most)
+        return vqr_fail(error, VQR_ERROR_FORMAT,
+                        "a candidate's attention would take %.3g multiply-adds, expected at most %.3g", candidate_work,
+                        candidate_most);
     return VQR_OK;
 }
 

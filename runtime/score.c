@@ -40,7 +40,7 @@ static enum vqr_status gather_one(vqr_session *s, enum vqr_group group, const st
 
 static enum vqr_status check_job(const vqr_session *s, const struct vqr_job *job, struct vqr_error *error)
 {
-    const enum vqr_status status = vqr_check_pair(s, job->state, job, error);
+    const enum vqr_status status = vqr_check_pair(s, job->state, job, "job", error);
     if (status)
         return status;
     if (!job->outputs && job->request.candidates.rows != 0)
@@ -86,6 +86,25 @@ static enum vqr_status add_part(vqr_session *s, struct block *block, struct vqr_
     return VQR_OK;
 }
 
+/* The same as far as the first candidate that is refused. Values are gathered feature by feature, and blocks begin
+ * where other jobs end: by candidates, a job's fault is the same one in every call. */
+static enum vqr_status add_candidates(vqr_session *s, struct block *block, struct vqr_job *job, size_t first,
+                                      size_t rows, struct vqr_error *error)
+{
+    const struct vqr_stats counted = job->stats;
+    enum vqr_status status = add_part(s, block, job, first, rows, error);
+    if (!status)
+        return VQR_OK;
+    job->stats = counted;
+    size_t sound = 0;
+    while (sound < rows && !(status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, &job->request.candidates,
+                                                 first + sound, 1, s->x, s->x_stride, s->index, NULL, error)))
+        sound++;
+    if (sound != 0)
+        add_part(s, block, job, first, sound, NULL);
+    return status;
+}
+
 /* Where a call's jobs lie, and what it has to say of the first that failed. */
 struct call {
     struct vqr_job *jobs;
@@ -118,6 +137,8 @@ static void fail_job(struct call *call, struct vqr_job *job, enum vqr_status sta
 static void finish_block(vqr_session *s, struct block *block, struct call *call)
 {
     const struct vqr_model *model = s->model;
+    if (block->rows == 0)
+        return;
     const float *logits = vqr_head_logits(model, &s->k, &s->head, block->rows);
     for (size_t p = 0; p < block->parts; p++) {
         const struct part *part = &block->part[p];
@@ -151,22 +172,24 @@ static void score(vqr_session *s, struct call *call)
         for (size_t first = 0; !status && !job->status && first < job->request.candidates.rows;) {
             const size_t left = job->request.candidates.rows - first, room = VQR_CANDIDATE_BLOCK - block.rows;
             const size_t rows = left < room ? left : room;
-            status = add_part(s, &block, job, first, rows, say(call));
+            status = add_candidates(s, &block, job, first, rows, say(call));
             first += rows;
             if (block.rows == VQR_CANDIDATE_BLOCK)
                 finish_block(s, &block, call);
         }
-        if (status)
-            fail_job(call, job, status);
+        if (status) {
+            finish_block(s, &block, call); /* what its candidates before this one, and jobs before it, come to */
+            if (!job->status)
+                fail_job(call, job, status);
+        }
     }
-    if (block.rows != 0)
-        finish_block(s, &block, call);
+    finish_block(s, &block, call);
 }
 
 enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_t count, struct vqr_error *error)
 {
     if (!session || (!jobs && count != 0))
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "session or jobs is NULL");
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "%s is NULL", session ? "jobs" : "session");
     const uint64_t host = vqr_fp_enter();
     struct call call = {jobs, count, VQR_OK, error};
     score(session, &call);
@@ -177,7 +200,7 @@ enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_
 enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const struct vqr_request *request,
                           float *outputs, struct vqr_stats *stats, struct vqr_error *error)
 {
-    enum vqr_status status = vqr_check_pair(session, state, request, error);
+    enum vqr_status status = vqr_check_pair(session, state, request, "request", error);
     if (status)
         return status;
     struct vqr_job job = {.state = state, .request = *request, .outputs = outputs};
@@ -196,7 +219,7 @@ size_t vqr_sequence_count(const vqr_model *model)
 
 enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_sequence_info *info)
 {
-    if (i >= model->sequence_count)
+    if (!model || !info || i >= model->sequence_count)
         return VQR_ERROR_ARGUMENT;
     const struct vqr_sequence *sequence = &model->sequence[i];
     *info = (struct vqr_sequence_info){.name = sequence->name,
@@ -229,11 +252,14 @@ static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i,
 enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
                             const struct vqr_rows *candidates, float *weights, struct vqr_error *error)
 {
-    enum vqr_status status = vqr_check_pair(session, state, candidates, error);
+    enum vqr_status status = vqr_check_pair(session, state, candidates, "candidates", error);
     if (status)
         return status;
-    if (sequence >= session->model->sequence_count || (!weights && candidates->rows != 0))
-        return vqr_fail(error, VQR_ERROR_ARGUMENT, "weights is NULL, or there is no sequence %zu", sequence);
+    if (sequence >= session->model->sequence_count)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "there is no sequence %zu, the model has %zu", sequence,
+                        session->model->sequence_count);
+    if (!weights && candidates->rows != 0)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "weights is NULL");
     if (state->stale)
         return vqr_fail(error, VQR_ERROR_STALE, "events were appended since the last vqr_refresh");
     const uint64_t host = vqr_fp_enter();

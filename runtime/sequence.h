@@ -70,6 +70,7 @@ struct vqr_sequence {
     size_t codebooks;      /* for vqr_assign; 0 if the kind has none */
     size_t tokens;         /* the most that a candidate attends to, in a codebook if there are any */
     double work;           /* multiply-adds that computing the interests takes at most */
+    double candidate_work; /* and that a candidate's attention to them takes at most */
 };
 
 extern const struct vqr_sequence_ops vqr_dmqn, vqr_din;

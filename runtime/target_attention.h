@@ -41,7 +41,8 @@ struct vqr_target_attention {
     size_t width, candidate_width; /* D, Dc */
     size_t tokens;                 /* the most that there can be */
     size_t out_width;              /* of one codebook's part of the interest vector */
-    double work;                   /* multiply-adds that a token's part takes */
+    double work;                   /* multiply-adds that a token's part takes, once per history */
+    double candidate_work;         /* and that a candidate takes at most in one codebook; an exponential counts as 16 */
     struct vqr_dot_attention dot;
     struct vqr_din_attention din;
 };
@@ -95,8 +96,8 @@ void vqr_interests_attend(const struct vqr_target_attention *attention, const st
                           struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                           const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
 
-/* What each token weighs for one candidate t[Dc]: weights[tokens]. dot: the mean over heads, their sum is 1; din: a_k,
- * or their softmax. */
+/* What each token weighs for one candidate t[Dc]: weights[interests->tokens], so nothing is written without tokens.
+ * dot: the mean over heads, their sum is 1; din: a_k, or their softmax. */
 void vqr_interests_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                          const float *t, float *weights);

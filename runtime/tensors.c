@@ -8,7 +8,7 @@
 
 #include "runtime/model.h"
 
-enum { NAME_SIZE = 256, SHAPE_SIZE = 96 };
+enum { SHAPE_SIZE = 96 };
 
 /* "[4, 56, 128]" */
 static void format_shape(char *text, size_t size, size_t rank, const uint64_t *shape)
@@ -20,16 +20,6 @@ static void format_shape(char *text, size_t size, size_t rank, const uint64_t *s
             snprintf(text + used, size - used, "%s%" PRIu64 "%s", i ? ", " : "[", shape[i], i + 1 == rank ? "]" : "");
         used += n > 0 ? (size_t)n : 0;
     }
-}
-
-static bool find(const struct vqr_header *header, size_t tensors, const char *name, struct vqr_header_tensor *tensor)
-{
-    for (size_t i = 0; i < tensors; i++) {
-        vqr_header_tensor(header, i, tensor);
-        if (strcmp(tensor->name, name) == 0)
-            return true;
-    }
-    return false;
 }
 
 static enum vqr_status check_kind(const struct vqr_header_tensor *found, const struct vqr_expected *expected,
@@ -111,10 +101,8 @@ static enum vqr_status bind_named(struct vqr_binder *binder, const struct vqr_ex
                                   const char *name)
 {
     const struct vqr_header *header = &binder->model->header;
-    struct vqr_header_info info;
     struct vqr_header_tensor found;
-    vqr_header_info(header, &info);
-    if (!find(header, info.tensors, name, &found))
+    if (!vqr_header_find_tensor(header, name, &found))
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\" is missing", name);
     enum vqr_status status = check_kind(&found, expected, binder->error);
     if (status)
@@ -128,7 +116,7 @@ static enum vqr_status bind_named(struct vqr_binder *binder, const struct vqr_ex
 static enum vqr_status bind_format(struct vqr_binder *binder, const struct vqr_expected *expected, const void **data,
                                    const char *format, va_list arguments)
 {
-    char name[NAME_SIZE];
+    char name[VQR_NAME_SIZE];
     const int n = vsnprintf(name, sizeof name, format, arguments);
     if (n < 0 || n >= (int)sizeof name)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "a tensor name starting \"%.64s\" is too long", name);

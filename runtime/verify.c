@@ -36,6 +36,8 @@ static enum vqr_status verify_table(const struct vqr_model *model, const struct 
 
 enum vqr_status vqr_model_verify(const vqr_model *model, struct vqr_error *error)
 {
+    if (!model)
+        return vqr_fail(error, VQR_ERROR_ARGUMENT, "vqr_model_verify: model is NULL");
     enum vqr_status status = VQR_OK;
     for (size_t i = 0; !status && i < model->table_count; i++)
         status = verify_table(model, &model->table[i], error);

@@ -22,6 +22,8 @@ enum {
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
     VQR_PANEL = 16,          /* outputs in a panel, and what a padded row's length is a multiple of */
+    VQR_NAME_SIZE =
+        256, /* room for a tensor's name composed of others; in an accepted file they have at most 200 bytes */
 };
 
 /* Values of the schema's enums, by the same numbers. */
@@ -101,6 +103,9 @@ struct vqr_header_tensor {
     uint64_t offset, length;             /* bytes; verified to lie inside the file */
 };
 void vqr_header_tensor(const struct vqr_header *header, size_t i, struct vqr_header_tensor *tensor);
+
+/* The first tensor of that name; false, and *tensor as it was, if there is none. */
+bool vqr_header_find_tensor(const struct vqr_header *header, const char *name, struct vqr_header_tensor *tensor);
 
 struct vqr_header_table {
     const char *name;

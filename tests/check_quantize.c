@@ -155,8 +155,9 @@ static bool fix_one(vqr_fix_f32_fn *ref, vqr_fix_f32_fn *fn, size_t rows, size_t
         if (ties_only)
             e[i] = (float)(int32_t)check_below(65) - 32.0f;
         else if (check_below(8) == 0) {
-            static const float values[] = {1.0f, -1.0f, 0.0f, -0.0f, 0x1p-149f, -0x1p-149f, 0x1.fffffep-1f, 0x1p-31f};
-            e[i] = values[check_below(8)];
+            static const float values[] = {1.0f,       -1.0f,          0.0f,     -0.0f, 0x1p-149f,
+                                           -0x1p-149f, 0x1.fffffep-1f, 0x1p-31f, 1.5f,  -1.5f};
+            e[i] = values[check_below(sizeof values / sizeof *values)];
         }
     const struct check_output q = check_output(check_extent(rows, q_stride, width), sizeof(int32_t));
     ref(q.want, q_stride, e, e_stride, rows, width, scale);

@@ -268,6 +268,19 @@ static void test_unknown_with_their_tensors(void **state)
     }
 }
 
+/* An activation that no layer uses is refused all the same: it is part of what the file means. */
+static void test_unknown_activation_without_hidden_layers(void **state)
+{
+    (void)state;
+    struct runtime_options options = runtime_options_default();
+    options.hidden_count = 0;
+    options.activation = 100;
+    assert_refused(&options, &options, "the head: activation is 100");
+    options = runtime_options_default();
+    options.attention = (struct vqr_header_attention){.kind = VQR_ATTENTION_DIN, .activation = 99};
+    assert_refused(&options, &options, "sequence \"long\": attention: activation is 99");
+}
+
 /* Every tensor is needed, and none more. */
 static void test_missing_and_extra_tensors(void **state)
 {
@@ -363,6 +376,31 @@ static void test_small_files_take_little_memory(void **state)
     assert_size_in_proportion(&o);
 }
 
+/* Attention by a network runs once for every token and candidate: a few wide layers, times many last events. */
+static void test_small_files_take_little_time_a_candidate(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    o.short_sequences = 1;
+    o.short_attention = (struct vqr_header_attention){.kind = VQR_ATTENTION_DIN, .hidden_count = 2};
+    o.short_hidden[0] = 256;
+    o.short_hidden[1] = 64;
+    o.last = 65536;
+    assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.last = 30000; /* half of what may be: of two such sequences together it is too much */
+    struct runtime_file half = runtime_build(&o);
+    vqr_model_close(open_model(half));
+    free(half.data);
+    o.short_sequences = 2;
+    assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.short_sequences = 1;
+    o.last = 4096;
+    assert_size_in_proportion(&o);
+    struct runtime_file file = runtime_build(&o);
+    vqr_model_close(open_model(file));
+    free(file.data);
+}
+
 /* ---- what is legal, though odd ---- */
 
 static void run(const struct runtime_options *options)
@@ -413,9 +451,14 @@ static void test_legal_extremes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_configuration_unlike_tensors),   cmocka_unit_test(test_unknown_with_their_tensors),
-        cmocka_unit_test(test_missing_and_extra_tensors),      cmocka_unit_test(test_names_that_are_used_twice),
-        cmocka_unit_test(test_small_files_take_little_memory), cmocka_unit_test(test_legal_extremes),
+        cmocka_unit_test(test_configuration_unlike_tensors),
+        cmocka_unit_test(test_unknown_with_their_tensors),
+        cmocka_unit_test(test_missing_and_extra_tensors),
+        cmocka_unit_test(test_names_that_are_used_twice),
+        cmocka_unit_test(test_small_files_take_little_memory),
+        cmocka_unit_test(test_legal_extremes),
+        cmocka_unit_test(test_unknown_activation_without_hidden_layers),
+        cmocka_unit_test(test_small_files_take_little_time_a_candidate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,8 +115,18 @@ static void test_refusals(void **state)
     const struct vqr_rows *rows = &w.candidates->rows;
     assert_int_equal(vqr_sequence_info(w.model, 1, &info), VQR_ERROR_ARGUMENT);
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 1, rows, &weight, &error), &error);
+    assert_says(&error, "there is no sequence 1, the model has 1");
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 0, rows, NULL, &error), &error);
+    assert_says(&error, "weights is NULL");
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(NULL, w.state, 0, rows, &weight, &error), &error);
+    assert_says(&error, "session is NULL");
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 0, NULL, &weight, &error), &error);
+    assert_says(&error, "candidates is NULL");
+    uint32_t cluster;
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_assign(w.session, 1, &events->rows, &cluster, &error), &error);
+    assert_says(&error, "there is no sequence 1, the model has 1");
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_assign(w.session, 0, &events->rows, NULL, &error), &error);
+    assert_says(&error, "clusters is NULL");
     append(&w, &events->rows);
     assert_refusal(VQR_ERROR_STALE, vqr_explain(w.session, w.state, 0, rows, &weight, &error), &error);
     values_free(events);

@@ -432,6 +432,55 @@ static void test_overflow(void **state)
     assert_in_range(overflows, cases / 2, cases);
 }
 
+/* ---- lists and vectors that cannot be right ---- */
+
+/* What appending two events says, of which the second has `column` as feature number `feature`. */
+static void assert_column_refused(struct world *w, size_t feature, const struct vqr_column *column,
+                                  enum vqr_status status, const char *says)
+{
+    struct vqr_column columns[RUNTIME_EVENTS_MAX] = {{VQR_COLUMN_ABSENT, NULL, NULL}};
+    columns[feature] = *column;
+    const struct vqr_rows events = {columns, RUNTIME_EVENTS_MAX, 2};
+    struct vqr_error error;
+    assert_refusal(status, vqr_append(w->session, w->state, &events, NULL, &error), &error);
+    assert_says(&error, says);
+}
+
+static void assert_lists_refused(struct world *w, struct vqr_lists lists, enum vqr_status status, const char *says)
+{
+    const struct vqr_column column = {VQR_COLUMN_LISTS, &lists, NULL};
+    assert_column_refused(w, 4, &column, status, says);
+}
+
+static void test_lists_and_vectors(void **state)
+{
+    (void)state;
+    enum { LONG = 5000, WIDTH = 3 };
+    static int64_t ids[LONG];
+    struct runtime_options options = runtime_options_default();
+    options.tags = true;
+    options.image_dim = WIDTH;
+    struct world w = world_new(&options, NULL, 1);
+    for (size_t i = 0; i < LONG; i++)
+        ids[i] = 1;
+    const uint64_t back[] = {0, 7, 3}, forward[] = {0, 2, LONG};
+    assert_lists_refused(&w, (struct vqr_lists){VQR_COLUMN_INT64, ids, NULL}, VQR_ERROR_ARGUMENT, "offsets is NULL");
+    assert_lists_refused(&w, (struct vqr_lists){VQR_COLUMN_FLOAT64, ids, forward}, VQR_ERROR_ARGUMENT,
+                         "expected lists of int64 or id, found float64");
+    assert_lists_refused(&w, (struct vqr_lists){VQR_COLUMN_INT64, ids, back}, VQR_ERROR_ARGUMENT,
+                         "event 1, feature \"tags\": its list starts at id 7 and ends at 3");
+    assert_lists_refused(&w, (struct vqr_lists){VQR_COLUMN_INT64, NULL, forward}, VQR_ERROR_ARGUMENT,
+                         "event 0, feature \"tags\": its list has 2 ids, but values is NULL");
+    assert_lists_refused(&w, (struct vqr_lists){VQR_COLUMN_INT64, ids, forward}, VQR_ERROR_RANGE,
+                         "event 1, feature \"tags\": the sum of its 4998 ids' rows is ");
+    const float image[2 * WIDTH] = {0, 0, 0, 1, -4097, 1};
+    const struct vqr_column vectors = {VQR_COLUMN_FLOAT32, image, NULL};
+    assert_column_refused(&w, 5, &vectors, VQR_ERROR_RANGE,
+                          "event 1, feature \"image\": number 1 of 3 is -4097, expected a finite one of at most 4096");
+    assert_int_equal(vqr_state_events(w.state), 0);
+    world_free(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_bad_table_row),     cmocka_unit_test(test_bad_unknown_row),
         cmocka_unit_test(test_vocabulary_damage), cmocka_unit_test(test_vocabulary_bounds),
         cmocka_unit_test(test_vocabulary_probes), cmocka_unit_test(test_overflow),
+        cmocka_unit_test(test_lists_and_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

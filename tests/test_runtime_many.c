@@ -140,6 +140,47 @@ static void test_overflow_names_its_job(void **state)
     crowd_free(&c);
 }
 
+/* Job 8, whose 130 candidates start in the middle of a block here, is told the same alone. */
+static void assert_same_fault(struct crowd *c, enum vqr_status status, const char *says)
+{
+    struct vqr_error alone, many;
+    struct vqr_job *job = &c->job[8];
+    const enum vqr_status found = vqr_score(c->world.session, job->state, &job->request, job->outputs, NULL, &alone);
+    assert_refusal(status, found, &alone);
+    assert_says(&alone, says);
+    assert_refusal(status, vqr_score_many(c->world.session, c->job, JOBS, &many), &many);
+    assert_string_equal(many.message + strlen("job 8: "), alone.message);
+}
+
+/* Of several faults of a job the first candidate's is told, by whatever step it is found, and its first feature's. */
+static void test_which_fault_is_told(void **state)
+{
+    (void)state;
+    struct runtime_options options = runtime_options_default();
+    options.hidden_count = 0;
+    options.scale = 100;
+    options.price_std = 1;
+    struct crowd c = crowd_new(&options, NULL);
+    double *prices = c.candidates[8]->column_values[1];
+    prices[20] = (double)FLT_MAX; /* overflows in the head */
+    prices[40] = DBL_MAX;
+    c.candidates[8]->present[1][20] = c.candidates[8]->present[1][40] = 1;
+    assert_same_fault(&c, VQR_ERROR_OVERFLOW, "candidate 20: ");
+    struct vqr_id items[130] = {{NULL, 0}};
+    items[45].string = "no integer";
+    c.candidates[8]->columns[0] = (struct vqr_column){.type = VQR_COLUMN_ID, .values = items};
+    prices[10] = DBL_MAX;
+    c.candidates[8]->present[1][10] = 1;
+    assert_same_fault(&c, VQR_ERROR_RANGE, "candidate 10, feature \"price\"");
+    /* What it looked up is what the sound candidates before it take, once. */
+    const uint64_t refused = c.job[8].stats.ids;
+    c.job[8].request.candidates.rows = 10;
+    vqr_score_many(c.world.session, c.job, JOBS, NULL);
+    assert_int_equal(c.job[8].status, VQR_OK);
+    assert_int_equal(refused, c.job[8].stats.ids);
+    crowd_free(&c);
+}
+
 static void test_arguments(void **state)
 {
     (void)state;
@@ -165,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_same_as_one_by_one),
         cmocka_unit_test(test_refused_jobs),
         cmocka_unit_test(test_overflow_names_its_job),
+        cmocka_unit_test(test_which_fault_is_told),
         cmocka_unit_test(test_arguments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

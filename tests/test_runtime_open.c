@@ -288,6 +288,13 @@ static void test_null_arguments(void **state)
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_session_create(model, NULL, NULL, &error), &error);
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_state_create(NULL, NULL, 0, &user, &error), &error);
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_state_create(model, NULL, 0, NULL, &error), &error);
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_model_verify(NULL, &error), &error);
+    struct vqr_feature feature;
+    struct vqr_sequence_info sequence;
+    assert_int_equal(vqr_feature_info(NULL, VQR_EVENT, 0, &feature), VQR_ERROR_ARGUMENT);
+    assert_int_equal(vqr_feature_info(model, VQR_EVENT, 0, NULL), VQR_ERROR_ARGUMENT);
+    assert_int_equal(vqr_sequence_info(NULL, 0, &sequence), VQR_ERROR_ARGUMENT);
+    assert_int_equal(vqr_sequence_info(model, 0, NULL), VQR_ERROR_ARGUMENT);
     vqr_model_close(model);
     free(file.data);
 }

@@ -241,13 +241,13 @@ static void test_failing_append_changes_nothing(void **state)
 {
     (void)state;
     static const struct damage damages[] = {
-        {2, (double)NAN, {NULL, 0}, VQR_ERROR_RANGE, "price"},
+        {2, (double)NAN, {NULL, 0}, VQR_ERROR_RANGE, "price\": expected a finite number, found nan"},
         {2, (double)INFINITY, {NULL, 0}, VQR_ERROR_RANGE, "price"},
         {2, -(double)INFINITY, {NULL, 0}, VQR_ERROR_RANGE, "price"},
-        {2, 4097.0 * 1.5 + 3, {NULL, 0}, VQR_ERROR_RANGE, "4096"},
+        {2, 4097.0 * 1.5 + 3, {NULL, 0}, VQR_ERROR_RANGE, "is 4097 for the value 6148.5, expected at most 4096 in"},
         {2, -4097.0 * 1.5 + 3, {NULL, 0}, VQR_ERROR_RANGE, "price"},
         {2, DBL_MAX, {NULL, 0}, VQR_ERROR_RANGE, "price"},
-        {1, 0, {"shoe", -1}, VQR_ERROR_ARGUMENT, "word"},
+        {1, 0, {"shoe", -1}, VQR_ERROR_ARGUMENT, "word\": a string's length is -1"},
         {1, 0, {"", INT64_MIN}, VQR_ERROR_ARGUMENT, "word"},
         {0, 0, {NULL, POISONED}, VQR_ERROR_TABLE, "\"item\", row 60"},
     };

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum { LIST_MAX = 8 };
 
@@ -36,17 +35,10 @@ struct id_source {
 /* The bytes of tensor "tables.TABLE.part", NULL if the file has no such tensor. */
 static const uint8_t *find_part(const struct vqr_header *header, const char *table, const char *part)
 {
-    struct vqr_header_info info;
     struct vqr_header_tensor tensor;
-    char name[512];
+    char name[VQR_NAME_SIZE];
     snprintf(name, sizeof name, "tables.%s.%s", table, part);
-    vqr_header_info(header, &info);
-    for (size_t i = 0; i < info.tensors; i++) {
-        vqr_header_tensor(header, i, &tensor);
-        if (strcmp(tensor.name, name) == 0)
-            return header->data + tensor.offset;
-    }
-    return NULL;
+    return vqr_header_find_tensor(header, name, &tensor) ? header->data + tensor.offset : NULL;
 }
 
 static void find_ids(struct id_source *source, const struct vqr_header *header, int32_t table)

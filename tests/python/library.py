@@ -1,12 +1,16 @@
-"""The C library by ctypes: what a test needs beyond the command line, the clusters that events fall to."""
+"""The C library by ctypes: what a test needs beyond the command line, the clusters that events fall to and the weights
+of target attention."""
 
 import ctypes
 import json
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 COLUMN_INT64, COLUMN_ID, COLUMN_FLOAT64, COLUMN_LISTS = 1, 2, 3, 4  # enum vqr_column_type
 
@@ -41,52 +45,89 @@ def build_folder() -> Path:
     return Path(os.environ.get("VQRANK_BUILD", default))
 
 
+def is_sanitized() -> bool:
+    """Whether the build under test has AddressSanitizer in it."""
+    cache = build_folder() / "CMakeCache.txt"
+    return cache.exists() and "VQRANK_SANITIZE:BOOL=ON" in cache.read_text()
+
+
 class Library:
     """libvqrank of the build under test."""
 
     def __init__(self) -> None:
+        if is_sanitized():
+            pytest.skip("AddressSanitizer does not let Python load the library")
         self.c = ctypes.CDLL(str(build_folder() / "lib" / "libvqrank.so"))
 
     def check(self, status: int, error: Error) -> None:
         if status:
             raise RuntimeError(f"{status}: {error.message.decode()}")
 
-    def assignments(self, model_path: Path, config: dict, events: list[dict], isa: str = "") -> dict[str, np.ndarray]:
-        """dmqn sequence's name -> clusters [N, L] of the events (JSON values as in a request)."""
+    @contextmanager
+    def session(self, model_path: Path, isa: str) -> Iterator[tuple[ctypes.c_void_p, ctypes.c_void_p]]:
+        """A model and a session of it, for as long as the block runs."""
         error, model, session = Error(), ctypes.c_void_p(), ctypes.c_void_p()
         options = SessionOptions(isa.encode() if isa else None, None, 0)
         self.check(self.c.vqr_model_open(str(model_path).encode(), ctypes.byref(model), ctypes.byref(error)), error)
         self.check(
             self.c.vqr_session_create(model, ctypes.byref(options), ctypes.byref(session), ctypes.byref(error)), error
         )
-        columns, keep = self._columns(config["event"], events)
-        rows = Rows(columns, len(config["event"]), len(events))
-        found = {}
-        for i, sequence in enumerate(config["sequences"]):
-            if sequence["kind"] != "dmqn":
-                continue
-            clusters = np.zeros((sequence["codebooks"], len(events)), np.uint32)
-            pointer = clusters.ctypes.data_as(ctypes.c_void_p)
-            status = self.c.vqr_assign(session, ctypes.c_size_t(i), ctypes.byref(rows), pointer, ctypes.byref(error))
-            self.check(status, error)
-            found[sequence["name"]] = clusters
+        yield model, session
         self.c.vqr_session_free(session)
         self.c.vqr_model_close(model)
+
+    def assignments(self, model_path: Path, config: dict, events: list[dict], isa: str = "") -> dict[str, np.ndarray]:
+        """dmqn sequence's name -> clusters [N, L] of the events (JSON values as in a request)."""
+        error, found = Error(), {}
+        rows, keep = self._rows(config["event"], events)
+        with self.session(model_path, isa) as (_, session):
+            for i, sequence in enumerate(config["sequences"]):
+                if sequence["kind"] != "dmqn":
+                    continue
+                clusters = np.zeros((sequence["codebooks"], len(events)), np.uint32)
+                pointer = clusters.ctypes.data_as(ctypes.c_void_p)
+                status = self.c.vqr_assign(
+                    session, ctypes.c_size_t(i), ctypes.byref(rows), pointer, ctypes.byref(error)
+                )
+                self.check(status, error)
+                found[sequence["name"]] = clusters
         del keep
         return found
 
+    def weights(self, model_path: Path, config: dict, request: dict) -> dict[str, np.ndarray]:
+        """Sequence's name -> what its tokens weigh for each candidate of a request, [C, N, W], or [C, 1, last]."""
+        error, state, found = Error(), ctypes.c_void_p(), {}
+        events, keep_events = self._rows(config["event"], request["events"])
+        candidates, keep = self._rows(config["candidate"], request["candidates"])
+        with self.session(model_path, "") as (model, session):
+            self.check(self.c.vqr_state_create(model, None, 0, ctypes.byref(state), ctypes.byref(error)), error)
+            self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
+            for i, sequence in enumerate(config["sequences"]):
+                tokens = sequence["last"] if sequence["kind"] == "din" else sequence["codewords"]
+                shape = (len(request["candidates"]), sequence.get("codebooks", 1), tokens)
+                weights = np.full(shape, np.nan, np.float32)
+                pointer = weights.ctypes.data_as(ctypes.c_void_p)
+                status = self.c.vqr_explain(
+                    session, state, ctypes.c_size_t(i), ctypes.byref(candidates), pointer, ctypes.byref(error)
+                )
+                self.check(status, error)
+                found[sequence["name"]] = weights
+            self.c.vqr_state_free(state)
+        del keep_events, keep
+        return found
+
     @staticmethod
-    def _columns(features: list[dict], events: list[dict]) -> tuple[ctypes.Array, list]:
+    def _rows(features: list[dict], objects: list[dict]) -> tuple[Rows, list]:
         """One column per feature; `keep` holds the arrays that the columns point into."""
         columns, keep = (Column * len(features))(), []
         for column, feature in zip(columns, features, strict=True):
-            values = [event.get(feature["name"]) for event in events]
+            values = [one.get(feature["name"]) for one in objects]
             present = np.array([value is not None for value in values], np.uint8)
             column.type, array, owned = column_values(feature, values)
             column.values = ctypes.cast(array, ctypes.c_void_p)
             column.present = present.ctypes.data_as(ctypes.c_void_p)
             keep += [array, present, owned]
-        return columns, keep
+        return Rows(columns, len(features), len(objects)), keep
 
 
 def ids(values: list) -> ctypes.Array:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import converter_support as support
+import numpy as np
 import pytest
 from command_support import VQRANK, convert, run
 
@@ -46,6 +47,18 @@ def test_unusable(model, option, value):
     done = run("bench", model, f"{option}={value}")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("vqrank: ") and done.stderr.count("\n") == 1 and option in done.stderr
+
+
+def test_a_damaged_vocabulary_is_refused(model, tmp_path):
+    """Histories are drawn from the file's keys: one that points outside the text must not be followed."""
+    told = json.loads(run("inspect", model, "--json").stdout)
+    (keys,) = [t for t in told["tensors"] if t["name"] == "tables.action.keys"]
+    content, broken = bytearray(model.read_bytes()), tmp_path / "broken.vqr"
+    content[keys["offset"] : keys["offset"] + keys["bytes"]] = np.array([[2**31, 2**31, 8, 1]] * 5, "<u4").tobytes()
+    broken.write_bytes(content)
+    done = run("bench", broken, "--seconds=0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f'vqrank: {broken}: table "action"') and done.stderr.count("\n") == 1
 
 
 def test_workloads_convert(tmp_path):

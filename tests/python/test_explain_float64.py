@@ -1,0 +1,104 @@
+"""The weights that vqr_explain gives, against target attention written out in float64.
+
+Models without HSTU layers: the tokens then are the means of each cluster's events, and the last events themselves.
+"""
+
+import converter_support as support
+import numpy as np
+import pytest
+from command_support import convert
+from library import Library
+
+from vqrank_convert.config import parse_config
+from vqrank_convert.reference_inputs import Inputs
+
+LAST = 6  # of the short sequence in support.config_of_every_kind
+DOT = {"kind": "dot", "heads": 3, "dim": 6}
+DIN = {"kind": "din", "hidden": [12, 7], "activation": "prelu"}
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attention_weights(attention, tensors, name, j, y, counts, t):
+    """What tokens y [T, D] with `counts` events weigh for candidates t [C, Dc]: [C, T]."""
+
+    def part(suffix):
+        values = tensors[f"{name}.{suffix}"].astype(float)
+        return values if j is None else values[j if len(values) > 1 else 0]
+
+    def linear(x, layer):
+        return x @ part(f"{layer}.weight").T + part(f"{layer}.bias")
+
+    if attention["kind"] == "dot":
+        heads, dim = attention["heads"], attention["dim"]
+        q, k = linear(t, "q").reshape(-1, heads, dim), linear(y, "k").reshape(-1, heads, dim)
+        scores = np.einsum("chd,khd->hck", q, k) / np.sqrt(dim)
+        return softmax(scores + (np.log(np.maximum(counts, 1)) if attention.get("count_bias") else 0)).mean(0)
+    target, token = np.broadcast_arrays(linear(t, "q")[:, None], y)
+    x = np.concatenate([target, token, target - token, target * token], -1)
+    for layer in range(len(attention["hidden"])):
+        x = linear(x, f"mlp.{layer}")
+        x = np.where(x > 0, x, part(f"mlp.{layer}.alpha") * x)
+    a = linear(x, f"mlp.{len(attention['hidden'])}")[..., 0]
+    return softmax(a) if attention.get("softmax") else a
+
+
+def clusters_weights(sequence, tensors, clusters, e, t):
+    """Of a dmqn sequence whose events e [L, D] fall to clusters [N, L]: [C, N, W]."""
+    weights = np.zeros((len(t), sequence["codebooks"], sequence["codewords"]))
+    for j, z in enumerate(clusters):
+        counts = np.bincount(z, minlength=sequence["codewords"])
+        means = np.zeros((sequence["codewords"], e.shape[1]))
+        np.add.at(means, z, e)
+        means /= np.maximum(counts, 1)[:, None]
+        kept = np.flatnonzero(counts) if sequence["empty"] == "masked" else np.arange(len(counts))
+        name = f"sequences.{sequence['name']}.attention"
+        weights[:, j, kept] = attention_weights(sequence["attention"], tensors, name, j, means[kept], counts[kept], t)
+    return weights
+
+
+def last_events_weights(sequence, tensors, e, t):
+    """Of a sequence of last events: [C, 1, last], the newest event's is the last."""
+    weights, kept = np.zeros((len(t), 1, sequence["last"])), e[-sequence["last"] :]
+    name = f"sequences.{sequence['name']}.attention"
+    weights[:, 0, sequence["last"] - len(kept) :] = attention_weights(
+        sequence["attention"], tensors, name, None, kept, None, t
+    )
+    return weights
+
+
+CASES = {
+    "dot": ({**DOT, "count_bias": True}, {**DOT, "heads": 2}, {"empty": "masked"}),
+    "dot, shared": ({**DOT, "share": True}, {**DOT, "heads": 1}, {"empty": "zero"}),
+    "din": (DIN, {**DIN, "hidden": [9]}, {"empty": "masked"}),
+    "din, softmax": ({**DIN, "softmax": True, "share": True}, {**DIN, "softmax": True}, {"empty": "zero"}),
+    "din, no hidden layers": ({**DIN, "hidden": []}, {**DIN, "hidden": []}, {"empty": "masked"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_weights(tmp_path, case):
+    attention, short, changes = CASES[case]
+    config = support.config_of_every_kind(attention=attention, short=short, hstu={"layers": 0}, sequence=changes)
+    tensors = support.weights(config, seed=3)
+    model = convert(tmp_path, config, tensors)
+    inputs = Inputs(parse_config(config), tensors, np.float64)
+    latest, long = config["sequences"]
+    assert (latest["last"], long["kind"]) == (LAST, "dmqn")
+    for events in (1, LAST - 2, LAST, LAST + 1, 40):  # fewer than `last`, as many, more
+        request = support.request_of(config, seed=events, events=events, candidates=4)
+        found = Library().weights(model, config, request)
+        e, t = (inputs.embed_all(group, request[f"{group}s"]) for group in ("event", "candidate"))
+        clusters = Library().assignments(model, config, request["events"])["long"]
+        want = {
+            "short": last_events_weights(latest, tensors, e, t),
+            "long": clusters_weights(long, tensors, clusters, e, t),
+        }
+        for name, weights in want.items():
+            assert found[name].shape == weights.shape
+            scale = max(1, np.abs(weights).max())
+            np.testing.assert_allclose(found[name], weights, rtol=0, atol=2e-6 * scale, err_msg=f"{name}, {events}")
+            assert (found[name] == 0).tolist() == (weights == 0).tolist()  # the same tokens take part
