@@ -49,7 +49,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 COMPILED = (".c", ".h", ".cc", ".hh", ".def", ".fbs")
-TIMEOUT = 300
+TIMEOUT, BUILD_TIMEOUT = 300, 3600  # seconds
 # What a test of a mutation that is no longer the language says, in place of what it is about.
 NOT_A_FAILURE = ("NameError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 CRASHED = re.compile(r"Test failed with exception|: signal \d+ \(")
@@ -137,14 +137,14 @@ def copy_tree() -> None:
             shutil.copy(source, target)
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], timeout: int = TIMEOUT) -> subprocess.CompletedProcess[str]:
     """A command in the copy."""
     try:
         return subprocess.run(
-            command, cwd=COPY, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False
+            command, cwd=COPY, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
-        raise Broken(f"{' '.join(command[:4])} ... ran for more than {TIMEOUT} s") from None
+        raise Broken(f"{' '.join(command[:4])} ... ran for more than {timeout} s") from None
 
 
 def run_pytest(arguments: list[str]) -> tuple[int, str]:
@@ -180,7 +180,7 @@ def configure() -> None:
 def build(tests: Iterable[Test]) -> None:
     """Builds what the tests run: their programs, or the command and the library for those in Python."""
     targets = {t for test in tests for t in (("vqrank_command", "vqrank") if test.is_python else (test.program,))}
-    done = run(["cmake", "--build", str(BUILD), "--target", *sorted(targets)])
+    done = run(["cmake", "--build", str(BUILD), "--target", *sorted(targets)], BUILD_TIMEOUT)
     if done.returncode:
         errors = [line for line in done.stdout.splitlines() if "error" in line] or done.stdout.splitlines()[-3:]
         raise Broken(f"does not build: {errors[0] if errors else done.stderr}")
