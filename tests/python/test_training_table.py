@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from training_data import write_commits, write_kuairand
 
+from vqrank_train.experiments.runs import run_all
 from vqrank_train.experiments.table import BASELINES, load, read_table, run_baseline, spec_of
 from vqrank_train.experiments.table import test_sample as draw_test
 
@@ -157,3 +159,20 @@ def test_every_row_and_setting_of_the_real_tables_is_a_config(name):
             spec = spec_of(table, row, setting)
             assert spec["training"]["steps"] == table["rows"][row]["steps"]
             assert {s["name"] for s in spec["model"]["sequences"]} <= set(spec["start"])
+
+
+def test_runs_are_told_as_they_end(monkeypatch, tmp_path):
+    """The first of the plan waits until the second was told."""
+    told = threading.Event()
+
+    def process(command, **_):
+        failed = command[-1] == "slow" and not told.wait(5)
+        return subprocess.CompletedProcess(command, int(failed or command[-1] == "fails"))
+
+    monkeypatch.setattr("vqrank_train.experiments.runs.subprocess.run", process)
+    plan = [(tmp_path / name, [name]) for name in ("slow", "fails")]
+    found = []
+    for i, done in run_all(plan, 2):
+        found.append((i, done))
+        told.set()
+    assert found == [(1, False), (0, True)]

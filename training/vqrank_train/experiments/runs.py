@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from tqdm import tqdm
 RESULT, SPEC = "result.json", "spec.json"  # of a run, in its folder: figures, and the config that they come from
 
 
-def run_all(plan: Sequence[tuple[Path, list[str]]], jobs: int) -> Iterator[bool]:
-    """Run `vqrank-train` with every entry's arguments, `jobs` at a time; tells, in the plan's order, which succeeded.
+def run_all(plan: Sequence[tuple[Path, list[str]]], jobs: int) -> Iterator[tuple[int, bool]]:
+    """Run `vqrank-train` with every entry's arguments, `jobs` at a time.
 
-    What a run prints goes to log.txt in its folder, the entry's first part.
+    Tells, as runs end, each one's index in the plan and whether it succeeded. What a run prints goes to log.txt in its folder, the entry's first part.
     """
 
     def run(item: tuple[Path, list[str]]) -> bool:
@@ -29,11 +29,13 @@ def run_all(plan: Sequence[tuple[Path, list[str]]], jobs: int) -> Iterator[bool]
             return not subprocess.run(command, stdout=log, stderr=log, check=False).returncode
 
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(plan), unit="run") as bar:
-        for (folder, _), done in zip(plan, pool.map(run, plan), strict=True):
+        started = {pool.submit(run, item): i for i, item in enumerate(plan)}
+        for ended in as_completed(started):
+            i, done = started[ended], ended.result()
             bar.update()
             if not done:
-                say(f"failed: see {folder / 'log.txt'}")
-            yield done
+                say(f"failed: see {plan[i][0] / 'log.txt'}")
+            yield i, done
 
 
 def begin(folder: Path, spec: dict[str, Any]) -> None:

@@ -224,9 +224,10 @@ def write_table(
         for name, row, seed in plan
     ]
     failed = 0
-    for (name, row, _), done in zip(plan, run_all(runs, jobs), strict=True):
+    for i, done in run_all(runs, jobs):
         failed += not done
         if done:
+            name, row, _ = plan[i]
             say(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
     lines = []
     for name in names:

@@ -78,9 +78,10 @@ def write_tuning(
                     continue
                 plan.append((folder, [*shared_arguments(data, configs, out), "--trial", name, row, setting]))
     failed = 0
-    for (folder, _), done in zip(plan, run_all(plan, jobs), strict=True):
+    for i, done in run_all(plan, jobs):
         failed += not done
         if done:
+            folder = plan[i][0]
             say(f"{folder.relative_to(out)}: {auc_of(folder):.4f}")
     lines = []
     for name in names:
