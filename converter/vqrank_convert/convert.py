@@ -68,8 +68,9 @@ def convert(
     """Converts `source` into `target` and returns the summary. Raises ConversionError with a one-line message; the
     target is then as it was. Tables of at least `bar_from` bytes get a progress bar on standard error."""
     started = time.monotonic()
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ConversionError(f"{target}: expected a file other than the checkpoint, found the checkpoint")
+    for path, what in ((source, "the checkpoint"), (foreign.config, "the config"), (foreign.names, "the map")):
+        if path is not None and target.exists() and path.exists() and target.samefile(path):
+            raise ConversionError(f"{target}: expected a file other than {what}, found {what}")
     checkpoint, config = open_checkpoint(source, foreign)
     command = goldens.find_vqrank(vqrank) if with_golden else None
     weights = load(checkpoint, config)

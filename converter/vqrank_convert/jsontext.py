@@ -49,9 +49,6 @@ class Fields:
     def where(self, key: str) -> str:
         return f"{self.path}.{key}"
 
-    def has(self, key: str) -> bool:
-        return key in self._left
-
     def take(self, key: str) -> Any:
         """The value of a required key."""
         self._taken.append(key)

@@ -42,7 +42,7 @@ class TorchFile(Checkpoint):
         content = _load(path)
         if not isinstance(content, dict):
             refuse(str(path), 'a dict {"config": ..., "state_dict": ...}', f"a {type(content).__name__}")
-        state = _foreign_state(content) if foreign else self._native_state(content)
+        state = self._foreign_state(content) if foreign else self._native_state(content)
         if not isinstance(state, dict):
             refuse(f"{path}: state_dict", "a dict of tensors", f"a {type(state).__name__}")
         self._torch_tensors: dict[str, Any] = {}
@@ -60,6 +60,23 @@ class TorchFile(Checkpoint):
         self.config_text = config if isinstance(config, str) else _config_text(config, self.path)
         return content["state_dict"]
 
+    def _foreign_state(self, content: dict[Any, Any]) -> Any:
+        """The state_dict of another program's checkpoint, by the names it usually has, or else the whole content."""
+        if set(content) == {"config", "state_dict"}:
+            refuse(
+                "--config",
+                "a checkpoint that has no config of its own",
+                f"one in {self.path}; leave --config out, or save the state_dict alone",
+            )
+        found = [key for key in ("state_dict", "model_state_dict") if key in content]
+        if len(found) > 1:
+            refuse(
+                str(self.path),
+                "state_dict or model_state_dict",
+                "both; save the one to convert alone",
+            )
+        return content[found[0]] if found else content
+
     def _info(self, name: str, tensor: Any) -> TensorInfo:
         """What a tensor is; what is not a plain one gets a dtype that says so, for `check_tensors` to refuse unless a
         map leaves it out."""
@@ -67,6 +84,8 @@ class TorchFile(Checkpoint):
 
         if not isinstance(tensor, torch.Tensor):
             return TensorInfo(name, f"no tensor but a value of type {type(tensor).__name__}", ())
+        if tensor.is_nested:  # of no one shape, which PyTorch refuses to tell
+            return TensorInfo(name, "a nested tensor", ())
         shape = tuple(tensor.shape)
         if tensor.layout != torch.strided:
             return TensorInfo(name, str(tensor.layout).removeprefix("torch."), shape)
@@ -92,14 +111,6 @@ class TorchFile(Checkpoint):
         return values
 
 
-def _foreign_state(content: dict[Any, Any]) -> Any:
-    """The state_dict of another program's checkpoint, by the names it usually has, or else the whole content."""
-    for key in ("state_dict", "model_state_dict"):
-        if key in content:
-            return content[key]
-    return content
-
-
 def _config_text(config: Any, path: Path) -> str:
     """A config kept as Python values, as the JSON that it would have been."""
     try:
@@ -112,7 +123,14 @@ def _check_archive(path: Path) -> None:
     """Refuses what torch.save's zip format is not, before PyTorch is asked to read it."""
     try:
         with path.open("rb") as file:
-            if file.read(4) != ZIP_START:
+            start = file.read(9)
+            if start[8:9] == b"{" and 8 + int.from_bytes(start[:8], "little") <= path.stat().st_size:
+                refuse(
+                    str(path),
+                    f"the zip format of torch.save in a file named {path.suffix}",
+                    "a safetensors file; name it .safetensors",
+                )
+            if not start.startswith(ZIP_START):
                 refuse(
                     str(path),
                     "the zip format of torch.save",

@@ -211,6 +211,33 @@ def test_inspect_json_keys(model):
     assert all(t["offset"] % 64 == 0 and t["bytes"] > 0 for t in told["tensors"])
 
 
+INSPECTED = {
+    "shared din": (
+        {"kind": "dot", "heads": 2, "dim": 5, "count_bias": False, "out": None},
+        {"kind": "din", "hidden": [17], "activation": "dice", "softmax": True, "share": True},
+        ("dot, 2 heads 5 wide", "din, hidden 17 dice, softmax yes; one set of weights for all codebooks"),
+    ),
+    "no hidden layers": (
+        {"kind": "din", "hidden": [], "activation": "dice", "softmax": False},
+        {"kind": "din", "hidden": [], "activation": "prelu", "softmax": False, "share": False},
+        ("din, no hidden layers, softmax no", "din, no hidden layers, softmax no; weights per codebook"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INSPECTED)
+def test_inspect_of_both_kinds(tmp_path, case):
+    model = convert(tmp_path, support.config_of_every_kind(**support.KIND_CASES[case]))
+    short, long, attentions = INSPECTED[case]
+    told = json.loads(run("inspect", model, "--json").stdout)
+    first, second = told["sequences"]
+    assert first == {"name": "short", "kind": "din", "last": 6, "attention": short}
+    assert (second["name"], second["kind"], second["attention"]) == ("long", "dmqn", long)
+    text = run("inspect", model).stdout
+    assert "sequences   short            DIN: the last 6 events\n" in text
+    assert tuple(re.findall(r"^ +attention: (.*)$", text, re.MULTILINE)) == attentions
+
+
 def test_selftest_passes_on_every_isa(model):
     done = run("selftest", model)
     assert (done.returncode, done.stderr) == (0, "")

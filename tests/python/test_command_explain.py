@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 import converter_support as support
+import numpy as np
 import pytest
 from command_support import convert, lines, run
 from library import Library
@@ -11,7 +12,7 @@ from library import Library
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
 EVENTS = [{"item": 1 + i * i % 7, "directory": i % 3, "action": "M", "dwell": i % 5} for i in range(60)]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {}]
-LINE = re.compile(r"^ {10}(long|    ) +(\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
+LINE = re.compile(r"^ {10}(long|    ) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,89 @@ def test_empty_clusters_that_are_tokens(tmp_path):
     done = run("rank", model, "--explain=9", stdin=lines({"id": 1, "events": EVENTS[:1], "candidates": CANDIDATES[:1]}))
     (group,) = explained(done.stdout)
     assert len(group) == 5 and sum(line[4] is None for line in group) == 4
+
+
+# ---- attention of both kinds, over clusters and over last events ----
+
+ITEM = [{"name": "item", "kind": "id", "table": "item"}]
+HISTORY = [3, 9, 9, 40, 4, 27, 4, 11]
+LAST = 5
+EVENT_LINE = re.compile(r"^ {10}(?:short|     ) +(-?\d\.\d{3})  (?:(the newest event)|(\d+) events ago): item=(\d+)$")
+ATTENTIONS = [
+    {"kind": "dot", "heads": 2, "dim": 6},
+    {"kind": "din", "hidden": [], "activation": "relu"},
+    {"kind": "din", "hidden": [7], "activation": "relu", "softmax": True},
+]
+
+
+def attention_weights(attention, name, tensors, t, tokens, j=()):
+    """What a candidate t [Dc] gives each of the tokens [T, D], as docs/model.md has it, in float64; j: codebook."""
+
+    def linear(part, x):
+        weight, bias = (tensors[f"{name}.{part}.{which}"][j].astype(float) for which in ("weight", "bias"))
+        return x @ weight.T + bias
+
+    def softmax(x):
+        powers = np.exp(x - x.max(0))
+        return powers / powers.sum(0)
+
+    q = linear("q", t)
+    if attention["kind"] == "dot":
+        heads = (attention["heads"], attention["dim"])
+        logits = (linear("k", tokens).reshape(-1, *heads) * q.reshape(heads)).sum(-1) / np.sqrt(attention["dim"])
+        return softmax(logits).mean(-1)
+    x = np.stack([np.concatenate([q, y, q - y, q * y]) for y in tokens])
+    for layer in range(len(attention["hidden"])):
+        x = np.maximum(linear(f"mlp.{layer}", x), 0)
+    weights = linear(f"mlp.{len(attention['hidden'])}", x)[:, 0]
+    return softmax(weights) if attention.get("softmax") else weights
+
+
+def model_over_items(tmp_path, sequence):
+    """The model file, its config and tensors, and what `rank --explain` prints below its one candidate."""
+    config = support.config_with(user=[], context=[], event=ITEM, candidate=ITEM)
+    config["sequences"] = [sequence]
+    tensors = support.weights(config)
+    model = convert(tmp_path, config, tensors)
+    request = {"id": 1, "events": [{"item": item} for item in HISTORY], "candidates": [{"item": 17}]}
+    done = run("rank", model, "--explain=99", stdin=lines(request))
+    assert (done.returncode, done.stderr) == (0, "")
+    return model, config, tensors, done.stdout.splitlines()[3:]
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_last_events(tmp_path, attention):
+    sequence = {"name": "short", "kind": "din", "last": LAST, "attention": attention}
+    _, _, tensors, shown = model_over_items(tmp_path, sequence)
+    rows = tensors["tables.item.weight"].astype(float)
+    name = "sequences.short.attention"
+    weights = attention_weights(attention, name, tensors, rows[17], rows[HISTORY[-LAST:]])
+    found = [EVENT_LINE.match(line).groups() for line in shown]
+    assert [abs(float(line[0])) for line in found] == sorted((abs(float(line[0])) for line in found), reverse=True)
+    ago = [1 if newest else int(events) for _, newest, events, _ in found]
+    assert sorted(ago) == list(range(1, LAST + 1))
+    for (weight, _, _, item), i in zip(found, ago, strict=True):
+        assert int(item) == HISTORY[-i]
+        assert float(weight) == pytest.approx(weights[-i], abs=0.0006)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_clusters(tmp_path, attention):
+    """Of a model without HSTU, whose tokens are the clusters' means."""
+    hstu = {"layers": 0}
+    sequence = {"name": "long", "kind": "dmqn", "codebooks": 2, "codewords": 4, "hstu": hstu, "attention": attention}
+    model, config, tensors, shown = model_over_items(tmp_path, sequence)
+    clusters = Library().assignments(model, config, [{"item": item} for item in HISTORY])["long"]
+    rows = tensors["tables.item.weight"].astype(float)
+    expected = {}
+    for j, own in enumerate(clusters):
+        used = sorted(set(own.tolist()))
+        tokens = np.stack([rows[HISTORY][own == k].mean(0) for k in used])
+        weights = attention_weights(attention, "sequences.long.attention", tensors, rows[17], tokens, j)
+        expected |= {(j, k): weight for k, weight in zip(used, weights, strict=True)}
+    found = [LINE.match(line).groups() for line in shown]
+    assert [abs(float(line[1])) for line in found] == sorted((abs(float(line[1])) for line in found), reverse=True)
+    assert {(int(j), int(k)): float(weight) for _, weight, j, k, *_ in found} == pytest.approx(expected, abs=0.0006)
 
 
 @pytest.mark.parametrize("argument", ["--explain=x", "--explain=-1"])

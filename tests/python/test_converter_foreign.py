@@ -1,28 +1,24 @@
-"""Checkpoints of other programs: .pt files, names, transposes, interleaved heads; the guide's example end to end."""
+"""Checkpoints of other programs: names, transposes, interleaved heads; the guide's example end to end."""
 
-import io
 import json
 import os
-import pickle
+import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from converter_support import CONFIG, config_with, weights, write
 from library import build_folder
 from safetensors.numpy import save_file
 
 from vqrank_convert.cli import main
 from vqrank_convert.config_sequences import HstuConfig
-from vqrank_convert.convert import Foreign, open_checkpoint
-from vqrank_convert.errors import ConversionError
 from vqrank_convert.foreign import uninterleaved
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "foreign" / "hstu_layer.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+GUIDE = Path(__file__).parents[2] / "docs" / "foreign-checkpoints.md"
 
 
 def convert(source, target, *options):
@@ -37,104 +33,9 @@ def refusal(capsys, source, *options):
     return error
 
 
-def torch_weights(config=CONFIG, dtype=torch.float32):
-    return {name: torch.from_numpy(value.copy()).to(dtype) for name, value in weights(config).items()}
-
-
 def same_model(one, other):
     """Files but for what says where they came from: the golden request is left out, so all bytes are the model's."""
     return one.read_bytes() == other.read_bytes()
-
-
-# ---- .pt ----
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-def test_pt_gives_the_file_that_safetensors_gives(tmp_path, dtype):
-    state = torch_weights(dtype=dtype)
-    torch.save({"config": CONFIG, "state_dict": state}, tmp_path / "m.pt")
-    wide = {name: value.double().numpy() for name, value in state.items()}
-    write(tmp_path / "m.safetensors", CONFIG, wide)
-    assert convert(tmp_path / "m.pt", tmp_path / "a.vqr") == 0
-    assert convert(tmp_path / "m.safetensors", tmp_path / "b.vqr") == 0
-    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
-
-
-def test_pt_of_views_and_of_a_config_in_text(tmp_path):
-    state = torch_weights()
-    state["head.0.weight"] = state["head.0.weight"].T.contiguous().T
-    state["head.1.weight"] = torch.cat([state["head.1.weight"], torch.ones(1, state["head.1.weight"].shape[1])])[:-1]
-    torch.save({"config": json.dumps(CONFIG), "state_dict": state}, tmp_path / "m.pt")
-    write(tmp_path / "m.safetensors", CONFIG, weights(CONFIG))
-    assert convert(tmp_path / "m.pt", tmp_path / "a.vqr") == 0
-    assert convert(tmp_path / "m.safetensors", tmp_path / "b.vqr") == 0
-    assert same_model(tmp_path / "a.vqr", tmp_path / "b.vqr")
-
-
-class Harmful:
-    """Unpickling it would create a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-@pytest.mark.parametrize("place", ["content", "config", "tensor"])
-def test_pickles_that_run_code_are_refused_and_named(tmp_path, capsys, place):
-    trap, harmful = tmp_path / "ran", Harmful(tmp_path / "ran")
-    content = {
-        "content": harmful,
-        "config": {"config": harmful, "state_dict": {}},
-        "tensor": {"config": CONFIG, "state_dict": torch_weights() | {"x": harmful}},
-    }[place]
-    torch.save(content, tmp_path / "m.pt")
-    error = refusal(capsys, tmp_path / "m.pt")
-    assert "posix.mkdir" in error and "could run any code" in error and "state_dict" in error
-    assert not trap.exists()
-
-
-def test_other_pt_contents_are_refused(tmp_path, capsys):
-    def saved(content):
-        torch.save(content, tmp_path / "m.pt")
-        return refusal(capsys, tmp_path / "m.pt")
-
-    state = torch_weights()
-    assert 'expected a dict {"config"' in saved([1])
-    assert 'expected the keys "config" and "state_dict"' in saved(state)
-    assert "expected a dict of tensors" in saved({"config": CONFIG, "state_dict": [1]})
-    assert "names of tensors as keys" in saved({"config": CONFIG, "state_dict": {1: state["head.0.bias"]}})
-    for name, value in (
-        ("found int64", state["head.0.bias"].long()),
-        ("a value of type str", "text"),
-        ("found sparse_coo", state["head.0.bias"].to_sparse()),
-        ("view that repeats", torch.zeros(1).expand(len(state["head.0.bias"]))),
-        ("found no values, on the device meta", state["head.0.bias"].to("meta")),
-    ):
-        assert name in saved({"config": CONFIG, "state_dict": state | {"head.0.bias": value}})
-
-
-def test_files_that_are_not_of_torch_save(tmp_path, capsys):
-    path = tmp_path / "m.pt"
-    path.write_bytes(pickle.dumps({"config": CONFIG}))
-    assert "a pickle of PyTorch before 1.6" in refusal(capsys, path)
-    path.write_bytes(b"PK\x03\x04rest")
-    assert "damage" in refusal(capsys, path)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("m/other", b"1")
-    path.write_bytes(buffer.getvalue())
-    assert "one data.pkl" in refusal(capsys, path)
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-    assert "TorchScript" in refusal(capsys, path)
-
-
-def test_pt_without_pytorch(tmp_path, capsys, monkeypatch):
-    torch.save({"config": CONFIG, "state_dict": torch_weights()}, tmp_path / "m.pt")
-    monkeypatch.setitem(sys.modules, "torch", None)
-    error = refusal(capsys, tmp_path / "m.pt")
-    assert "not installed" in error and "pip install" in error
 
 
 # ---- names ----
@@ -180,6 +81,16 @@ def test_map_refusals(tmp_path, capsys):
     assert "null" in said({"model.*": {"name": None}})
     assert "No such file" in refusal(capsys, source, "--config", config, "--map", tmp_path / "no.json")
     assert "No such file" in refusal(capsys, source, "--config", tmp_path / "no.json")
+
+
+@pytest.mark.parametrize("what", ["config", "map"])
+def test_what_is_given_is_not_written_over(tmp_path, capsys, what):
+    given = {"config": tmp_path / "config.json", "map": write_map(tmp_path, {"model.*": "*"})}
+    source = foreign(tmp_path)
+    before, target = given[what].read_text(), given[what]
+    assert convert(source, target, "--config", given["config"], "--map", given["map"]) == 2
+    assert f"{target}: expected a file other than the {what}, found the {what}" in capsys.readouterr().err
+    assert target.read_text() == before
 
 
 def test_transpose(tmp_path):
@@ -233,33 +144,32 @@ def test_interleaved_heads_need_hstu(tmp_path, capsys):
 # ---- the guide ----
 
 
-def test_the_guides_example(tmp_path):
-    """The module's own float64 scores and those of the converted model."""
-    run = {"cwd": tmp_path, "capture_output": True, "text": True, "check": True}
-    said = subprocess.run([sys.executable, EXAMPLE], **run).stdout
-    command = [sys.executable, "-m", "vqrank_convert", "foreign.pt", "--config", "config.json", "--map", "names.json"]
-    subprocess.run([*command, "-o", "foreign.vqr", "--vqrank", build_folder() / "bin" / "vqrank"], **run)
-    scored = subprocess.run([build_folder() / "bin" / "vqrank", "score", "foreign.vqr", "request.jsonl"], **run).stdout
-    np.testing.assert_allclose(json.loads(scored)["outputs"]["ctr"], json.loads(said), atol=1e-5, rtol=0)
+def test_the_guides_commands(tmp_path):
+    """As the guide has them, line by line: the module's own float64 scores, then those of the converted model."""
+    section = GUIDE.read_text(encoding="utf-8").split("## A foreign HSTU layer, end to end")[1]
+    shown = re.findall(r"^    (.+)$", section, re.MULTILINE)
+    commands = [line for line in shown if line[0] not in "[{"]
+    outputs = [line for line in shown if line[0] in "[{"]
+    assert len(commands) == 4 and len(outputs) == 2
+    (tmp_path / "examples").symlink_to(EXAMPLES)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "venv").symlink_to(sys.prefix)
+    (tmp_path / "build" / "release").symlink_to(build_folder().resolve())
+    environment = os.environ | {"PATH": f"{build_folder().resolve() / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-e"],
+        input="\n".join(commands),
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    printed = [line for line in done.stdout.splitlines() if line[:1] in ("[", "{")]
 
+    def scores(lines):
+        own, model = map(json.loads, lines)
+        return [own, model["outputs"]["ctr"]]
 
-# ---- damage ----
-
-
-def test_damaged_pt_files(tmp_path):
-    """Whatever the bytes, only a ConversionError comes out."""
-    torch.save({"config": CONFIG, "state_dict": torch_weights()}, tmp_path / "m.pt")
-    good, rng = (tmp_path / "m.pt").read_bytes(), np.random.default_rng(3)
-    refused = 0
-    for _ in range(300):
-        data = bytearray(good)
-        for _ in range(rng.integers(1, 5)):
-            data[rng.integers(len(data))] = rng.integers(256)
-        if rng.random() < 0.2:
-            data = data[: rng.integers(len(data))]
-        (tmp_path / "d.pt").write_bytes(data)
-        try:
-            open_checkpoint(tmp_path / "d.pt", Foreign())
-        except ConversionError:
-            refused += 1
-    assert refused > 20
+    np.testing.assert_allclose(scores(printed), scores(outputs), atol=1e-7, rtol=0)
+    np.testing.assert_allclose(*scores(printed), atol=1e-5, rtol=0)

@@ -1,6 +1,6 @@
 """.pt checkpoints: the same file as from .safetensors, and every content that is refused, without running any of it."""
 
-import io
+import copy
 import json
 import os
 import pickle
@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from converter_support import CONFIG, config_of_every_kind, weights, write
+from converter_support import CONFIG, config_of_every_kind, set_at, weights, write
 
 from vqrank_convert.cli import main
 
@@ -184,6 +184,8 @@ def test_older_formats_are_refused_unread(tmp_path, capsys):
     empty, text = tmp_path / "empty.pt", tmp_path / "text.pt"
     empty.write_bytes(b"")
     text.write_text("not a checkpoint")
+    named = write(tmp_path / "safetensors.pt", CONFIG, weights(CONFIG))
+    assert "in a file named .pt, found a safetensors file; name it .safetensors" in refused(capsys, named)
     for path in (legacy, plain, empty, text):
         message = refused(capsys, path)
         assert "expected the zip format of torch.save, found something else, perhaps a pickle" in message
@@ -237,6 +239,21 @@ def test_contents(tmp_path, capsys, content, message):
     assert message in refused(capsys, save(tmp_path / "bad.pt", content))
 
 
+def test_a_config_or_a_state_dict_too_many(tmp_path, capsys):
+    """What stands in a file is not passed over for what is given, nor for what stands beside it."""
+    state = as_torch(weights(CONFIG))
+    given = tmp_path / "c.json"
+    given.write_text(json.dumps(CONFIG))
+    native = checkpoint(tmp_path / "native.pt", CONFIG, state)
+    message = refused(capsys, native, "--config", given)
+    assert message.startswith(f"--config: expected a checkpoint that has no config of its own, found one in {native}")
+    both = save(tmp_path / "both.pt", {"state_dict": state, "model_state_dict": state, "epoch": 3})
+    message = refused(capsys, both, "--config", given)
+    assert message.startswith(f"{both}: expected state_dict or model_state_dict, found both")
+    for content in (state, {"state_dict": state, "epoch": 3}, {"model_state_dict": state, "config": 1, "epoch": 3}):
+        assert converted(save(tmp_path / "foreign.pt", content), "--config", given) == converted(native)
+
+
 def test_config_that_holds_itself(tmp_path, capsys):
     config = dict(CONFIG)
     config["name"] = config
@@ -250,6 +267,8 @@ TENSORS = [
     (lambda t: t.to(torch.float8_e4m3fn), "found float8_e4m3fn"),
     (lambda t: t.to_sparse(), "found sparse_coo"),
     (lambda t: t.to_sparse_csr(), "found sparse_csr"),
+    (lambda t: torch.nested.nested_tensor([t[0], t[1, :2]]), "found a nested tensor"),
+    (lambda t: torch.nested.nested_tensor([t[0], t[1, :2]], layout=torch.jagged), "found a nested tensor"),
     (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "found qint8"),
     (lambda t: t.to("meta"), "found no values, on the device meta"),
     (lambda t: torch.zeros(1).expand(t.shape), "found a view that repeats its float32 values"),
@@ -315,15 +334,29 @@ def test_nothing_else_is_printed(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def rebuilt(path, change=lambda pickled: pickled):
+    """Packs the archive at `path` again by hand, with its pickle changed, in sums that are right."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    hand = path.with_name("hand.pt")
+    with zipfile.ZipFile(hand, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, change(data) if name.endswith("/data.pkl") else data)
+    return hand
+
+
 def test_pickle_of_a_rebuilt_archive(tmp_path, capsys):
     """The same pickle in an archive made by hand is read; one whose tensor claims more than its storage is not."""
     good = checkpoint(tmp_path / "good.pt")
-    with zipfile.ZipFile(good) as archive:
-        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(name, data)
-    hand = tmp_path / "hand.pt"
-    hand.write_bytes(buffer.getvalue())
-    assert converted(hand) == converted(good)
+    assert converted(rebuilt(good)) == converted(good)
+    rows, one_more = b"K\x32K\x08\x86", b"K\x33K\x08\x86"  # (50, 8) of the table of items
+
+    def claim(pickled):
+        assert pickled.count(rows) == 1
+        return pickled.replace(rows, one_more)
+
+    config = set_at(copy.deepcopy(CONFIG), ["tables", "item", "rows"], 51)
+    short = checkpoint(tmp_path / "short.pt", json.dumps(config), as_torch(weights(CONFIG)))
+    assert "expected shape [51, 8], found [50, 8]" in refused(capsys, short)
+    message = refused(capsys, rebuilt(short, claim))
+    assert "expected a file of torch.save, found damage: " in message and "storage" in message

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from converter_support import CASES, config_with, weights, write
+from converter_support import CASES, CONFIG, KIND_CASES, config_of_every_kind, config_with, weights, write
+from test_converter_refusals import CONFIG_CASES, edited
 
 from vqrank_convert import golden, reference
 
@@ -14,20 +15,15 @@ pytest.importorskip("vqrank_train")
 BOTH_EMPTY = {**CASES, "zero toeplitz": {"sequence": {"empty": "zero"}, "hstu": {"bias": "toeplitz", "norm": "group"}}}
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("name", BOTH_EMPTY)
-def test_float64_outputs_agree(tmp_path, name, heads):
+def agree(path, config, seed, bias_heads=1):
+    """Outputs and assignments of both for the golden request, in float64, from a checkpoint with random weights."""
     import torch
 
     from vqrank_train.checkpoint import load_checkpoint
     from vqrank_train.predict import predict
 
-    config = config_with(**BOTH_EMPTY[name])
-    out = config["sequences"][0]["attention"].get("out")
-    tensors = weights(config, seed=heads, bias_heads=min(heads, config["sequences"][0]["hstu"]["heads"]))
-    if out:  # a width in the config is the converter's own; the specification's is true or false
-        config["sequences"][0]["attention"]["out"] = True
-    module = load_checkpoint(write(tmp_path / "m.safetensors", config, tensors), dtype=torch.float64)
+    tensors = weights(config, seed=seed, bias_heads=bias_heads)
+    module = load_checkpoint(write(path, config, tensors), dtype=torch.float64)
     parsed = reference.resolve(reference.parse_config(config), {key: value.shape for key, value in tensors.items()})
     request = json.loads(golden.make(parsed, tensors).request)
     expected = predict(module, request)
@@ -35,3 +31,27 @@ def test_float64_outputs_agree(tmp_path, name, heads):
     np.testing.assert_array_equal(found.assignments, expected.assignments["long"].numpy().T)
     for output in config["head"]["outputs"]:
         np.testing.assert_allclose(found.outputs[output], expected.outputs[output], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("name", BOTH_EMPTY)
+def test_float64_outputs_agree(tmp_path, name, heads):
+    config = config_with(**BOTH_EMPTY[name])
+    hstu_heads = config["sequences"][0]["hstu"]["heads"]
+    agree(tmp_path / "m.safetensors", config, seed=heads, bias_heads=min(heads, hstu_heads))
+
+
+@pytest.mark.parametrize("name", KIND_CASES)
+def test_every_kind(tmp_path, name):
+    """Features, id mappings, sequences, attention and activations of every kind."""
+    agree(tmp_path / "m.safetensors", config_of_every_kind(**KIND_CASES[name]), seed=3)
+
+
+def test_training_refuses_what_cannot_be_converted():
+    """So that nobody trains for hours what no model file can hold."""
+    from vqrank_train.config import Config, ConfigError
+
+    Config.read(CONFIG)
+    for path, value, _ in CONFIG_CASES:
+        with pytest.raises(ConfigError, match=r"^config.*[^\n]$"):
+            pytest.fail(f"trained: {path} {Config.read(edited(path, value))}")

@@ -191,7 +191,7 @@ def test_tensor_names():
 
 
 def test_negative_variance_is_refused():
-    config = with_sequences([], "dice")
+    config = with_sequences([SHORT | {"attention": {"kind": "dot", "heads": 1, "dim": 1}}], "dice")
     state = random_module(config, 1).state_dict()
     state["head.1.var"][2] = -0.5
     with pytest.raises(CheckpointError, match=r"head\.1\.var: .* -0\.5"):

@@ -1,8 +1,6 @@
 """The commits data set on a small made-up history: split, leaks, exact prefixes, resuming, the example's scripts."""
 
-import csv
 import json
-import lzma
 import subprocess
 import sys
 from pathlib import Path
@@ -10,44 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from converter_support import set_at
+from training_data import ITEMS, write_commits
 
-from vqrank_train.checkpoint import load_checkpoint, save_checkpoint
+from vqrank_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
+from vqrank_train.cli import main as command
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
+from vqrank_train.config import Config, ConfigError
+from vqrank_train.model import Ranker
 from vqrank_train.predict import predict
-from vqrank_train.trainer.fit import Trainer
-from vqrank_train.trainer.inputs import Inputs
-from vqrank_train.trainer.scoring import score
+from vqrank_train.trainer.fit import Batches, Options, Trainer
+from vqrank_train.trainer.inputs import Inputs, fill_template
+from vqrank_train.trainer.scoring import blocks, logits, score
 
 ROOT = Path(__file__).resolve().parents[2]
-ITEMS, USERS = 60, 4
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with a data set of two repositories, two developers each, who keep to their own files."""
     folder = tmp_path_factory.mktemp("data")
-    (folder / "commits").mkdir()
-    rng = np.random.default_rng(3)
-    rows, born = [], set()
-    for time in range(1, 1500):
-        user = int(rng.integers(1, USERS + 1))
-        repository = 1 + (user > USERS // 2)
-        for item in sorted({int(i) for i in (user - 1) * 15 + 1 + rng.geometric(0.2, rng.integers(1, 4)) % 15}):
-            action = 2 if item in born else ADDED
-            born.add(item)
-            rows.append(
-                [1000 + 10 * time, user, item, (item - 1) // 5 + 1, (item - 1) // 15 + 1, item, 1, repository, action]
-            )
-
-    def write(name, header, lines):
-        with lzma.open(folder / "commits" / f"{name}.csv.xz", "wt", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header, *lines])
-
-    write("events", ["time", "user", "item", "folder", "directory", "stem", "extension", "repository", "action"], rows)
-    write("items", ["id", "name"], [[i, f"r/f{i}.c"] for i in range(1, ITEMS + 1)])
-    write("repositories", ["id", "name"], [[1, "one"], [2, "two"]])
+    write_commits(folder)
     return folder
 
 
@@ -226,6 +208,157 @@ def test_a_grown_model_starts_where_the_smaller_one_ended(commits, tmp_path, nam
         simple.go_on_from(save_to(grown, tmp_path / "grown.safetensors"))
 
 
+def test_padding_does_not_count_in_dice(commits):
+    """Candidates that only fill a batch's rows move no statistic, and so no other candidate's logit."""
+    source = fill_template(spec()["model"], commits)
+    din = {"kind": "din", "hidden": [5], "activation": "dice"}
+    source["sequences"][0]["attention"] = din
+    source["sequences"].append({"name": "short", "kind": "din", "last": 4, "attention": din})
+    source["head"]["activation"] = "dice"
+    config = Config.read(source)
+    moments = commits.parts()[0]
+    sample = commits.sample(moments, np.random.default_rng(0), np.arange(12))
+
+    def trained(which, item):
+        """Statistics and logits after one batch in which candidates `which` of every block are `item`."""
+        torch.manual_seed(0)
+        module = Ranker(config).train()
+        batch = list(blocks(moments, sample, 4))
+        for block in batch:
+            block.items[which(block)] = item
+        found = logits(module, Inputs(commits, config), batch)
+        own = torch.cat([part[torch.from_numpy(b.present)] for part, b in zip(found, batch, strict=True)])
+        return {name: value.clone() for name, value in module.named_buffers()} | {"logits": own.detach()}
+
+    def padding(block):
+        return ~block.present
+
+    assert any(padding(block).any() for block in blocks(moments, sample, 4))
+    one, other, present = trained(padding, 3), trained(padding, 40), trained(lambda block: block.present, 40)
+    assert len(one) == 9  # mean and var of a layer in each attention and of two in the head; the logits
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+        assert not torch.equal(value, present[name]), name
+
+
+SEQUENCE, START = ("model", "sequences", 0), ("start", "long")
+DIN = {"kind": "din", "hidden": [4], "activation": "relu"}
+REFUSED = [
+    (("start", "lnog"), {}, r"^start: expected long, tables, head, found 'lnog'"),
+    (START, ..., r"^start\.long: expected this required key, found nothing"),
+    (("start", "tables"), "1", r"^start\.tables: expected a number, found '1'"),
+    (("start", "head"), "plane", r"^start\.head: expected matches or plain, found 'plane'"),
+    ((*START, "offset"), 1, r"^start\.long: expected codebooks, heads, found 'offset'"),
+    ((*START, "heads"), ..., r"^start\.long\.heads: expected this required key"),
+    ((*START, "heads", 4), ..., r"^start\.long\.heads: expected an array of 5, found 4"),
+    ((*START, "heads", 1, 3), ..., r"^start\.long\.heads\[1\]: expected an array of 4, found 3"),
+    ((*START, "heads", 0, 0, "ofset"), -303, r"^start\.long\.heads\[0\]\[0\]: expected .*, found 'ofset'"),
+    ((*START, "heads", 0, 0, "action"), 1, r"heads\[0\]\[0\]: expected item, .*, offset, found 'action'"),
+    ((*START, "heads", 0, 0, "item"), -1, r"heads\[0\]\[0\]\.item: expected a weight of at least 0, found -1"),
+    ((*START, "codebooks", 3, "itme"), 1, r"^start\.long\.codebooks\[3\]: expected item, .*, found 'itme'"),
+    ((*START, "codebooks", 3, "offset"), 1, r"^start\.long\.codebooks\[3\]: .*, found 'offset'"),
+    ((*START, "codebooks", 0, "sin1024"), ..., r"codebooks\[0\]: expected cosP and sinP of one period, found cos1024"),
+    ((*SEQUENCE, "attention"), DIN, r"^config\.sequences\.long\.attention\.kind: expected dot, .*, found din"),
+    ((*SEQUENCE, "attention", "out"), True, r"attention\.out: expected false, .*, found true"),
+    (("model", "head", "outputs"), ["touch", "open"], r"^config\.head\.outputs: expected one, .*, found 2"),
+    (("model", "head", "hidden"), [8], r"^config\.head\.hidden: expected 2 layers, .*, found 1"),
+    (
+        ("model", "event", 0),
+        {"name": "item", "kind": "ids", "table": "item", "pool": "sum"},
+        r"^config\.event\.item\.kind: expected id, float, time, .*, found ids",
+    ),
+    (
+        ("model", "user"),
+        [{"name": "v", "kind": "vector", "dim": 2}],
+        r"^config\.user\.v\.kind: expected .*, found vector",
+    ),
+    (("model", "user"), [{"name": "age", "kind": "float"}], r"^config\.user: expected columns .*\(none\), found 'age'"),
+    (("model", "event", 4, "name"), "suffix", r"^config\.event: expected columns .*\(time, .*\), found 'suffix'"),
+    (("model", "tables", "itme"), {"dim": 3, "ids": "direct"}, r"^config\.tables\.itme: expected the name of ids"),
+    (("model", "tables"), ..., r"^config: 'tables' is required"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), REFUSED)
+def test_what_the_trainer_refuses(commits, tmp_path, path, value, message):
+    with pytest.raises(ConfigError, match=message):
+        Trainer(commits, set_at(spec(), path, value), tmp_path, 0, torch.device("cpu"))
+
+
+def test_a_context_without_its_column(commits, tmp_path):
+    changed = set_at(spec(), ("model", "context", 0, "name"), "team")
+    trainer = Trainer(commits, changed, tmp_path, 0, torch.device("cpu"))
+    with pytest.raises(ConfigError, match=r"^config\.context: expected columns .*\(repository\), found 'team'"):
+        trainer.inputs.context(trainer.training.context)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "expected JSON, found text that is not: "),
+        (b"\xff", "expected JSON, found text that is not: "),
+        ('{"model": NaN}', "NaN is no number"),
+        ("[]", "expected an object, found []"),
+        ('{"model": {}}', "start: expected this required key, found nothing"),
+        ({"optimizer": 1}, "expected model, start, training, found 'optimizer'"),
+        ({"training": {"step": 1}}, "training: expected steps, batch, "),
+        ({"training": {"steps": 0}}, "training.steps: expected an integer of at least 1, found 0"),
+        ({"training": {"steps": 1.5}}, "training.steps: expected an integer of at least 1, found 1.5"),
+        ({"training": {"rate": "fast"}}, "training.rate: expected a number, found 'fast'"),
+        ({"training": {"rate": -1}}, "training.rate: expected a number of at least 0, found -1"),
+        ({"training": {"tau": 1}}, "training.tau: expected an array of 2 numbers, found 1"),
+        ({"training": {"tau": [1, 0]}}, "training.tau[1]: expected a number above 0, found 0"),
+    ],
+)
+def test_a_config_file_that_is_none(tmp_path, monkeypatch, text, message):
+    path = tmp_path / "spec.json"
+    content = json.dumps(spec() | text) if isinstance(text, dict) else text
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    refusal = command_refusal(monkeypatch, "fit", path, "--out", tmp_path / "out", "--data", tmp_path)
+    assert refusal.startswith("vqrank-train: error: ") and message in refusal
+    assert not (tmp_path / "out").exists()
+
+
+def command_refusal(monkeypatch, *arguments):
+    """The line with which the command ends."""
+    monkeypatch.setattr(sys, "argv", ["vqrank-train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        command()
+    assert "\n" not in str(stopped.value)
+    return str(stopped.value)
+
+
+@pytest.mark.parametrize("model", ["x", "=x", "x="])
+def test_a_model_without_a_name(tmp_path, monkeypatch, capsys, model):
+    assert command_refusal(monkeypatch, "report", "--model", model, "--out", tmp_path, "--data", tmp_path) == "2"
+    assert capsys.readouterr().err.endswith(f"argument --model: expected NAME=CHECKPOINT, found {model}\n")
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.pt"])
+def test_a_checkpoint_that_is_none(tmp_path, name):
+    (tmp_path / name).write_bytes(b"PK\x03\x04 nothing of the kind")
+    with pytest.raises(CheckpointError, match="expected a checkpoint, found damage: "):
+        load_checkpoint(tmp_path / name)
+
+
 def save_to(trainer, path):
     save_checkpoint(path, trainer.module)
     return path
+
+
+def test_shared_moments_hold_no_contradictions(commits):
+    """Commits that count as one moment never score a file as touched and as not touched."""
+    training, _, _ = commits.parts()
+    options = Options(steps=4, batch=4, block=16, shared=4, exact=1.0)
+    batches = Batches(training, options)
+    dropped = 0
+    for step in range(4):
+        sample = batches.sample(commits, step, 0)
+        pairs = list(zip(sample.moment.tolist(), sample.item.tolist(), sample.label.tolist(), strict=True))
+        positive = {(m, i) for m, i, label in pairs if label}
+        assert positive and not positive & {(m, i) for m, i, label in pairs if not label}
+        which = np.concatenate([np.arange(low, high) for low, high in batches.at(step, 0)])
+        drawn = commits.sample(training, np.random.default_rng((0, 2, step)), which, cap=options.positives)
+        assert sample.label.sum() == drawn.label.sum()
+        dropped += len(drawn.label) - len(sample.label)
+    assert dropped > 0

@@ -16,7 +16,8 @@ def features_module(features):
     """A module whose events have these features over tables `item` (direct), `keys` (vocabulary) and `hashed`."""
     config = copy.deepcopy(CONFIG)
     config["tables"]["hashed"] = {"rows": 1000, "dim": 1, "ids": "hash"}
-    config |= {"event": features, "sequences": []}
+    attention = {"kind": "dot", "heads": 1, "dim": 1}
+    config |= {"event": features, "sequences": [{"name": "short", "kind": "din", "last": 1, "attention": attention}]}
     torch.manual_seed(1)
     module = Ranker(Config.read(config)).double().eval()
     with torch.no_grad():

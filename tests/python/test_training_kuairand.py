@@ -1,44 +1,17 @@
 """The KuaiRand reader on made-up files: which rows are left out, what a history is, and that nothing leaks."""
 
-import csv
-import io
-
 import numpy as np
 import pytest
-import zstandard
+from training_data import write_kuairand
 
 from vqrank_train.kuairand.baselines import Rates, match_counts
-from vqrank_train.kuairand.data import USER, VIDEO, WIDTH, KuaiRand
-
-ROWS = ["user_id", "video_id", "time_ms", "is_click", "is_like", "long_view", "tab"]
-TEST_START = 2000
-
-
-def impression(user, video, time, click, tab=1):
-    return [user, video, time, click, 0, 0, tab]
+from vqrank_train.kuairand.data import WIDTH, KuaiRand
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
-    (folder / "kuairand-pure").mkdir()
-
-    def write(name, header, rows):
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([header, *rows])
-        compressed = zstandard.ZstdCompressor().compress(text.getvalue().encode())
-        (folder / "kuairand-pure" / f"{name}.csv.zst").write_bytes(compressed)
-
-    train = [impression(i % 3, i % 5, 1000 + 10 * i, i % 2, i % 2) for i in range(50)]
-    late = impression(0, 1, TEST_START + 5, 1)  # after the test part starts
-    early = impression(1, 1, 500, 1)  # at the end of its user's history
-    test = [impression(2, 3, TEST_START + i, i % 2) for i in range(WIDTH + 3)]
-    write("val", ROWS, [*train, late, early])
-    write("test", ROWS, [*test, test[0]])
-    write("user_sequences", ["user_id", "last_time_ms", "watch_seq"], [[0, 400, "1 2 1"], [1, 500, "4"]])
-    write("user_features_pure", ["user_id", *USER], [[u, *["x"] * len(USER)] for u in range(3)])
-    videos = [[v, 10000 + v, *([f"{v % 2},9"] * len(VIDEO))] for v in range(5)]
-    write("video_features_basic_pure", ["video_id", "video_duration", *VIDEO], videos)
+    write_kuairand(folder)
     return KuaiRand(folder)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -46,7 +47,15 @@ def save_checkpoint(
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config (parsed JSON) and the tensors of a .safetensors or .pt file."""
-    path = Path(path)
+    try:
+        return read_file(Path(path))
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, json.JSONDecodeError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: expected a checkpoint, found damage: {said}") from None
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """As `read_checkpoint`, with whatever the libraries raise for a damaged file."""
     if path.suffix in (".pt", ".pth"):
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or set(content) != {"config", "state_dict"}:

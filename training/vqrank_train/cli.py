@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ def device_of(name: str) -> torch.device:
 def fit(args: argparse.Namespace) -> None:
     """Train one model."""
     from vqrank_train.trainer.fit import Trainer
+    from vqrank_train.trainer.spec import read_spec
 
     path = Path(args.config)
     if not path.exists() and (CONFIGS / f"{args.config}.json").exists():
@@ -32,7 +33,7 @@ def fit(args: argparse.Namespace) -> None:
     if not path.exists():
         names = ", ".join(sorted(config.stem for config in CONFIGS.glob("*.json")))
         sys.exit(f"vqrank-train: error: no file {args.config!r}, and no config of that name; there are: {names}")
-    spec = json.loads(path.read_text(encoding="utf-8"))
+    spec = read_spec(path)
     if args.steps:
         spec.setdefault("training", {})["steps"] = args.steps
     if args.rate:
@@ -53,34 +54,68 @@ def report(args: argparse.Namespace) -> None:
     """Measure baselines and checkpoints on the test part."""
     from vqrank_train.commits.report import write_report
 
-    models = dict(item.split("=", 1) for item in args.model)
-    write_report(Commits(args.data), models, args.out, args.seed, device_of(args.device), args.moments)
+    write_report(Commits(args.data), dict(args.model), args.out, args.seed, device_of(args.device), args.moments)
 
 
 def table(args: argparse.Namespace) -> None:
     """Train and measure every row of the table of models on both data sets."""
-    from vqrank_train.experiments.table import DATA_SETS, folder_of, run_one, write_table
+    from vqrank_train.experiments.table import BASELINES, DATA_SETS, folder_of, rows_of, run_one, write_table
     from vqrank_train.experiments.tune import folder_of as trial_folder
     from vqrank_train.experiments.tune import run_trial, write_tuning
 
     if args.one:
         name, row, seed = args.one[0], args.one[1], int(args.one[2])
-        run_one(name, args.data, CONFIGS, row, seed, folder_of(args.out, name, row, seed))
+        run_one(name, args.data, args.configs, row, seed, folder_of(args.out, name, row, seed))
         return
     if args.trial:
         name, row, setting = args.trial
-        run_trial(name, args.data, CONFIGS, row, setting, trial_folder(args.out, name, row, setting))
+        run_trial(name, args.data, args.configs, row, setting, trial_folder(args.out, name, row, setting))
         return
     names = args.sets.split(",") if args.sets else list(DATA_SETS)
+    check_names("--sets", names, DATA_SETS)
+    rows = [row for name in names for row in (*BASELINES[name], *rows_of(name, args.configs))]
+    check_names("--row", args.row, rows)
+    args.out.mkdir(parents=True, exist_ok=True)
     if args.tune:
-        lines = write_tuning(args.data, CONFIGS, args.out, names, args.jobs, args.row)
-        (args.out / "tuning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        print("\n".join(lines))
-        return
-    seeds = [int(seed) for seed in args.seeds.split(",")]
-    lines = write_table(args.data, CONFIGS, args.out, names, seeds, args.jobs, args.row)
-    (args.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print("\n".join(lines))
+        lines, failed = write_tuning(args.data, args.configs, args.out, names, args.jobs, args.row)
+    else:
+        lines, failed = write_table(args.data, args.configs, args.out, names, args.seeds, args.jobs, args.row)
+    text = "\n".join(lines) + "\n"
+    (args.out / ("tuning.md" if args.tune else "table.md")).write_text(text, encoding="utf-8")
+    print(text, end="")
+    if failed:
+        sys.exit(f"vqrank-train: {failed} {'run' if failed == 1 else 'runs'} failed")
+
+
+class UsageError(ValueError):
+    """An argument that names nothing."""
+
+
+def check_names(argument: str, found: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse what is not among the known names."""
+    for name in found:
+        if name not in known:
+            raise UsageError(f"{argument}: expected {', '.join(dict.fromkeys(known))}, found {name}")
+
+
+def seeds_of(text: str) -> list[int]:
+    """Integers, divided by commas."""
+    return [int(seed) for seed in text.split(",")]
+
+
+def named(text: str) -> tuple[str, str]:
+    """A name and a path, divided by =."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=CHECKPOINT, found {text}")
+    return name, path
+
+
+def positive(text: str) -> int:
+    """An integer from 1."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
 
 
 def codebooks(args: argparse.Namespace) -> None:
@@ -132,7 +167,9 @@ def main() -> None:
     added.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
 
     added = command("report", report, "AUC and log loss on the test part, baselines too")
-    added.add_argument("--model", action="append", default=[], metavar="NAME=CHECKPOINT", help="may be repeated")
+    added.add_argument(
+        "--model", action="append", type=named, default=[], metavar="NAME=CHECKPOINT", help="may be repeated"
+    )
     added.add_argument("--out", type=Path, required=True, help="folder for auc.md and auc.json")
     added.add_argument("--seed", type=int, default=7, help="of the negatives")
     added.add_argument("--moments", type=int, default=8000, help="test commits to score, at random; 0: all")
@@ -140,8 +177,11 @@ def main() -> None:
     added = command("table", table, "train and measure every row of docs/auc.md, going on with what is there")
     added.add_argument("--out", type=Path, required=True, help="folder for the runs and table.md")
     added.add_argument("--sets", default="", help="of commits,kuairand: both unless told")
-    added.add_argument("--seeds", default="0,1,2")
-    added.add_argument("--jobs", type=int, default=2, help="runs side by side, one core each")
+    added.add_argument("--seeds", type=seeds_of, default=[0, 1, 2], metavar="N,N", help="one run each")
+    added.add_argument("--jobs", type=positive, default=2, help="runs side by side, one core each")
+    added.add_argument(
+        "--configs", type=Path, default=CONFIGS / "table", help="folder of SET.json: rows, settings, models"
+    )
     added.add_argument("--row", action="append", default=[], help="only this row; may be repeated")
     added.add_argument(
         "--tune", action="store_true", help="instead: try every setting for every row on the validation part"
@@ -166,6 +206,8 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     try:
         args.run(args)
+    except UsageError as error:
+        parser.error(str(error))
     except (OSError, ConfigError, CheckpointError, ReportError) as error:
         sys.exit(f"vqrank-train: error: {error}")
 

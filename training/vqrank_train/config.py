@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vqrank_train.config_inputs import Feature, Table
-from vqrank_train.config_reader import MISSING, ConfigError, Reader, check_distinct, check_name
+from vqrank_train.config_reader import (
+    MISSING,
+    ConfigError,
+    Reader,
+    check_distinct,
+    check_name,
+    check_output_name,
+    check_text,
+)
 from vqrank_train.config_sequences import (
     ACTIVATIONS,
     Attention,
@@ -36,12 +44,11 @@ class Head:
     @classmethod
     def read(cls, value: Any, where: str) -> Head:
         reader = Reader(value, where)
-        hidden, outputs = read_hidden(reader), reader.take("outputs", list)
-        if not outputs or len(set(map(str, outputs))) != len(outputs):
-            raise ConfigError(f"{where}.outputs: expected different names, found {outputs!r}")
-        for output in outputs:
-            if not isinstance(output, str):
-                raise ConfigError(f"{where}.outputs: expected names, found {output!r}")
+        hidden = read_hidden(reader)
+        outputs = [check_output_name(o, f"{where}.outputs[{i}]") for i, o in enumerate(reader.take("outputs", list))]
+        if not outputs:
+            raise ConfigError(f"{where}.outputs: expected at least one output, found none")
+        check_distinct(outputs, f"{where}.outputs")
         found = cls(hidden, reader.choice("activation", ACTIVATIONS), tuple(outputs))
         reader.close()
         return found
@@ -65,7 +72,7 @@ class Config:
         version = reader.take("format", int)
         if version != 1:
             raise ConfigError(f"config.format: expected 1, found {version}")
-        name = reader.take("name", str)
+        name = check_text(reader.take("name", str), "config.name")
         tables = {
             check_name(key, "config.tables"): Table.read(table, f"config.tables.{key}")
             for key, table in reader.take("tables", dict).items()
@@ -83,12 +90,15 @@ class Config:
         sequences = tuple(
             read_sequence(s, f"config.sequences[{i}]") for i, s in enumerate(reader.take("sequences", list))
         )
+        if not sequences:
+            raise ConfigError("config.sequences: expected at least one sequence, found none")
         check_distinct([s.name for s in sequences], "config.sequences")
         head = Head.read(reader.take("head", dict), "config.head")
         reader.close()
         config = cls(name, tables, groups, sequences, head, value)
-        if sequences and not (config.width("event") and config.width("candidate")):
-            raise ConfigError("config: a sequence needs event and candidate features with a width")
+        for group in ("event", "candidate"):
+            if not config.width(group):
+                raise ConfigError(f"config.{group}: expected at least one feature with an embedding, found none")
         return config
 
     def width(self, group: str) -> int:

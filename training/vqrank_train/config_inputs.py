@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vqrank_train.config_reader import ConfigError, Reader
+from vqrank_train.config_reader import INT64_MAX, INT64_MIN, ConfigError, Reader, check_unicode
 
 FEATURE_KINDS = ("id", "ids", "float", "time", "vector")  # next: semantic_id
 
@@ -24,13 +24,17 @@ class Table:
         reader = Reader(value, where)
         ids = reader.choice("ids", ("direct", "vocabulary", "hash"))
         # Row 0 is no id's row in a table that hashes, so there has to be another.
-        rows, dim = reader.count("rows", 2 if ids == "hash" else 1), reader.count("dim", 1)
+        rows, dim = reader.count("rows", 2 if ids == "hash" else 1, high=INT64_MAX), reader.count("dim", 1)
         keys: tuple[int | str, ...] = ()
         if ids == "vocabulary":
             keys = tuple(reader.take("keys", list))
             for key in keys:
                 if isinstance(key, bool) or not isinstance(key, int | str):
                     raise ConfigError(f"{where}.keys: expected integers or strings, found {key!r}")
+                if isinstance(key, int) and not INT64_MIN <= key <= INT64_MAX:
+                    raise ConfigError(f"{where}.keys: expected integers of 64 bits, found {key}")
+                if isinstance(key, str):
+                    check_unicode(key, f"{where}.keys")
             if len(set(keys)) != len(keys):
                 raise ConfigError(f"{where}.keys: duplicate keys")
             if rows != len(keys) + 1:
@@ -65,10 +69,9 @@ class Feature:
         elif kind == "vector":
             dim = reader.count("dim", 1)
         elif kind == "float":
-            mean = float(reader.take("mean", (int, float), 0.0))
-            std = float(reader.take("std", (int, float), 1.0))
-            if not std > 0 or std == float("inf") or not abs(mean) < float("inf"):
-                raise ConfigError(f"{where}: expected a finite mean and std > 0, found {mean!r} and {std!r}")
+            mean, std = reader.number("mean", 0.0), reader.number("std", 1.0)
+            if not std > 0:
+                raise ConfigError(f"{where}.std: expected a number above 0, found {std!r}")
         elif kind == "time" and group != "event":
             raise ConfigError(f"{where}: a time feature belongs in event")
         reader.close()

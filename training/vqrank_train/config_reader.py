@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 NAME = re.compile(r"[A-Za-z0-9_-]+")
+OUTPUT_NAME = re.compile(r"[!-~]+")  # a key of a response
 MISSING = object()
+# What a model file holds, so that nothing is trained that could not be converted.
+NAME_MAX = 150
+TEXT_MAX = 1000  # bytes
+LAYERS_MAX = 1024
+UINT32_MAX = 2**32 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 class ConfigError(ValueError):
@@ -35,12 +43,25 @@ class Reader:
             raise ConfigError(f"{self.where}.{key}: expected {wanted}, found {value!r}")
         return value
 
-    def count(self, key: str, low: int, default: Any = MISSING) -> int:
-        """An integer of at least `low`."""
+    def count(self, key: str, low: int, default: Any = MISSING, high: int = UINT32_MAX) -> int:
+        """An integer from `low` to `high`."""
         value = self.take(key, int, default)
-        if value is not None and value < low:
+        if value < low:
             raise ConfigError(f"{self.where}.{key}: expected an integer of at least {low}, found {value!r}")
+        if value > high:
+            raise ConfigError(f"{self.where}.{key}: expected an integer of at most {high}, found {value!r}")
         return value
+
+    def number(self, key: str, default: float) -> float:
+        """A finite number."""
+        value = self.take(key, (int, float), default)
+        try:
+            found = float(value)
+        except OverflowError:  # an integer beyond double
+            found = math.inf
+        if not math.isfinite(found):
+            raise ConfigError(f"{self.where}.{key}: expected a finite number, found {str(value)[:40]}")
+        return found
 
     def choice(self, key: str, options: tuple[str, ...], default: Any = MISSING) -> str:
         """One of `options`."""
@@ -63,7 +84,34 @@ def check_name(name: str, where: str) -> str:
     """`name` itself when it is legal."""
     if not NAME.fullmatch(name):
         raise ConfigError(f"{where}: expected letters, digits, _ and -, found {name!r}")
+    if len(name) > NAME_MAX:
+        raise ConfigError(f"{where}: expected a name of at most {NAME_MAX} characters, found one of {len(name)}")
     return name
+
+
+def check_output_name(name: Any, where: str) -> str:
+    """`name` itself when an output may have it."""
+    if not isinstance(name, str) or not OUTPUT_NAME.fullmatch(name) or len(name) > NAME_MAX:
+        wanted = f"a name of 1 to {NAME_MAX} printable ASCII characters without spaces"
+        raise ConfigError(f"{where}: expected {wanted}, found {name!r}")
+    return name
+
+
+def check_text(text: str, where: str) -> str:
+    """`text` itself when it is a line for people."""
+    if len(check_unicode(text, where)) > TEXT_MAX:
+        raise ConfigError(f"{where}: expected at most {TEXT_MAX} bytes, found {len(text.encode())}")
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        raise ConfigError(f"{where}: expected a string without control characters, found {text!r}")
+    return text
+
+
+def check_unicode(text: str, where: str) -> bytes:
+    """The UTF-8 bytes of a string; JSON's \\ud800 alone has none."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where}: expected text that UTF-8 can hold, found {text!r}") from None
 
 
 def check_distinct(names: list[str], where: str) -> None:

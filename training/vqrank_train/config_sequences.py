@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vqrank_train.config_reader import MISSING, ConfigError, Reader
+from vqrank_train.config_reader import LAYERS_MAX, MISSING, UINT32_MAX, ConfigError, Reader
 
 ACTIVATIONS = ("relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice")
 
@@ -24,7 +24,7 @@ class Hstu:
     activate: str = "all"
     alpha: str = "one"
     bias: str = "dense"
-    normalize: Literal["one", "tokens", "attended"] | float = "one"  # a number: the constant
+    normalize: Literal["one", "tokens", "attended"] | int = "one"  # a number: the constant
     norm: str = "layer"
     eps: float = 1e-5
     output: str = "gated"
@@ -33,16 +33,14 @@ class Hstu:
     @classmethod
     def read(cls, value: Any, where: str) -> Hstu:
         reader = Reader(value, where)
-        layers = reader.count("layers", 0)
+        layers = reader.count("layers", 0, high=LAYERS_MAX)
         width = MISSING if layers else 0
         heads, qk_dim, v_dim = (reader.count(key, 1 if layers else 0, width) for key in ("heads", "qk_dim", "v_dim"))
         normalize = reader.take("normalize", (str, dict), "one")
         if isinstance(normalize, dict):
             inner = Reader(normalize, f"{where}.normalize")
-            normalize = inner.take("constant", (int, float))
+            normalize = inner.count("constant", 1)
             inner.close()
-            if not 0 < normalize < float("inf"):
-                raise ConfigError(f"{where}.normalize.constant: expected a positive number, found {normalize!r}")
         elif normalize not in ("one", "tokens", "attended"):
             raise ConfigError(f"{where}.normalize: expected one, tokens, attended or a constant, found {normalize!r}")
         found = cls(
@@ -55,12 +53,12 @@ class Hstu:
             bias=reader.choice("bias", ("none", "dense", "toeplitz"), "dense"),
             normalize=normalize,
             norm=reader.choice("norm", ("layer", "group"), "layer"),
-            eps=float(reader.take("eps", (int, float), 1e-5)),
+            eps=reader.number("eps", 1e-5),
             output=reader.choice("output", ("gated", "concat", "concat_raw"), "gated"),
             residual=reader.take("residual", bool, False),
         )  # fmt: skip
-        if not 0 <= found.eps < float("inf"):
-            raise ConfigError(f"{where}.eps: expected a number of at least 0, found {found.eps!r}")
+        if not 1e-37 < found.eps < 1e37:
+            raise ConfigError(f"{where}.eps: expected a number above 0 that float32 holds, found {found.eps!r}")
         reader.close()
         return found
 
@@ -68,9 +66,11 @@ class Hstu:
 def read_hidden(reader: Reader) -> tuple[int, ...]:
     """Widths of an MLP's hidden layers; none is legal."""
     hidden = reader.take("hidden", list)
+    if len(hidden) > LAYERS_MAX:
+        raise ConfigError(f"{reader.where}.hidden: expected at most {LAYERS_MAX} layers, found {len(hidden)}")
     for width in hidden:
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
-            raise ConfigError(f"{reader.where}.hidden: expected positive integers, found {width!r}")
+        if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= UINT32_MAX:
+            raise ConfigError(f"{reader.where}.hidden: expected positive integers of 32 bits, found {width!r}")
     return tuple(hidden)
 
 

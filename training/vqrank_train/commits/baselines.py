@@ -52,9 +52,24 @@ def match_counts(commits: Commits, moments: Moments, sample: Sample) -> tuple[np
     return recent, whole
 
 
-def inputs(counts: np.ndarray) -> np.ndarray:
-    """Counts [S, F] -> ln(1 + count) and whether there is any, [S, 2F]."""
-    return np.concatenate([np.log1p(counts), counts > 0], 1)
+# Which of match_counts' results a regression sees: the last events', the whole history's.
+PARTS = {"last 50": (0,), "whole history": (1,), "both": (0, 1)}
+
+
+def inputs(counts: np.ndarray, history: np.ndarray | None = None) -> np.ndarray:
+    """Counts [S, F] -> ln(1 + count) and whether there is any; with histories' lengths [S] also the length's logarithm
+    and its products with those: what a count means depends on how much there was to count. [S, 2F] or [S, 4F + 1].
+    """
+    own = np.concatenate([np.log1p(counts), counts > 0], 1)
+    if history is None:
+        return own
+    length = np.log1p(history)[:, None]
+    return np.concatenate([own, own * length, length], 1)
+
+
+def logistic_inputs(kind: str, counts: tuple[np.ndarray, np.ndarray], history: np.ndarray) -> np.ndarray:
+    """What the regression of a kind (one of PARTS) sees of match_counts at histories of these lengths [S]."""
+    return np.concatenate([inputs(counts[i], history if i else None) for i in PARTS[kind]], 1)
 
 
 def fit(train: np.ndarray, label: np.ndarray) -> Pipeline:

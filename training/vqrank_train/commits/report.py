@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -30,14 +32,19 @@ def bucket_name(low: int, high: int) -> str:
 def measured(
     label: np.ndarray, score_: np.ndarray, history: np.ndarray, bucketed: bool = True
 ) -> dict[str, list[float]]:
-    """AUC and log loss: all, then per bucket of history if `bucketed`. `score_` are logits."""
+    """AUC and log loss: all, then per bucket of history if `bucketed`; not a number for a bucket that holds nothing or
+    only one label. `score_` are logits.
+    """
     masks = [np.ones(len(label), bool)]
     masks += [(history >= low) & (history < high) for low, high in BUCKETS] if bucketed else []
     probability = 1 / (1 + np.exp(-score_.astype(np.float64)))
-    return {
-        "auc": [float(roc_auc_score(label[own], score_[own])) for own in masks],
-        "log_loss": [float(log_loss(label[own], probability[own])) for own in masks],
-    }
+    both = [len(np.unique(label[own])) == 2 for own in masks]
+
+    def each(measure: Callable[[np.ndarray, np.ndarray], float], values: np.ndarray) -> list[float]:
+        pairs = zip(masks, both, strict=True)
+        return [float(measure(label[own], values[own])) if known else math.nan for own, known in pairs]
+
+    return {"auc": each(roc_auc_score, score_), "log_loss": each(log_loss, probability)}
 
 
 def draw(moments: Moments, count: int, seed: int) -> np.ndarray:
@@ -78,19 +85,22 @@ def measure(
         for moments, drawn in ((training, fitted), (test, sample))
     ]
     add("popularity", baselines.fit(popular[0], fitted.label).decision_function(popular[1]))
-    names = ("last 50 events", "whole history", "both")
-    for name, parts in zip(names, ((0,), (1,), (0, 1)), strict=True):
-        own, other = (np.concatenate([baselines.inputs(c[i]) for i in parts], 1) for c in (train_counts, test_counts))
+    for kind in baselines.PARTS:
+        own = baselines.logistic_inputs(kind, train_counts, training.history[fitted.moment])
         logistic = baselines.fit(own, fitted.label)
-        add(f"logistic regression, {name}", logistic.decision_function(other))
+        add(
+            f"logistic regression, {kind}",
+            logistic.decision_function(baselines.logistic_inputs(kind, test_counts, history)),
+        )
 
     # Fitted later in time, as the regressions that get a model's logit as well.
     which = draw(validation, count // 2, seed + 5)
     drawn = commits.sample(validation, np.random.default_rng(seed + 2), which, cap=LOGISTIC_POSITIVES)
-    late_counts = [baselines.inputs(counts) for counts in baselines.match_counts(commits, validation, drawn)]
-    tested_counts = [baselines.inputs(counts) for counts in test_counts]
-    late = baselines.fit(np.column_stack(late_counts), drawn.label)
-    add("logistic regression, both, fitted on validation", late.decision_function(np.column_stack(tested_counts)))
+    counts = baselines.match_counts(commits, validation, drawn)
+    late_inputs = baselines.logistic_inputs("both", counts, validation.history[drawn.moment])
+    tested_inputs = baselines.logistic_inputs("both", test_counts, history)
+    late = baselines.fit(late_inputs, drawn.label)
+    add("logistic regression, both, fitted on validation", late.decision_function(tested_inputs))
 
     for name, path in models.items():
         module = load_checkpoint(path).to(device)
@@ -99,8 +109,8 @@ def measure(
         add(name, scores)
         found["codebooks"][name] = health(module, inputs)
         # What the model knows that exact matches do not: both as inputs of one logistic regression.
-        own = np.column_stack([*late_counts, score(module, inputs, validation, drawn)])
-        other = np.column_stack([*tested_counts, scores])
+        own = np.column_stack([late_inputs, score(module, inputs, validation, drawn)])
+        other = np.column_stack([tested_inputs, scores])
         add(f"logistic regression, both + {name}", baselines.fit(own, drawn.label).decision_function(other))
     return found
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines as commits_baselines
 from vqrank_train.commits.data import BUCKETS, Commits
 from vqrank_train.commits.report import LOGISTIC_MOMENTS, LOGISTIC_POSITIVES, bucket_name, draw, measured
-from vqrank_train.experiments.runs import last_line, run_all
+from vqrank_train.experiments.runs import RESULT, begin, finished, last_line, run_all, say
 from vqrank_train.kuairand import baselines as kuairand_baselines
 from vqrank_train.kuairand.data import KuaiRand
+from vqrank_train.trainer.dataset import Sample
 from vqrank_train.trainer.fit import Trainer
 from vqrank_train.trainer.inputs import Inputs
 from vqrank_train.trainer.scoring import score
@@ -33,7 +34,12 @@ VALIDATIONS = 4  # of a run, the last one at its end; the best of them is the ch
 TEST_SEED = 7  # of the negatives and of the moments: the same for every row and seed
 BASELINES = {
     "commits": ("popularity", "logistic counts, last 50", "logistic counts, whole history", "logistic counts, both"),
-    "kuairand": ("popularity", "logistic click rates", "logistic click rates and counts"),
+    "kuairand": (
+        "popularity",
+        "logistic click rates",
+        "logistic click rates, validation too",
+        "logistic click rates and counts",
+    ),
 }
 
 
@@ -44,7 +50,7 @@ def load(name: str, data: Path) -> Any:
 
 def read_table(name: str, configs: Path) -> dict[str, Any]:
     """The config of a data set's table."""
-    return dict(json.loads((configs / "table" / f"{name}.json").read_text(encoding="utf-8")))
+    return dict(json.loads((configs / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def spec_of(table: dict[str, Any], row: str, setting: str = "") -> dict[str, Any]:
@@ -68,18 +74,20 @@ def rows_of(name: str, configs: Path) -> list[str]:
     return list(read_table(name, configs)["rows"])
 
 
-def test_sample(name: str, data: Any, test: Any) -> Any:
+def test_sample(name: str, data: Any, test: Any) -> Sample:
     """What is scored of the test moments."""
     which = draw(test, TEST_MOMENTS[name], TEST_SEED + 3)
     return data.sample(test, np.random.default_rng(TEST_SEED), which)
 
 
 def run_model(
-    name: str, data: Any, configs: Path, row: str, seed: int, out: Path, test: Any, sample: Any
+    name: str, data: Any, configs: Path, row: str, seed: int, out: Path, test: Any, sample: Sample
 ) -> np.ndarray:
     """Train one row with one seed, or go on with it; logits of the test sample by the best checkpoint, [S]."""
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(data, spec_of(read_table(name, configs), row), out, seed, torch.device("cpu"))
+    spec = spec_of(read_table(name, configs), row)
+    begin(out, spec)
+    trainer = Trainer(data, spec, out, seed, torch.device("cpu"))
     if (out / "state.pt").exists():
         trainer.resume()
     trainer.run()
@@ -88,11 +96,13 @@ def run_model(
     return score(module, Inputs(data, module.config, torch.device("cpu")), test, sample)
 
 
-def run_baseline(name: str, data: Any, row: str, seed: int, training: Any, test: Any, sample: Any) -> np.ndarray:
-    """Logits of the test sample by a baseline, fitted on a sample that the seed draws, [S]."""
-    rng = np.random.default_rng(seed + 1)
+def run_baseline(
+    name: str, data: Any, row: str, seed: int, training: Any, test: Any, sample: Sample
+) -> np.ndarray:
+    """Logits of the test sample by a baseline, [S]; on commits fitted on a sample that the seed draws."""
     if name == "kuairand":
         return run_kuairand_baseline(data, row, training, test, sample)
+    rng = np.random.default_rng(seed + 1)
     fitted = data.sample(training, rng, draw(training, LOGISTIC_MOMENTS, seed + 4), cap=LOGISTIC_POSITIVES)
     if row == "popularity":
         own, other = (
@@ -100,35 +110,32 @@ def run_baseline(name: str, data: Any, row: str, seed: int, training: Any, test:
             for moments, drawn in ((training, fitted), (test, sample))
         )
     else:
-        parts = {"last 50": (0,), "whole history": (1,), "both": (0, 1)}[row.split(", ")[1]]
         own, other = (
-            np.concatenate([commits_baselines.inputs(counts[i]) for i in parts], 1)
-            for counts in (
-                commits_baselines.match_counts(data, training, fitted),
-                commits_baselines.match_counts(data, test, sample),
+            commits_baselines.logistic_inputs(
+                row.split(", ")[1],
+                commits_baselines.match_counts(data, moments, drawn),
+                moments.history[drawn.moment],
             )
+            for moments, drawn in ((training, fitted), (test, sample))
         )
     return np.asarray(commits_baselines.fit(own, fitted.label).decision_function(other))
 
 
-def run_kuairand_baseline(data: Any, row: str, training: Any, test: Any, sample: Any) -> np.ndarray:
-    """Popularity as it is; rates, and matches with the history, in a logistic regression on the training part."""
+def run_kuairand_baseline(data: Any, row: str, training: Any, test: Any, sample: Sample) -> np.ndarray:
+    """Popularity as it is; rates, and matches with the history, in a logistic regression; no chance in any of them."""
     if row == "popularity":
         return kuairand_baselines.popularity(data, sample)
-    rates = kuairand_baselines.Rates(data)
-    own, label = rates.training(), data.training.click
+    rows = data.earlier if row.endswith("validation too") else data.training
+    rates = kuairand_baselines.Rates(data, rows)
+    own, label = rates.training(), rows.click
     other = rates.columns(test, sample)
     if row.endswith("counts"):
         # The training part in the order of its moments, which is what counts come in.
-        order = np.lexsort((data.training.time, data.training.tab, data.training.user))
+        order = np.lexsort((rows.time, rows.tab, rows.user))
         fitted = data.sample(training, np.random.default_rng(0))
         own, label = own[order], fitted.label
-        own = np.column_stack(
-            [own, commits_baselines.inputs(kuairand_baselines.match_counts(data, training, fitted))]
-        )
-        other = np.column_stack(
-            [other, commits_baselines.inputs(kuairand_baselines.match_counts(data, test, sample))]
-        )
+        own = np.column_stack([own, commits_baselines.inputs(kuairand_baselines.match_counts(data, training, fitted))])
+        other = np.column_stack([other, commits_baselines.inputs(kuairand_baselines.match_counts(data, test, sample))])
     return np.asarray(commits_baselines.fit(own, label).decision_function(other))
 
 
@@ -148,7 +155,7 @@ def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, ou
         measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
     )
     result["seconds"] = json.loads(last_line(out / "log.jsonl"))["seconds"] if (out / "log.jsonl").exists() else 0.0
-    (out / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    (out / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
 
 
 def slug(name: str) -> str:
@@ -170,23 +177,35 @@ def table_lines(name: str, rows: list[str], seeds: list[int], out: Path) -> list
         found = [
             json.loads(path.read_text(encoding="utf-8"))
             for seed in seeds
-            if (path := folder_of(out, name, row, seed) / "result.json").exists()
+            if (path := folder_of(out, name, row, seed) / RESULT).exists()
         ]
         if not found:
             continue
         cells = []
         for i in range(len(columns)):
             values = [result["auc"][i] for result in found]
-            cells.append(f"{mean(values):.4f} ({max(values) - min(values):.4f})")
+            empty = any(math.isnan(value) for value in values)
+            cells.append("" if empty else f"{mean(values):.4f} ({max(values) - min(values):.4f})")
         minutes = mean(result["seconds"] for result in found) / 60
         lines.append(f"| {row} | {' | '.join(cells)} | {len(found)} | {minutes:.1f} |")
     return lines
 
 
+def spec_or_none(name: str, configs: Path, row: str) -> dict[str, Any] | None:
+    """The training config of a row; a baseline has none."""
+    return None if row in BASELINES[name] else spec_of(read_table(name, configs), row)
+
+
+def shared_arguments(data: Path, configs: Path, out: Path) -> list[str]:
+    """What every process of one table gets."""
+    return ["table", "--data", str(data), "--configs", str(configs), "--out", str(out)]
+
+
 def write_table(
     data: Path, configs: Path, out: Path, names: list[str], seeds: list[int], jobs: int, only: list[str]
-) -> list[str]:
-    """Run what is missing, `jobs` at a time, printing each row once its seeds are done; returns the whole in Markdown.
+) -> tuple[list[str], int]:
+    """Run what is missing, `jobs` at a time, telling each row as its runs end; returns the whole in Markdown, and how
+    many runs failed.
 
     Seeds go round robin: after the first round every row has a figure.
     """
@@ -195,20 +214,22 @@ def write_table(
         for seed in seeds
         for name in names
         for row in (*BASELINES[name], *rows_of(name, configs))
-        if (not only or row in only) and not (folder_of(out, name, row, seed) / "result.json").exists()
+        if (not only or row in only) and not finished(folder_of(out, name, row, seed), spec_or_none(name, configs, row))
     ]
     runs = [
         (
             folder_of(out, name, row, seed),
-            ["table", "--data", str(data), "--out", str(out), "--one", name, row, str(seed)],
+            [*shared_arguments(data, configs, out), "--one", name, row, str(seed)],
         )
         for name, row, seed in plan
     ]
+    failed = 0
     for (name, row, _), done in zip(plan, run_all(runs, jobs), strict=True):
+        failed += not done
         if done:
-            tqdm.write(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
+            say(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
     lines = []
     for name in names:
         rows = [*BASELINES[name], *rows_of(name, configs)]
         lines += [f"## {name}", "", *table_lines(name, rows, seeds, out), ""]
-    return lines
+    return lines, failed

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from vqrank_train.experiments.runs import last_line, run_all
-from vqrank_train.experiments.table import load, read_table, slug, spec_of
-from vqrank_train.trainer.fit import Trainer
+from vqrank_train.experiments.runs import RESULT, begin, finished, run_all, say
+from vqrank_train.experiments.table import load, read_table, shared_arguments, slug, spec_of
+from vqrank_train.trainer.fit import Options, Trainer
 
 SHARE = 0.25  # of a run's steps
 SEED = 100
@@ -25,16 +25,28 @@ def folder_of(out: Path, name: str, row: str, setting: str) -> Path:
     return out / "tune" / name / slug(row) / slug(setting)
 
 
-def run_trial(name: str, data_folder: Path, configs: Path, row: str, setting: str, out: Path) -> None:
-    """One trial, in this process; its validation AUC is in the last line of log.jsonl."""
-    torch.set_num_threads(1)
-    spec = spec_of(read_table(name, configs), row, setting)
+def trial_spec(table: dict[str, Any], row: str, setting: str) -> dict[str, Any]:
+    """The training config of a trial: a run's with SHARE of its steps, those of the warm-up included."""
+    spec = spec_of(table, row, setting)
     steps = round(spec["training"]["steps"] * SHARE)
-    spec["training"] |= {"steps": steps, "validate": steps}
-    out.mkdir(parents=True, exist_ok=True)
-    Trainer(load(name, data_folder), spec, out, SEED, torch.device("cpu")).run()
+    spec["training"] |= {"steps": steps, "validate": steps, "warm_up": round(Options.warm_up * SHARE)}
+    return spec
+
+
+def run_trial(name: str, data_folder: Path, configs: Path, row: str, setting: str, out: Path) -> None:
+    """One trial, in this process; writes result.json: its validation AUC."""
+    torch.set_num_threads(1)
+    spec = trial_spec(read_table(name, configs), row, setting)
+    begin(out, spec)
+    auc = Trainer(load(name, data_folder), spec, out, SEED, torch.device("cpu")).run()
+    (out / RESULT).write_text(json.dumps({"auc": auc}) + "\n", encoding="utf-8")
     for file in ("state.pt", "model.safetensors"):
         (out / file).unlink()
+
+
+def auc_of(folder: Path) -> float:
+    """Validation AUC of a finished trial."""
+    return float(json.loads((folder / RESULT).read_text(encoding="utf-8"))["auc"])
 
 
 def tune_lines(name: str, configs: Path, out: Path) -> list[str]:
@@ -44,29 +56,32 @@ def tune_lines(name: str, configs: Path, out: Path) -> list[str]:
     for row, own in table["rows"].items():
         cells = []
         for setting in table["settings"]:
-            log = folder_of(out, name, row, setting) / "log.jsonl"
-            auc = f"{json.loads(last_line(log))['auc']:.4f}" if log.exists() else ""
+            result = folder_of(out, name, row, setting) / RESULT
+            auc = f"{auc_of(result.parent):.4f}" if result.exists() else ""
             cells.append(f"**{auc}**" if auc and setting == own["setting"] else auc)
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return lines
 
 
-def write_tuning(data: Path, configs: Path, out: Path, names: list[str], jobs: int, only: list[str]) -> list[str]:
-    """Run the trials that are missing, `jobs` at a time; returns their table in Markdown."""
+def write_tuning(
+    data: Path, configs: Path, out: Path, names: list[str], jobs: int, only: list[str]
+) -> tuple[list[str], int]:
+    """Run the trials that are missing, `jobs` at a time; returns their table in Markdown, and how many failed."""
     plan = []
     for name in names:
         table = read_table(name, configs)
         for row in table["rows"]:
             for setting in table["settings"]:
                 folder = folder_of(out, name, row, setting)
-                if (only and row not in only) or (folder / "log.jsonl").exists():
+                if (only and row not in only) or finished(folder, trial_spec(table, row, setting)):
                     continue
-                arguments = ["table", "--data", str(data), "--out", str(out), "--trial", name, row, setting]
-                plan.append((folder, arguments))
+                plan.append((folder, [*shared_arguments(data, configs, out), "--trial", name, row, setting]))
+    failed = 0
     for (folder, _), done in zip(plan, run_all(plan, jobs), strict=True):
+        failed += not done
         if done:
-            tqdm.write(f"{folder.relative_to(out)}: {json.loads(last_line(folder / 'log.jsonl'))['auc']:.4f}")
+            say(f"{folder.relative_to(out)}: {auc_of(folder):.4f}")
     lines = []
     for name in names:
         lines += [f"## {name}, validation", "", *tune_lines(name, configs, out), ""]
-    return lines
+    return lines, failed

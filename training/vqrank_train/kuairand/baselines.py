@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from vqrank_train.kuairand.data import KuaiRand, Moments
+from vqrank_train.kuairand.data import Impressions, KuaiRand, Moments
 from vqrank_train.trainer.dataset import Sample
 from vqrank_train.trainer.scoring import runs
 
@@ -28,23 +28,23 @@ def logit_rates(ids: np.ndarray, clicks: np.ndarray, size: int, own: bool) -> tu
 
 
 class Rates:
-    """Click rates of the training part, by video, user and tab."""
+    """Click rates of some impressions (the training part unless told), by video, user and tab."""
 
-    def __init__(self, data: KuaiRand) -> None:
-        rows = data.training
+    def __init__(self, data: KuaiRand, rows: Impressions | None = None) -> None:
+        rows = data.training if rows is None else rows
         self.of_item = logit_rates(rows.item, rows.click, len(data.candidate["item"]), True)
         self.of_user = logit_rates(rows.user, rows.click, len(data.user["user"]), True)
         self.of_tab = logit_rates(rows.tab, rows.click, len(data.codes["tab"].names) + 1, True)
 
     def columns(self, moments: Moments, sample: Sample) -> np.ndarray:
-        """[S, 3] of rows that are not in the training part."""
+        """[S, 3] of rows that are not among those."""
         m = sample.moment
         return np.column_stack(
             [self.of_item[0][sample.item], self.of_user[0][moments.user[m]], self.of_tab[0][moments.tab[m]]]
         )
 
     def training(self) -> np.ndarray:
-        """[rows, 3] of the training part in its order, each row's own click left out."""
+        """[rows, 3] of those impressions in their order, each row's own click left out."""
         return np.column_stack([self.of_item[1], self.of_user[1], self.of_tab[1]])
 
 

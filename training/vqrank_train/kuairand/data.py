@@ -122,10 +122,11 @@ class KuaiRand:
         items = np.array([item for own in watched for item in own], np.int64)
         self.event = {name: column[items] for name, column in self.candidate.items()}
         self.test = self.impressions(distinct(test), ends)
-        found = self.impressions(train, ends)
+        found = self.impressions(distinct(train), ends)
         found = found[found.time < self.test.time.min()]  # not before what is tested
         edge = int(len(found) * (1 - VALIDATION))
         edge = int(np.searchsorted(found.time, found.time[edge]))  # what shares a time stays on one side
+        self.earlier = found  # both parts
         self.training, self.validation = found[np.arange(edge)], found[np.arange(edge, len(found))]
         self.share = float(self.training.click.mean())
 

@@ -45,8 +45,11 @@ class DotAttention(nn.Module):
         """[B, N, T, A d] -> [B, N, A, T, d]"""
         return y.unflatten(-1, (self.attention.heads, self.attention.dim)).transpose(2, 3)
 
-    def forward(self, interests: Interests, t: Tensor) -> Tensor:
-        """t [B, C, Dc] candidates of every state -> interest vectors [B, C, N * (A d or Do)]."""
+    def forward(self, interests: Interests, t: Tensor, asked: Tensor | None = None) -> Tensor:
+        """t [B, C, Dc] candidates of every state -> interest vectors [B, C, N * (A d or Do)].
+
+        `asked` plays no part here: DinAttention says what it is.
+        """
         q = self.heads(self.q(t[:, None]))  # [B, N or 1, A, C, d]
         keys, values = self.heads(self.k(interests.tokens)), self.heads(self.v(interests.tokens))  # [B, N, A, T, d]
         logits = (q @ keys.mT) / math.sqrt(self.attention.dim)  # [B, N, A, C, T]
@@ -94,15 +97,19 @@ class DinAttention(nn.Module):
         scaled = t[..., None] * of_product.unsqueeze(-3)  # [B, N or 1, C, D, out]
         return y[:, :, None] @ scaled + target[..., :, None, :] + event[..., None, :, :]
 
-    def forward(self, interests: Interests, t: Tensor) -> Tensor:
-        """t [B, C, Dc] candidates of every state -> interest vectors [B, C, N * D]."""
+    def forward(self, interests: Interests, t: Tensor, asked: Tensor | None = None) -> Tensor:
+        """t [B, C, Dc] candidates of every state -> interest vectors [B, C, N * D].
+
+        `asked`, bool [B, C], tells candidates that count in dice's statistics, where some are padding; default: all.
+        """
         y = interests.tokens
         found = self.first(self.q(t[:, None]), y)  # [B, N, C, T, out]
         every = found.shape[2:4]
         present = interests.present[:, :, None, :].expand(found.shape[:-1])
+        counted = present if asked is None else present & asked[:, None, :, None]
         x = found.flatten(2, 3)
         for layer, after in itertools.pairwise(self.layers):
-            x = after(activate(layer, self.attention.activation, x, present.flatten(2, 3)))
+            x = after(activate(layer, self.attention.activation, x, counted.flatten(2, 3)))
         weights = x[..., 0].unflatten(-1, every)  # [B, N, C, T]
         weights = softmax_over(weights, present) if self.attention.softmax else weights.masked_fill(~present, 0)
         return joined(weights @ y, interests)

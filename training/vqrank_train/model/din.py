@@ -17,8 +17,9 @@ class Din(nn.Module):
         self.attention = attention_of(sequence.attention, None, width, candidate_width, out_width)
         self.width = self.attention.out_width  # of the interest vector
 
-    def forward(self, e: Tensor, present: Tensor, t: Tensor) -> Tensor:
+    def forward(self, e: Tensor, present: Tensor, t: Tensor, asked: Tensor | None = None) -> Tensor:
         """e [B, M, D], at most the last `last` events of every state, in any place where present [B, M] says so;
-        t [B, C, Dc] its candidates -> interest vectors [B, C, width], zeros for states without events."""
+        t [B, C, Dc] its candidates, `asked` [B, C] those that are not padding (default: all) -> interest vectors
+        [B, C, width], zeros for states without events."""
         one = present[:, None]  # as of one codebook
-        return self.attention(Interests(e[:, None], one.long(), one, present.sum(-1)), t)
+        return self.attention(Interests(e[:, None], one.long(), one, present.sum(-1)), t, asked)

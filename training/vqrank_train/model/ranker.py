@@ -114,12 +114,17 @@ class Ranker(nn.Module):
             return torch.zeros(*shape, 0, dtype=self.dtype, device=self.layers[0].weight.device)
         return torch.cat(parts, -1)
 
-    def logits(self, u: Tensor, x: Tensor, t: Tensor, interests: list[Tensor]) -> Tensor:
-        """u, x [B, width], t [B, C, Dc], interests [B, C, width] each -> logits [B, C, outputs] before the sigmoid."""
+    def logits(
+        self, u: Tensor, x: Tensor, t: Tensor, interests: list[Tensor], asked: Tensor | None = None
+    ) -> Tensor:
+        """u, x [B, width], t [B, C, Dc], interests [B, C, width] each -> logits [B, C, outputs] before the sigmoid.
+
+        `asked`, bool [B, C], tells candidates that count in dice's statistics, where some are padding; default: all.
+        """
         candidates = t.shape[1]
         parts = [u[:, None].expand(-1, candidates, -1), x[:, None].expand(-1, candidates, -1), t, *interests]
         y = torch.cat(parts, -1)
         *hidden, last = self.layers
         for layer in hidden:
-            y = activate(layer, self.config.head.activation, layer(y))
+            y = activate(layer, self.config.head.activation, layer(y), asked)
         return last(y)

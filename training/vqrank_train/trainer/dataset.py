@@ -13,9 +13,10 @@ from vqrank_train.config import Table
 
 
 class Moments(Protocol):
-    """Moments to predict, those of a user together and in time order; what is scored at one shares history and context.
+    """Moments to predict, those of a user together; what is scored at one shares history and context.
 
-    A moment's history is the first `history` events of its user.
+    A moment's history is the first `history` events of its user. A user's commits are in time order; impressions, whose
+    histories are all the same, go by tab first.
     """
 
     @property
@@ -24,7 +25,7 @@ class Moments(Protocol):
 
     @property
     def history(self) -> np.ndarray:
-        """[M] events of the user before the moment; ascends along a user's moments."""
+        """[M] events of the user before the moment; never falls along a user's moments."""
 
     @property
     def context(self) -> Mapping[str, np.ndarray]:

@@ -26,7 +26,6 @@ from vqrank_train.trainer.scoring import blocks, logits, score
 from vqrank_train.trainer.start import start, widen_head
 
 FREE = 0.1  # of the rate: codewords, projections, biases and norms
-WARM_UP = 50  # steps over which the rate rises
 
 
 @dataclass
@@ -39,6 +38,7 @@ class Options:
     shared: int = 4  # consecutive moments scored against one encoded history: the first one's
     exact: float = 0.75  # share of the steps after which every moment gets its own history
     positives: int = 4  # at most, a moment
+    warm_up: int = 50  # steps over which the rate rises
     rate: float = 2e-3  # of Adam at its highest; falls to zero along a cosine
     table_rate: float = 2e-3
     table_decay: float = 1e-2  # decoupled weight decay of embedding tables
@@ -90,7 +90,16 @@ class Batches:
             )
             leader = dict(zip(which.tolist(), first.tolist(), strict=True))
             sample.moment = np.array([leader[m] for m in sample.moment.tolist()])
+            sample = without_contradictions(sample)
         return sample
+
+
+def without_contradictions(sample: Sample) -> Sample:
+    """The sample without negatives that are positives of the same moment: moments that share one drew them apart."""
+    keys = sample.moment * (sample.item.max() + 1) + sample.item
+    positive = sample.label.astype(bool)
+    keep = positive | ~np.isin(keys, keys[positive])
+    return Sample(sample.moment[keep], sample.item[keep], sample.label[keep])
 
 
 def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
@@ -213,7 +222,9 @@ class Trainer:
         """One step; returns its loss."""
         options, done = self.options, self.step / self.options.steps
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * 0.5 * (1 + math.cos(math.pi * done)) * min(1.0, (self.step + 1) / WARM_UP)
+            group["lr"] = (
+                group["peak"] * 0.5 * (1 + math.cos(math.pi * done)) * min(1.0, (self.step + 1) / options.warm_up)
+            )
         tau = options.tau[0] * (options.tau[1] / options.tau[0]) ** done
         sample = self.batches.sample(self.data, self.step, self.seed)
         self.module.train()

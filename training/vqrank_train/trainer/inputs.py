@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqrank_train.config import Config, Feature
+from vqrank_train.config import Config, ConfigError, Feature
 from vqrank_train.trainer.dataset import DataSet
 
 PHASE = re.compile(r"(sin|cos)([1-9][0-9]*)")  # a float feature: sin or cos of 2 pi n / period
+KINDS = ("id", "float", "time")  # of features that a data set has columns for
 
 
 def phase(name: str, n: np.ndarray) -> np.ndarray:
@@ -31,11 +32,34 @@ def phase(name: str, n: np.ndarray) -> np.ndarray:
 
 
 def fill_template(template: dict[str, Any], data: DataSet) -> dict[str, Any]:
-    """A config file's tables get `rows` and, for vocabularies, `keys`."""
+    """A config file's tables get `rows` and, for vocabularies, `keys`; what else is wrong `Config.read` says."""
     config = copy.deepcopy(template)
-    for name, table in config["tables"].items():
-        data.fill_table(name, table)
+    tables = config.get("tables") if isinstance(config, dict) else None
+    for name, table in tables.items() if isinstance(tables, dict) else ():
+        if not isinstance(table, dict) or "ids" not in table:
+            continue
+        try:
+            data.fill_table(name, table)
+        except KeyError:
+            raise ConfigError(f"config.tables.{name}: expected the name of ids of the data set, found others") from None
     return config
+
+
+def check_kinds(config: Config) -> None:
+    """Refuse features of kinds that no data set has columns for."""
+    for group, features in config.groups.items():
+        for feature in features:
+            if feature.kind not in KINDS:
+                raise ConfigError(
+                    f"config.{group}.{feature.name}.kind: expected {', '.join(KINDS)}, which the trainer has columns "
+                    f"for, found {feature.kind}"
+                )
+
+
+def is_position(feature: Feature, group: str, table: Mapping[str, np.ndarray]) -> bool:
+    """Whether a feature is no column of the data set but a coordinate of the position in the history."""
+    own = feature.name not in table and group in ("event", "candidate")
+    return own and feature.kind == "float" and PHASE.fullmatch(feature.name) is not None
 
 
 class Inputs:
@@ -43,6 +67,7 @@ class Inputs:
 
     def __init__(self, data: DataSet, config: Config, device: torch.device | str = "cpu") -> None:
         self.data, self.config, self.device = data, config, torch.device(device)
+        check_kinds(config)
         users = np.repeat(np.arange(len(data.start) - 1), np.diff(data.start))
         position = np.arange(len(users)) - data.start[users]
         self.rows = {name: data.table_rows(name, table) for name, table in config.tables.items()}
@@ -57,9 +82,14 @@ class Inputs:
         """The features of a group that are columns of the data set, ready for `Ranker.embed`."""
         found = {}
         for feature in self.config.groups[group]:
+            if feature.kind == "time" or is_position(feature, group, table):
+                continue
+            if feature.name not in table:
+                known = ", ".join(table) or "none"
+                raise ConfigError(f"config.{group}: expected columns of the data set ({known}), found {feature.name!r}")
             if feature.kind == "id":
                 found[feature.name] = self.rows[feature.table][torch.from_numpy(table[feature.name])].to(self.device)
-            elif feature.kind == "float" and feature.name in table:
+            else:
                 found[feature.name] = self.normalised(feature, table[feature.name])
         return found
 

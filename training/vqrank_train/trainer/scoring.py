@@ -20,10 +20,10 @@ from vqrank_train.trainer.inputs import Inputs
 
 @dataclass
 class Block:
-    """Moments of one user, in time order, with their candidates padded to one width C."""
+    """Moments of one user, in the data set's order, with their candidates padded to one width C."""
 
     user: int
-    history: np.ndarray  # [M] ascending
+    history: np.ndarray  # [M] never falls
     context: dict[str, np.ndarray]  # [M] each
     items: np.ndarray  # [M, C]
     label: np.ndarray  # [M, C]
@@ -38,7 +38,7 @@ def runs(moment: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def blocks(moments: Moments, sample: Sample, size: int) -> Iterator[Block]:
-    """Blocks of at most `size` moments of one user, in time order even where the sample's moments are not."""
+    """Blocks of at most `size` moments of one user, in the data set's order even where the sample's are not."""
     every = runs(sample.moment)
     users = moments.user[[m for m, _, _ in every]] if every else np.zeros(0)
     low = 0
@@ -89,15 +89,18 @@ def read_histories(module: Ranker, inputs: Inputs, batch: list[Block]) -> Histor
     return Histories(e, np.concatenate(place), history, np.concatenate(moment), [len(b.history) for b in batch])
 
 
-def din_interest(din: Din, histories: Histories, t: Tensor) -> Tensor:
-    """Interest vectors [B, C, width] of candidates t [B, C, Dc]: attention over the last events of every moment."""
+def din_interest(din: Din, histories: Histories, t: Tensor, asked: Tensor) -> Tensor:
+    """Interest vectors [B, C, width] of candidates t [B, C, Dc]: attention over the last events of every moment.
+
+    `asked` [B, C]: candidates that are not padding.
+    """
     length = min(din.sequence.last, max(1, int(histories.history.max())))
     position = histories.history[:, None] - length + np.arange(length)  # [B, T]
     present = torch.from_numpy(position >= 0).to(t.device)
     index = torch.from_numpy(np.where(position >= 0, histories.place[:, None] + position, 0)).to(t.device)
     if not len(histories.e):
         return t.new_zeros(*t.shape[:2], din.width)
-    return din(histories.e[index], present, t)
+    return din(histories.e[index], present, t, asked)
 
 
 def dmqn_states(
@@ -144,6 +147,8 @@ def logits(
     """Logits [M, C] of every block."""
     width = max(block.items.shape[1] for block in batch)
     items = np.concatenate([np.pad(b.items, ((0, 0), (0, width - b.items.shape[1]))) for b in batch])
+    counted = [np.pad(b.present, ((0, 0), (0, width - b.present.shape[1]))) for b in batch]
+    asked = torch.from_numpy(np.concatenate(counted)).to(inputs.device)
     users = np.concatenate([np.full(len(b.history), b.user) for b in batch])
     context = {name: np.concatenate([b.context[name] for b in batch]) for name in batch[0].context}
     histories = read_histories(module, inputs, batch)
@@ -154,11 +159,11 @@ def logits(
     for sequence in module.config.sequences:
         own = module.sequences[sequence.name]
         if isinstance(own, Din):
-            interests.append(din_interest(own, histories, t))
+            interests.append(din_interest(own, histories, t, asked))
         else:
             states = dmqn_states(own, histories, tau, gradient_events)
-            interests.append(own.attention(own.interests(*states), t))
-    every = module.logits(u, x, t, interests)[..., 0]
+            interests.append(own.attention(own.interests(*states), t, asked))
+    every = module.logits(u, x, t, interests, asked)[..., 0]
     return [part[:, : b.items.shape[1]] for part, b in zip(every.split(histories.sizes), batch, strict=True)]
 
 

@@ -15,10 +15,9 @@ from vqrank_train.config import Config, DinSequence
 from vqrank_train.model import Ranker
 from vqrank_train.model.attention import DotAttention
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.trainer.plan import CONSTANT, OFFSET, check_plan, is_phase
 
 SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units on matched masses
-# The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
-CONSTANT = "action"
 DIRECTIONS = 12  # along which the head's first units measure how far a din head's answer is from the candidate
 SAY = 1.0  # logit that the head's first guess adds when everything matches
 NEAR = (0.9, 0.7, 0.4)  # distances, 1 for an unrelated answer, under which the head's second units speak up
@@ -44,8 +43,9 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
     what attention says about matches, `plain` leaves it random. Per sequence of kind dmqn: `codebooks`, per codebook
     feature -> weight: what its clusters look at. Per sequence `heads`, per codebook (where there are any) and attention
     head: feature -> weight of its similarity in q.K, where the candidate's and the events' projections start equal, and
-    `offset`, which all clusters that hold events get.
+    `offset`, which all clusters that hold events get. Raises ConfigError for anything else.
     """
+    check_plan(module.config, plan)
     for name, table in module.config.tables.items():
         if name == CONSTANT:
             module.tables[name].weight[:, 0] = 1.0
@@ -111,7 +111,7 @@ def start_attention(config: Config, attention: DotAttention, plan: list[Any]) ->
         for h, weights in enumerate(heads):
             rows = slice(h * d, (h + 1) * d)
             for name, weight in weights.items():
-                if name == "offset":
+                if name == OFFSET:
                     q_bias[rows][d - 1] = math.sqrt(d)
                     k[rows][d - 1, constant] = weight
                     continue
@@ -226,11 +226,6 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
         first.weight[unit, mass] = -slope
         first.bias[unit] = 1.0
     module.layers[1].weight[:, units:] = 0.0
-
-
-def is_phase(name: str) -> bool:
-    """Whether a feature is a coordinate of the position in the history."""
-    return name[:3] in ("sin", "cos")
 
 
 def content_basis(d: int, width: int) -> Tensor:

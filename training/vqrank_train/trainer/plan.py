@@ -1,0 +1,115 @@
+"""What may stand in the `start` part of a training config, and which models it can start."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from vqrank_train.config import Config, ConfigError, DmqnSequence, Sequence
+
+# The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
+CONSTANT = "action"
+OFFSET = "offset"
+HEADS = ("matches", "plain")
+HEAD_LAYERS = 2  # hidden ones, that a start on matches takes
+
+
+def check_plan(config: Config, plan: Any) -> None:
+    """Refuse a plan that `start` would not follow to the letter, and models that it cannot start."""
+    names = [sequence.name for sequence in config.sequences]
+    check_keys(plan, "start", names, ("tables", "head"))
+    check_number(plan.get("tables", 1.0), "start.tables")
+    head = plan.get("head", HEADS[0])
+    if head not in HEADS:
+        raise ConfigError(f"start.head: expected {' or '.join(HEADS)}, found {head!r}")
+    if head == "matches" and len(config.head.hidden) != HEAD_LAYERS:
+        raise ConfigError(
+            f"config.head.hidden: expected {HEAD_LAYERS} layers, which start on matches, "
+            f"found {len(config.head.hidden)}; start.head may be plain"
+        )
+    if len(config.head.outputs) != 1:
+        raise ConfigError(
+            f"config.head.outputs: expected one, as a data set has one label, found {len(config.head.outputs)}"
+        )
+    for sequence in config.sequences:
+        check_sequence(config, sequence, plan[sequence.name], head)
+
+
+def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> None:
+    """One sequence's part of the plan, and its attention."""
+    where, attention = f"start.{sequence.name}", sequence.attention
+    if attention.kind != "dot":
+        raise ConfigError(
+            f"config.sequences.{sequence.name}.attention.kind: expected dot, which the trainer knows how to start, "
+            f"found {attention.kind}"
+        )
+    if attention.out and head == "matches":
+        raise ConfigError(
+            f"config.sequences.{sequence.name}.attention.out: expected false, as the head starts on what attention "
+            "says about matches, found true; start.head may be plain"
+        )
+    places, candidates = config.slices("event"), config.slices("candidate")
+    widths = {name: place.stop - place.start for name, place in places.items() if place.stop > place.start}
+    events = list(widths)
+    both = [n for n, place in candidates.items() if place.stop - place.start == widths.get(n)]
+    if not isinstance(sequence, DmqnSequence):
+        check_keys(plan, where, ("heads",))
+        check_weights(plan["heads"], f"{where}.heads", attention.heads, both)
+        return
+    check_keys(plan, where, ("codebooks", "heads"))
+    check_weights(plan["codebooks"], f"{where}.codebooks", sequence.codebooks, events)
+    for i, weights in enumerate(plan["codebooks"]):
+        check_circle(weights, f"{where}.codebooks[{i}]")
+    parts = 1 if attention.share else sequence.codebooks
+    check_length(plan["heads"], f"{where}.heads", parts)
+    for j, heads in enumerate(plan["heads"]):
+        known = [*both, OFFSET] if CONSTANT in events else both
+        check_weights(heads, f"{where}.heads[{j}]", attention.heads, known)
+
+
+def check_keys(value: Any, where: str, required: Collection[str], optional: Collection[str] = ()) -> None:
+    """Refuse what is no object with these keys."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected an object, found {value!r}")
+    for key in value:
+        if key not in required and key not in optional:
+            raise ConfigError(f"{where}: expected {', '.join((*required, *optional))}, found {key!r}")
+    for key in required:
+        if key not in value:
+            raise ConfigError(f"{where}.{key}: expected this required key, found nothing")
+
+
+def check_length(value: Any, where: str, length: int) -> None:
+    """Refuse what is no array of this length."""
+    if not isinstance(value, list) or len(value) != length:
+        found = f"{len(value)}" if isinstance(value, list) else repr(value)
+        raise ConfigError(f"{where}: expected an array of {length}, found {found}")
+
+
+def check_weights(value: Any, where: str, length: int, known: Collection[str]) -> None:
+    """Refuse what is no array of so many objects of known features' weights."""
+    check_length(value, where, length)
+    for i, weights in enumerate(value):
+        check_keys(weights, f"{where}[{i}]", (), known)
+        for name, weight in weights.items():
+            check_number(weight, f"{where}[{i}].{name}")
+            if weight < 0 and name != OFFSET:
+                raise ConfigError(f"{where}[{i}].{name}: expected a weight of at least 0, found {weight!r}")
+
+
+def check_circle(weights: dict[str, float], where: str) -> None:
+    """Refuse a codebook over positions that is no circle: cosP and sinP of one period."""
+    circle = sorted(name for name in weights if is_phase(name))
+    if circle and (len(circle) != 2 or circle[1] != circle[0].replace("cos", "sin")):
+        raise ConfigError(f"{where}: expected cosP and sinP of one period, found {', '.join(circle)}")
+
+
+def check_number(value: Any, where: str) -> None:
+    """Refuse what is no number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{where}: expected a number, found {value!r}")
+
+
+def is_phase(name: str) -> bool:
+    """Whether a feature is a coordinate of the position in the history."""
+    return name[:3] in ("sin", "cos")
