@@ -281,7 +281,7 @@ static void expect_printed(FILE *out, char **text, const char *expected)
 
 static void test_values(void **state)
 {
-    static const struct vqr_id ids[] = {{NULL, 5}, {"b\n", 2}, {"a", 1}, {NULL, -7}, {"ab", 2}, {NULL, 6}};
+    static const struct vqr_id ids[] = {{NULL, 5}, {"b\n\0c", 4}, {"a", 1}, {NULL, -7}, {"ab", 2}, {NULL, 6}};
     static const uint64_t offsets[] = {0, 1, 6, 6};
     static const double numbers[] = {0.5, -2, 3, 4, 5, 1e9};
     static const uint8_t present[] = {1, 0, 1};
@@ -317,7 +317,7 @@ static void test_values(void **state)
     value_print(out, &list, &columns[1], 2);
     fputc(' ', out);
     value_print(out, &vector, &columns[2], 2);
-    expect_printed(out, &text, "5 [b?, a, -7, ab, ...] [b?, a, -7, ab, ...] [] [5, 1e+09]");
+    expect_printed(out, &text, "5 [b??c, a, -7, ab, ...] [b??c, a, -7, ab, ...] [] [5, 1e+09]");
     /* Integers before strings; strings by bytes, a beginning before what it begins. */
     static const int order[] = {3, 0, 5, 2, 4, 1};
     for (size_t i = 0; i < 6; i++)
@@ -344,6 +344,10 @@ static void test_short_text(void **state)
         out, &text,
         "ten bytes!|src...name.c|\xc3\xa9...\xc3\xa9\xc3\xa9|\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9|"
         "a?...long");
+    assert_string_equal(text_weight(number, 0.4773), "0.477");
+    assert_string_equal(text_weight(number, -12.3456), "-12.35");
+    assert_string_equal(text_weight(number, 12345.6), "1e+04");
+    assert_string_equal(text_weight(number, -3.4e38), "-3e+38");
     assert_string_equal(text_grouped(number, 0), "0");
     assert_string_equal(text_grouped(number, 999), "999");
     assert_string_equal(text_grouped(number, 1000), "1,000");
@@ -367,6 +371,7 @@ static void test_names(void **state)
     assert_string_equal(name_of(&names, NULL, 7), "seven");
     assert_string_equal(name_of(&names, "7", 1), "seven");
     assert_null(name_of(&names, NULL, 1));
+    assert_null(name_of(&names, "x\0y", 3));
     names_free(&names);
     assert_true(load_names(&names, "id,name", &refusal));
     assert_null(name_of(&names, NULL, 1));
@@ -422,6 +427,34 @@ static void test_relevance(void **state)
     json_decref(integer);
     json_decref(string);
     json_decref(other);
+    relevance_free(&relevance);
+}
+
+/* Ids that hold U+0000 are told apart past it, and long ones are ids like others. */
+static void test_relevance_of_odd_ids(void **state)
+{
+    struct relevance relevance;
+    struct refusal refusal;
+    char lines[2000], long_id[601];
+    (void)state;
+    memset(long_id, 'x', sizeof long_id - 1);
+    long_id[sizeof long_id - 1] = '\0';
+    snprintf(
+        lines, sizeof lines,
+        "{\"id\": \"a\\u0000b\", \"relevant\": [1]}\n{\"id\": \"a\", \"relevant\": []}\n{\"id\": \"%s\", \"relevant\": []}",
+        long_id);
+    assert_true(load_relevance(&relevance, lines, &refusal));
+    json_t *with_nul = json_stringn("a\0b", 3), *other = json_stringn("a\0c", 3), *start = json_string("a");
+    json_t *longest = json_string(long_id);
+    assert_int_equal(json_array_size(relevance_find(&relevance, with_nul)), 1);
+    assert_null(relevance_find(&relevance, other));
+    assert_int_equal(json_array_size(relevance_find(&relevance, start)), 0);
+    assert_non_null(relevance_find(&relevance, start));
+    assert_non_null(relevance_find(&relevance, longest));
+    json_decref(with_nul);
+    json_decref(other);
+    json_decref(start);
+    json_decref(longest);
     relevance_free(&relevance);
 }
 
@@ -530,7 +563,7 @@ int main(void)
         cmocka_unit_test(test_names),           cmocka_unit_test(test_names_refused),
         cmocka_unit_test(test_relevance),       cmocka_unit_test(test_relevance_refused),
         cmocka_unit_test(test_scores),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_long_message),
+        cmocka_unit_test(test_long_message),    cmocka_unit_test(test_relevance_of_odd_ids),
     };
     return cmocka_run_group_tests_name("tools", tests, NULL, NULL);
 }

@@ -10,6 +10,10 @@
 /* Thresholds of the warnings; docs/command.md says them. Codewords that are merely neighbours are no fault: 128 points
  * evenly on a circle, as codewords for how long ago an event was lie, have a cosine of 0.9988. */
 static const double DUPLICATE_COSINE = 0.9999, COLLAPSED_PERPLEXITY = 0.05, COLLAPSED_SHARE = 0.5, USUAL_SHARE = 0.99;
+
+/* What comparing every two codewords of all codebooks may cost: some seconds. Thousands of codewords fit. */
+static const double PRODUCTS_MAX = 0x1p32;
+
 enum {
     EVENTS_PER_CODEWORD = 10, /* fewer say nothing about how even a codebook's use is */
     CODEWORDS_MIN = 4,        /* of fewer, one holds half of the events easily */
@@ -26,60 +30,9 @@ static bool find_fold(const struct vqr_header *header, const char *sequence, str
            tensor->type == VQR_TENSOR_F32;
 }
 
-/* Column w of a codebook's panels [D][16], at unit length; zeros stay zeros. */
-static void unit_column(double *column, const float *panels, size_t width, size_t w)
-{
-    double square = 0;
-    for (size_t i = 0; i < width; i++) {
-        column[i] = (double)panels[(w / VQR_PANEL * width + i) * VQR_PANEL + w % VQR_PANEL];
-        square += column[i] * column[i];
-    }
-    const double scale = square > 0 ? 1 / sqrt(square) : 0;
-    for (size_t i = 0; i < width; i++)
-        column[i] *= scale;
-}
-
-/* Keeps the closest pairs, closest first. */
-static void offer_pair(struct codebook *codebook, const struct codebook_pair *pair)
-{
-    size_t place = codebook->pair_count;
-    while (place > 0 && codebook->pairs[place - 1].cosine < pair->cosine)
-        place--;
-    if (place == CODEBOOK_PAIRS)
-        return;
-    codebook->pair_count += codebook->pair_count < CODEBOOK_PAIRS;
-    memmove(&codebook->pairs[place + 1], &codebook->pairs[place],
-            (codebook->pair_count - place - 1) * sizeof codebook->pairs[0]);
-    codebook->pairs[place] = *pair;
-}
-
-static bool compare_codewords(struct codebook *codebook, const float *panels, size_t width)
-{
-    const size_t codewords = codebook->codewords;
-    double *columns = calloc(codewords * width + 1, sizeof *columns);
-    if (columns == NULL)
-        return false;
-    for (size_t w = 0; w < codewords; w++) {
-        unit_column(columns + w * width, panels, width, w);
-        codebook->nearest_cosine[w] = -1;
-    }
-    for (size_t b = 1; b < codewords; b++) {
-        for (size_t a = 0; a < b; a++) {
-            struct codebook_pair pair = {.a = a, .b = b};
-            for (size_t i = 0; i < width; i++)
-                pair.cosine += columns[a * width + i] * columns[b * width + i];
-            codebook->nearest_cosine[a] = fmax(codebook->nearest_cosine[a], pair.cosine);
-            codebook->nearest_cosine[b] = fmax(codebook->nearest_cosine[b], pair.cosine);
-            offer_pair(codebook, &pair);
-        }
-    }
-    free(columns);
-    return true;
-}
-
 /* The codebooks of one sequence, at `list`. */
 static bool init_sequence(struct codebook *list, const struct vqr_header *header,
-                          const struct vqr_header_sequence *sequence)
+                          const struct vqr_header_sequence *sequence, double products)
 {
     struct vqr_header_tensor fold = {0};
     const bool found = find_fold(header, sequence->name, &fold);
@@ -95,7 +48,7 @@ static bool init_sequence(struct codebook *list, const struct vqr_header *header
             return false;
         const size_t padded = (sequence->codewords + VQR_PANEL - 1) / VQR_PANEL * VQR_PANEL;
         const float *panels = (const float *)(const void *)(header->data + fold.offset) + j * fold.shape[1] * padded;
-        if (found && !compare_codewords(codebook, panels, fold.shape[1]))
+        if (found && !codebook_compare(codebook, panels, fold.shape[1], products))
             return false;
     }
     return true;
@@ -119,7 +72,7 @@ bool codebooks_init(struct codebooks *codebooks, const struct vqr_header *header
         vqr_header_sequence(header, i, &sequence);
         if (sequence.kind != VQR_SEQUENCE_DMQN)
             continue;
-        if (!init_sequence(codebooks->list + first, header, &sequence))
+        if (!init_sequence(codebooks->list + first, header, &sequence, PRODUCTS_MAX / (double)total))
             return false;
         first += sequence.codebooks;
     }
@@ -138,40 +91,58 @@ void codebooks_free(struct codebooks *codebooks)
 
 /* ---- requests ---- */
 
-static bool add_events(struct codebook *codebooks, size_t count, struct scorer *scorer)
+/* The counts of codebook i of a model, as one request alone has them. */
+static struct codebook *tally_new(const struct codebooks *codebooks)
 {
-    const struct vqr_rows *events = &scorer->request.events;
-    uint32_t *clusters = calloc(count * events->rows + 1, sizeof *clusters);
-    if (clusters == NULL || vqr_assign(scorer->session, codebooks->sequence_index, events, clusters, NULL) != VQR_OK) {
-        free(clusters);
-        return false;
+    struct codebook *tally = calloc(codebooks->count + 1, sizeof *tally);
+    for (size_t i = 0; tally != NULL && i < codebooks->count; i++) {
+        tally[i] = (struct codebook){.codewords = codebooks->list[i].codewords,
+                                     .sequence_index = codebooks->list[i].sequence_index};
+        tally[i].events = calloc(tally[i].codewords, sizeof *tally[i].events);
     }
-    for (size_t j = 0; j < count; j++)
-        for (size_t i = 0; i < events->rows; i++)
-            codebooks[j].events[clusters[j * events->rows + i]]++;
-    free(clusters);
-    return true;
+    return tally;
 }
 
-static size_t heaviest(const float *weights, size_t count)
+static void tally_free(struct codebook *tally, size_t count)
 {
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (fabsf(weights[i]) > fabsf(weights[best]))
-            best = i;
-    return best;
+    for (size_t i = 0; tally != NULL && i < count; i++)
+        free(tally[i].events);
+    free(tally);
+}
+
+static void add_tally(struct codebook *codebook, const struct codebook *tally)
+{
+    for (size_t w = 0; w < codebook->codewords; w++)
+        codebook->events[w] += tally->events[w];
+    codebook->candidates += tally->candidates;
+    codebook->largest_weight_sum += tally->largest_weight_sum;
+    codebook->compared += tally->compared;
+    codebook->usual += tally->usual;
+}
+
+static bool add_events(struct codebook *codebooks, size_t count, struct scorer *scorer, struct refusal *refusal)
+{
+    const size_t rows = scorer->request.events.rows;
+    uint32_t *clusters = calloc(count * rows + 1, sizeof *clusters);
+    const bool found = clusters != NULL ? explain_clusters(scorer, codebooks->sequence_index, clusters, refusal)
+                                        : refuse_memory(refusal, "what a request says of codebooks");
+    for (size_t j = 0; found && j < count; j++)
+        for (size_t i = 0; i < rows; i++)
+            codebooks[j].events[clusters[j * rows + i]]++;
+    free(clusters);
+    return found;
 }
 
 /* Looks at every candidate's weights; first[j][w] counts the candidates whose heaviest cluster of codebook j is w. */
 static bool add_weights(struct codebook *codebooks, size_t count, struct scorer *scorer, float *weights,
-                        uint64_t *first)
+                        uint64_t *first, struct refusal *refusal)
 {
     const size_t codewords = codebooks->codewords, candidates = scorer->request.score.candidates.rows;
     for (size_t row = 0; row < candidates; row++) {
-        if (explain_row(scorer, codebooks->sequence_index, row, weights) != VQR_OK)
+        if (!explain_row(scorer, codebooks->sequence_index, row, weights, refusal))
             return false;
         for (size_t j = 0; j < count; j++) {
-            const size_t best = heaviest(weights + j * codewords, codewords);
+            const size_t best = explain_heaviest(weights + j * codewords, codewords);
             codebooks[j].largest_weight_sum += fabs((double)weights[j * codewords + best]);
             first[j * codewords + best]++;
         }
@@ -187,30 +158,48 @@ static bool add_weights(struct codebook *codebooks, size_t count, struct scorer 
     return true;
 }
 
-static bool add_attention(struct codebook *codebooks, size_t count, struct scorer *scorer)
+static bool add_attention(struct codebook *codebooks, size_t count, struct scorer *scorer, struct refusal *refusal)
 {
     float *weights = calloc(count * codebooks->codewords, sizeof *weights);
     uint64_t *first = calloc(count * codebooks->codewords, sizeof *first);
-    const bool added = weights != NULL && first != NULL && add_weights(codebooks, count, scorer, weights, first);
+    const bool added = weights != NULL && first != NULL ? add_weights(codebooks, count, scorer, weights, first, refusal)
+                                                        : refuse_memory(refusal, "what a request says of codebooks");
     free(weights);
     free(first);
     return added;
 }
 
-bool codebooks_add(struct codebooks *codebooks, struct scorer *scorer)
+/* Fills the tally of a request that has events. */
+static bool tally_request(const struct codebooks *codebooks, struct codebook *tally, struct scorer *scorer,
+                          struct refusal *refusal)
 {
-    codebooks->requests++;
-    codebooks->events += scorer->request.events.rows;
-    codebooks->candidates += scorer->request.score.candidates.rows;
-    if (scorer->request.events.rows == 0)
-        return true;
+    for (size_t i = 0; i < codebooks->count; i++)
+        if (tally == NULL || tally[i].events == NULL)
+            return refuse_memory(refusal, "what a request says of codebooks");
     for (size_t i = 0; i < codebooks->count;) {
-        struct codebook *first = &codebooks->list[i];
-        const size_t count = vqr_sequence_codebooks(scorer->model, first->sequence_index);
-        if (!add_events(first, count, scorer) || !add_attention(first, count, scorer))
+        const size_t count = vqr_sequence_codebooks(scorer->model, tally[i].sequence_index);
+        if (!add_events(&tally[i], count, scorer, refusal) || !add_attention(&tally[i], count, scorer, refusal))
             return false;
         i += count;
     }
+    return true;
+}
+
+bool codebooks_add(struct codebooks *codebooks, struct scorer *scorer, struct refusal *refusal)
+{
+    const size_t events = scorer->request.events.rows;
+    if (events > 0) {
+        struct codebook *tally = tally_new(codebooks);
+        const bool told = tally_request(codebooks, tally, scorer, refusal);
+        for (size_t i = 0; told && i < codebooks->count; i++)
+            add_tally(&codebooks->list[i], &tally[i]);
+        tally_free(tally, codebooks->count);
+        if (!told)
+            return false;
+    }
+    codebooks->requests++;
+    codebooks->events += events;
+    codebooks->candidates += scorer->request.score.candidates.rows;
     return true;
 }
 
@@ -249,7 +238,7 @@ bool codebook_use(const struct codebook *codebook, struct codebook_use *use)
 static size_t count_duplicates(const struct codebook *codebook)
 {
     size_t count = 0;
-    for (size_t w = 0; w < codebook->codewords; w++)
+    for (size_t w = 0; w < codebook->compared_codewords; w++)
         count += codebook->nearest_cosine[w] >= DUPLICATE_COSINE;
     return count;
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "refusal.h"
 #include "schema/reader.h"
 #include "scorer.h"
 
@@ -29,7 +30,8 @@ struct codebook {
     /* From the file: how alike the columns of the fold are, whose products with an event choose its cluster. */
     struct codebook_pair pairs[CODEBOOK_PAIRS]; /* closest first */
     size_t pair_count;
-    double *nearest_cosine; /* [codewords] of each with the one most like it */
+    size_t compared_codewords; /* the first ones, each with each: fewer than all where that would take too long */
+    double *nearest_cosine;    /* [compared_codewords] of each with the one most like it */
 
     /* From requests. */
     uint64_t *events;          /* [codewords] of all users together */
@@ -57,8 +59,12 @@ struct codebook_use {
 /* Fills *codebooks from a model's file; false when out of memory. codebooks_free in either case. */
 bool codebooks_init(struct codebooks *codebooks, const struct vqr_header *header);
 
-/* Adds the scorer's last request, which was answered; false when out of memory. */
-bool codebooks_add(struct codebooks *codebooks, struct scorer *scorer);
+/* Fills the pairs and nearest cosines of a codebook from its fold, `panels` of [width, codewords] (schema/model.fbs),
+ * within that many products of two numbers; nearest_cosine has room for all codewords. False when out of memory. */
+bool codebook_compare(struct codebook *codebook, const float *panels, size_t width, double products);
+
+/* Adds the scorer's last request, which was answered; false with the reason in *refusal, and nothing added. */
+bool codebooks_add(struct codebooks *codebooks, struct scorer *scorer, struct refusal *refusal);
 
 /* False when out of memory. */
 bool codebook_use(const struct codebook *codebook, struct codebook_use *use);

@@ -2,19 +2,15 @@
 #include <jansson.h>
 
 #include "inspect.h"
-
-static json_t *whole(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
+#include "json_values.h"
 
 static json_t *describe_pairs(const struct codebook *codebook)
 {
     json_t *pairs = json_array();
     for (size_t i = 0; i < codebook->pair_count; i++) {
         const struct codebook_pair *pair = &codebook->pairs[i];
-        json_array_append_new(pairs, json_pack("{s:[o, o], s:f}", "clusters", whole(pair->a), whole(pair->b), "cosine",
-                                               pair->cosine));
+        json_array_append_new(pairs, json_pack("{s:[o, o], s:f}", "clusters", json_from_whole(pair->a),
+                                               json_from_whole(pair->b), "cosine", pair->cosine));
     }
     return pairs;
 }
@@ -22,7 +18,7 @@ static json_t *describe_pairs(const struct codebook *codebook)
 static json_t *describe_cosines(const struct codebook *codebook)
 {
     json_t *cosines = json_array();
-    for (size_t w = 0; codebook->codewords > 1 && w < codebook->codewords; w++)
+    for (size_t w = 0; codebook->codewords > 1 && w < codebook->compared_codewords; w++)
         json_array_append_new(cosines, json_real(codebook->nearest_cosine[w]));
     return cosines;
 }
@@ -37,12 +33,12 @@ static json_t *describe_use(const struct codebook *codebook, const struct codebo
         return json_null();
     }
     for (size_t w = 0; w < codebook->codewords; w++)
-        json_array_append_new(events, whole(codebook->events[w]));
-    return json_pack("{s:o, s:f, s:f, s:f, s:o, s:f, s:o, s:f, s:o}", "events", whole(use->total), "used_share",
-                     (double)use->used / codewords, "perplexity", use->perplexity, "perplexity_share",
-                     use->perplexity / codewords, "least", whole(use->least), "median", use->median, "most",
-                     whole(use->most), "largest_share", (double)use->most / (double)use->total, "events_per_cluster",
-                     events);
+        json_array_append_new(events, json_from_whole(codebook->events[w]));
+    return json_pack("{s:o, s:f, s:f, s:f, s:o, s:f, s:o, s:f, s:o}", "events", json_from_whole(use->total),
+                     "used_share", (double)use->used / codewords, "perplexity", use->perplexity, "perplexity_share",
+                     use->perplexity / codewords, "least", json_from_whole(use->least), "median", use->median, "most",
+                     json_from_whole(use->most), "largest_share", (double)use->most / (double)use->total,
+                     "events_per_cluster", events);
 }
 
 /* What candidates look at; null where none could look at anything. */
@@ -50,7 +46,7 @@ static json_t *describe_attention(const struct codebook *codebook)
 {
     if (codebook->candidates == 0)
         return json_null();
-    return json_pack("{s:o, s:f, s:o}", "candidates", whole(codebook->candidates), "mean_largest_weight",
+    return json_pack("{s:o, s:f, s:o}", "candidates", json_from_whole(codebook->candidates), "mean_largest_weight",
                      codebook->largest_weight_sum / (double)codebook->candidates, "usual_cluster_share",
                      codebook->compared > 0 ? json_real((double)codebook->usual / (double)codebook->compared)
                                             : json_null());
@@ -68,12 +64,11 @@ static json_t *describe_codebook(const struct codebook *codebook)
     const size_t count = codebook_warn(codebook, &use, warnings);
     for (size_t i = 0; i < count; i++)
         json_array_append_new(words, json_string(warnings[i]));
-    json_t *sequence = json_string(codebook->sequence);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "sequence",
-                     sequence != NULL ? sequence : json_string("(not UTF-8)"), "codebook", whole(codebook->number),
-                     "codewords", whole(codebook->codewords), "use", describe_use(codebook, &use), "attention",
-                     describe_attention(codebook), "nearest_pairs", describe_pairs(codebook), "nearest_cosine",
-                     describe_cosines(codebook), "warnings", words);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "sequence", json_from_text(codebook->sequence),
+                     "codebook", json_from_whole(codebook->number), "codewords", json_from_whole(codebook->codewords),
+                     "use", describe_use(codebook, &use), "attention", describe_attention(codebook),
+                     "compared_codewords", json_from_whole(codebook->compared_codewords), "nearest_pairs",
+                     describe_pairs(codebook), "nearest_cosine", describe_cosines(codebook), "warnings", words);
 }
 
 json_t *codebooks_describe(const struct codebooks *codebooks)
@@ -85,6 +80,7 @@ json_t *codebooks_describe(const struct codebooks *codebooks)
             return NULL;
         }
     }
-    return json_pack("{s:o, s:o, s:o, s:o}", "requests", whole(codebooks->requests), "events", whole(codebooks->events),
-                     "candidates", whole(codebooks->candidates), "list", list);
+    return json_pack("{s:o, s:o, s:o, s:o}", "requests", json_from_whole(codebooks->requests), "events",
+                     json_from_whole(codebooks->events), "candidates", json_from_whole(codebooks->candidates), "list",
+                     list);
 }

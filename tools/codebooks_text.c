@@ -20,9 +20,10 @@ static void print_attention(FILE *out, const struct codebook *codebook)
 {
     if (codebook->candidates == 0)
         return;
+    char weight[TEXT_NUMBER_SIZE];
     inspect_print_label(out, "");
-    fprintf(out, "  attention: a candidate's largest weight is %.3f on average",
-            codebook->largest_weight_sum / (double)codebook->candidates);
+    fprintf(out, "  attention: a candidate's largest weight is %s on average",
+            text_weight(weight, codebook->largest_weight_sum / (double)codebook->candidates));
     if (codebook->compared > 0)
         fprintf(out, "; %.0f %% put it on their user's usual cluster",
                 100 * (double)codebook->usual / (double)codebook->compared);
@@ -31,10 +32,14 @@ static void print_attention(FILE *out, const struct codebook *codebook)
 
 static void print_pairs(FILE *out, const struct codebook *codebook)
 {
+    char compared[TEXT_NUMBER_SIZE];
     if (codebook->pair_count == 0)
         return;
     inspect_print_label(out, "");
-    fputs("  nearest clusters:", out);
+    if (codebook->compared_codewords < codebook->codewords)
+        fprintf(out, "  nearest of the first %s clusters:", text_grouped(compared, codebook->compared_codewords));
+    else
+        fputs("  nearest clusters:", out);
     for (size_t i = 0; i < codebook->pair_count; i++) {
         const struct codebook_pair *pair = &codebook->pairs[i];
         fprintf(out, "%s %zu and %zu (%s%.4f)", i == 0 ? "" : ",", pair->a, pair->b, i == 0 ? "cosine " : "",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "bench.h"
+#include "json_values.h"
 #include "options.h"
 #include "scorer.h"
 #include "text.h"
@@ -86,10 +87,9 @@ static void print_heading(const vqr_model *model, const vqr_session *session, co
 static int print_json(const vqr_model *model, const vqr_session *session, const struct bench_plan *plan,
                       json_t *results)
 {
-    json_t *name = json_string(vqr_model_name(model));
     json_t *root =
-        json_pack("{s:o, s:s, s:s, s:f, s:O}", "model", name != NULL ? name : json_string("(not UTF-8)"), "version",
-                  vqr_version(), "isa", vqr_session_isa(session), "seconds", plan->seconds, "results", results);
+        json_pack("{s:o, s:s, s:s, s:f, s:O}", "model", json_from_text(vqr_model_name(model)), "version", vqr_version(),
+                  "isa", vqr_session_isa(session), "seconds", plan->seconds, "results", results);
     const bool printed = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0;
     json_decref(root);
     putchar('\n');

@@ -38,9 +38,9 @@ struct inspect_options {
     int json, codebooks;
 };
 
-static int add_request(struct scorer *scorer, void *context)
+static int add_request(struct scorer *scorer, void *context, struct refusal *refusal)
 {
-    return codebooks_add(context, scorer) ? EXIT_DONE : complain("out of memory");
+    return codebooks_add(context, scorer, refusal) ? EXIT_DONE : EXIT_REFUSED;
 }
 
 /* Fills *codebooks from the file and, where requests are given, from them. Returns the exit status. */

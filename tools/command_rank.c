@@ -141,13 +141,13 @@ struct rank_printing {
     bool printed; /* some table */
 };
 
-static int print_table(struct scorer *scorer, void *context)
+static int print_table(struct scorer *scorer, void *context, struct refusal *refusal)
 {
     struct rank_printing *printing = context;
     fputs(printing->printed ? "\n" : "", stdout);
     printing->printed = true;
-    if (!rank_table_print(stdout, scorer, printing->style))
-        return complain("out of memory");
+    if (!rank_table_print(stdout, scorer, printing->style, refusal))
+        return EXIT_REFUSED;
     return fflush(stdout) == 0 ? EXIT_DONE : EXIT_UNUSABLE; /* close_output says why */
 }
 

@@ -12,20 +12,19 @@ int each_request(struct scorer *scorer, int descriptor, const char *input, reque
     enum line_status status;
     int result = EXIT_DONE, visited = EXIT_DONE;
     lines_init(&lines, descriptor, LINE_LENGTH_MAX);
-    while (visited == EXIT_DONE && ((status = lines_next(&lines)) == LINE_READ || status == LINE_TOO_LONG)) {
+    while (visited != EXIT_UNUSABLE && ((status = lines_next(&lines)) == LINE_READ || status == LINE_TOO_LONG)) {
         struct refusal refusal;
         if (status == LINE_TOO_LONG)
             refuse(&refusal, "limit", "longer than %zu bytes", lines.limit);
-        else if (scorer_run(scorer, lines.text, lines.length, &refusal)) {
-            visited = visit(scorer, context);
+        else if (scorer_run(scorer, lines.text, lines.length, &refusal) &&
+                 (visited = visit(scorer, context, &refusal)) != EXIT_REFUSED)
             continue;
-        }
         complain("line %llu refused, %s: %s", (unsigned long long)lines.number, refusal.code, refusal.message);
         result = EXIT_REFUSED;
     }
     const int reason = errno;
     lines_free(&lines);
-    if (visited != EXIT_DONE)
+    if (visited == EXIT_UNUSABLE)
         return visited;
     return status != LINE_FAILED
                ? result

@@ -4,8 +4,9 @@
 
 #include "scorer.h"
 
-/* What to do with the scorer's last request, which was answered: EXIT_DONE to go on, else the exit status. */
-typedef int request_visitor(struct scorer *scorer, void *context);
+/* What to do with the scorer's last request, which was answered: EXIT_DONE; EXIT_REFUSED with the reason in *refusal,
+ * and the next request follows; or EXIT_UNUSABLE to end. */
+typedef int request_visitor(struct scorer *scorer, void *context, struct refusal *refusal);
 
 /* Scores every line of `descriptor`, which `input` names in messages (NULL: standard input), and hands it to `visit`.
  * Refused requests are named on standard error. Returns the exit status. */

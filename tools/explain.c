@@ -58,23 +58,32 @@ static bool number_values(const struct vqr_rows *events, size_t feature, struct 
     return true;
 }
 
+bool explain_clusters(struct scorer *scorer, size_t sequence, uint32_t *clusters, struct refusal *refusal)
+{
+    struct vqr_error error;
+    const enum vqr_status status = vqr_assign(scorer->session, sequence, &scorer->request.events, clusters, &error);
+    return status == VQR_OK || refuse_library(refusal, status, &error);
+}
+
 /* Finds the clusters of every event in sequence i, and makes room for one candidate's weights in it. */
-static bool assign_sequence(struct explanation *explanation, size_t i, size_t *weights)
+static bool assign_sequence(struct explanation *explanation, size_t i, size_t *weights, struct refusal *refusal)
 {
     struct scorer *scorer = explanation->scorer;
-    const struct vqr_rows *events = &scorer->request.events;
     struct vqr_sequence_info info;
     vqr_sequence_info(scorer->model, i, &info);
     const size_t wanted = (info.codebooks == 0 ? 1 : info.codebooks) * info.tokens;
     *weights = wanted > *weights ? wanted : *weights;
     if (info.codebooks == 0)
         return true;
-    explanation->clusters[i] = calloc(info.codebooks * events->rows + 1, sizeof *explanation->clusters[i]);
-    return explanation->clusters[i] != NULL &&
-           vqr_assign(scorer->session, i, events, explanation->clusters[i], NULL) == VQR_OK;
+    explanation->clusters[i] =
+        calloc(info.codebooks * scorer->request.events.rows + 1, sizeof *explanation->clusters[i]);
+    if (explanation->clusters[i] == NULL)
+        return refuse_memory(refusal, "what explains a score");
+    return explain_clusters(scorer, i, explanation->clusters[i], refusal);
 }
 
-bool explanation_init(struct explanation *explanation, struct scorer *scorer, const struct explain_style *style)
+bool explanation_init(struct explanation *explanation, struct scorer *scorer, const struct explain_style *style,
+                      struct refusal *refusal)
 {
     const size_t sequences = vqr_sequence_count(scorer->model);
     size_t weights = 1;
@@ -82,15 +91,15 @@ bool explanation_init(struct explanation *explanation, struct scorer *scorer, co
     explanation->clusters = calloc(sequences + 1, sizeof *explanation->clusters);
     explanation->values = calloc(style->feature_count + 1, sizeof *explanation->values);
     if (explanation->clusters == NULL || explanation->values == NULL)
-        return false;
+        return refuse_memory(refusal, "what explains a score");
     for (size_t i = 0; i < style->feature_count; i++)
         if (!number_values(&scorer->request.events, style->features[i].index, &explanation->values[i]))
-            return false;
+            return refuse_memory(refusal, "what explains a score");
     for (size_t i = 0; i < sequences; i++)
-        if (!assign_sequence(explanation, i, &weights))
+        if (!assign_sequence(explanation, i, &weights, refusal))
             return false;
     explanation->weights = calloc(weights, sizeof *explanation->weights);
-    return explanation->weights != NULL;
+    return explanation->weights != NULL || refuse_memory(refusal, "what explains a score");
 }
 
 void explanation_free(struct explanation *explanation)
@@ -201,42 +210,53 @@ static void print_event(FILE *out, const struct explanation *explanation, size_t
 
 /* ---- weights ---- */
 
-/* The weight furthest from 0 (an attention network may give negative ones), the first of equal ones; taken out, so that
- * the next call finds the next. NaN is never found. */
-static size_t take_heaviest(float *weights, size_t count, float *weight)
+size_t explain_heaviest(const float *weights, size_t count)
 {
     size_t best = 0;
     for (size_t i = 1; i < count; i++)
         if (fabsf(weights[i]) > fabsf(weights[best]))
             best = i;
+    return best;
+}
+
+/* The heaviest; taken out, so that the next call finds the next. */
+static size_t take_heaviest(float *weights, size_t count, float *weight)
+{
+    const size_t best = explain_heaviest(weights, count);
     *weight = weights[best];
     weights[best] = 0;
     return best;
 }
 
-enum vqr_status explain_row(struct scorer *scorer, size_t sequence, size_t row, float *weights)
+bool explain_row(struct scorer *scorer, size_t sequence, size_t row, float *weights, struct refusal *refusal)
 {
     const struct vqr_rows *candidates = &scorer->request.score.candidates;
+    bool explained;
     struct vqr_column *columns = calloc(candidates->column_count + 1, sizeof *columns);
     struct vqr_lists *lists = calloc(candidates->column_count + 1, sizeof *lists);
-    enum vqr_status status = VQR_ERROR_MEMORY;
-    if (columns != NULL && lists != NULL) {
+    if (columns == NULL || lists == NULL) {
+        explained = refuse_memory(refusal, "what explains a score");
+    } else {
+        struct vqr_error error;
         for (size_t i = 0; i < candidates->column_count; i++)
             columns[i] = value_row(&scorer->schema.features[VQR_CANDIDATE][i], &candidates->columns[i], row, &lists[i]);
         const struct vqr_rows one = {.columns = columns, .column_count = candidates->column_count, .rows = 1};
-        status = vqr_explain(scorer->session, scorer->state, sequence, &one, weights, NULL);
+        const enum vqr_status status = vqr_explain(scorer->session, scorer->state, sequence, &one, weights, &error);
+        explained = status == VQR_OK || refuse_library(refusal, status, &error);
     }
     free(columns);
     free(lists);
-    return status;
+    return explained;
 }
 
-static bool print_sequence(FILE *out, struct explanation *explanation, size_t sequence, size_t row, int width)
+static bool print_sequence(FILE *out, struct explanation *explanation, size_t sequence, size_t row, int width,
+                           struct refusal *refusal)
 {
     struct vqr_sequence_info info;
+    char text[TEXT_NUMBER_SIZE];
     float weight;
     vqr_sequence_info(explanation->scorer->model, sequence, &info);
-    if (explain_row(explanation->scorer, sequence, row, explanation->weights) != VQR_OK)
+    if (!explain_row(explanation->scorer, sequence, row, explanation->weights, refusal))
         return false;
     const size_t count = (info.codebooks == 0 ? 1 : info.codebooks) * info.tokens;
     for (size_t place = 0; place < explanation->style->top && place < count; place++) {
@@ -245,7 +265,7 @@ static bool print_sequence(FILE *out, struct explanation *explanation, size_t se
             break;
         fprintf(out, "%10s", "");
         text_print_padded(out, place == 0 ? info.name : "", width);
-        fprintf(out, "  %6.3f  ", (double)weight);
+        fprintf(out, "  %6s  ", text_weight(text, (double)weight));
         if (info.codebooks > 0)
             print_cluster(out, explanation, sequence, best / info.tokens, best % info.tokens);
         else
@@ -255,7 +275,7 @@ static bool print_sequence(FILE *out, struct explanation *explanation, size_t se
     return true;
 }
 
-bool explanation_print(FILE *out, struct explanation *explanation, size_t row)
+bool explanation_print(FILE *out, struct explanation *explanation, size_t row, struct refusal *refusal)
 {
     const vqr_model *model = explanation->scorer->model;
     struct vqr_sequence_info info;
@@ -265,7 +285,7 @@ bool explanation_print(FILE *out, struct explanation *explanation, size_t row)
     for (size_t i = 0; vqr_sequence_info(model, i, &info) == VQR_OK; i++)
         width = (int)strlen(info.name) > width ? (int)strlen(info.name) : width;
     for (size_t i = 0; vqr_sequence_info(model, i, &info) == VQR_OK; i++)
-        if (!print_sequence(out, explanation, i, row, width))
+        if (!print_sequence(out, explanation, i, row, width, refusal))
             return false;
     return true;
 }

@@ -4,18 +4,7 @@
 #include <stdlib.h>
 
 #include "inspect.h"
-
-/* Names in a file need not be UTF-8; JSON must be. */
-static json_t *text(const char *value)
-{
-    json_t *string = json_string(value);
-    return string != NULL ? string : json_string("(not UTF-8)");
-}
-
-static json_t *whole(uint64_t value)
-{
-    return json_integer((json_int_t)value);
-}
+#include "json_values.h"
 
 /* The shortest decimal that gives the same float: 1e-05, not 9.9999997473787516e-06. */
 static json_t *real32(float value)
@@ -33,21 +22,22 @@ static json_t *describe_table(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_table table;
     vqr_header_table(header, i, &table);
-    return json_pack("{s:o, s:o, s:i, s:s, s:o}", "name", text(table.name), "rows", whole(table.rows), "dim",
-                     (int)table.dim, "ids", inspect_word(WORDS_IDS, table.ids), "keys", whole(table.keys));
+    return json_pack("{s:o, s:o, s:i, s:s, s:o}", "name", json_from_text(table.name), "rows",
+                     json_from_whole(table.rows), "dim", (int)table.dim, "ids", inspect_word(WORDS_IDS, table.ids),
+                     "keys", json_from_whole(table.keys));
 }
 
 static json_t *describe_feature(const struct inspection *inspection, size_t group, size_t i)
 {
     struct vqr_header_feature feature;
     vqr_header_feature(&inspection->header, group, i, &feature);
-    json_t *object = json_pack("{s:o, s:s, s:i}", "name", text(feature.name), "kind",
+    json_t *object = json_pack("{s:o, s:s, s:i}", "name", json_from_text(feature.name), "kind",
                                inspect_word(WORDS_KIND, feature.kind), "width", (int)feature.width);
     const bool looked_up = feature.kind == VQR_KIND_ID || feature.kind == VQR_KIND_IDS;
     if (looked_up && feature.table >= 0 && (size_t)feature.table < inspection->info.tables) {
         struct vqr_header_table table;
         vqr_header_table(&inspection->header, (size_t)feature.table, &table);
-        json_object_set_new(object, "table", text(table.name));
+        json_object_set_new(object, "table", json_from_text(table.name));
         if (feature.kind == VQR_KIND_IDS)
             json_object_set_new(object, "pool", json_string(inspect_word(WORDS_POOL, feature.pool)));
     } else if (feature.kind == VQR_KIND_FLOAT) {
@@ -107,12 +97,12 @@ static json_t *describe_sequence(const struct vqr_header *header, size_t i)
     struct vqr_header_sequence sequence;
     vqr_header_sequence(header, i, &sequence);
     if (sequence.kind == VQR_SEQUENCE_DIN)
-        return json_pack("{s:o, s:s, s:i, s:o}", "name", text(sequence.name), "kind", "din", "last", (int)sequence.last,
-                         "attention", describe_attention(header, &sequence));
+        return json_pack("{s:o, s:s, s:i, s:o}", "name", json_from_text(sequence.name), "kind", "din", "last",
+                         (int)sequence.last, "attention", describe_attention(header, &sequence));
     if (sequence.kind != VQR_SEQUENCE_DMQN)
-        return json_pack("{s:o, s:s}", "name", text(sequence.name), "kind", "unknown");
-    return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", text(sequence.name), "kind", "dmqn", "codebooks",
-                     (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
+        return json_pack("{s:o, s:s}", "name", json_from_text(sequence.name), "kind", "unknown");
+    return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", json_from_text(sequence.name), "kind", "dmqn",
+                     "codebooks", (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
                      inspect_word(WORDS_EMPTY, sequence.empty), "hstu", describe_hstu(&sequence.hstu), "attention",
                      describe_attention(header, &sequence));
 }
@@ -125,7 +115,7 @@ static json_t *describe_head(const struct vqr_header *header)
     for (size_t i = 0; i < head.hidden_count; i++)
         json_array_append_new(hidden, json_integer(vqr_header_hidden(header, i)));
     for (size_t i = 0; i < head.output_count; i++)
-        json_array_append_new(outputs, text(vqr_header_output(header, i)));
+        json_array_append_new(outputs, json_from_text(vqr_header_output(header, i)));
     return json_pack("{s:o, s:s, s:o}", "hidden", hidden, "activation", inspect_word(WORDS_ACTIVATION, head.activation),
                      "outputs", outputs);
 }
@@ -136,10 +126,10 @@ static json_t *describe_tensor(const struct vqr_header *header, size_t i)
     json_t *shape = json_array();
     vqr_header_tensor(header, i, &tensor);
     for (size_t axis = 0; axis < tensor.rank; axis++)
-        json_array_append_new(shape, whole(tensor.shape[axis]));
-    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "name", text(tensor.name), "type",
+        json_array_append_new(shape, json_from_whole(tensor.shape[axis]));
+    return json_pack("{s:o, s:s, s:s, s:o, s:o, s:o}", "name", json_from_text(tensor.name), "type",
                      vqr_tensor_type_name((int)tensor.type), "layout", inspect_word(WORDS_LAYOUT, (int)tensor.layout),
-                     "shape", shape, "offset", whole(tensor.offset), "bytes", whole(tensor.length));
+                     "shape", shape, "offset", json_from_whole(tensor.offset), "bytes", json_from_whole(tensor.length));
 }
 
 static json_t *describe_features(const struct inspection *inspection)
@@ -176,7 +166,7 @@ static json_t *describe_verification(const struct inspection *inspection)
     if (inspection->verified == VQR_OK)
         return json_pack("{s:b}", "ok", 1);
     return json_pack("{s:b, s:s, s:o}", "ok", 0, "code", vqr_status_name(inspection->verified), "message",
-                     text(inspection->error.message));
+                     json_from_text(inspection->error.message));
 }
 
 bool inspect_print_json(FILE *out, const struct inspection *inspection)
@@ -185,13 +175,15 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
     const struct vqr_header_info *info = &inspection->info;
     json_t *root =
         json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-                  text(info->name), "format_version", (int)info->format_version, "producer", text(info->producer),
-                  "file_bytes", whole(header->size), "header_bytes", whole(info->header_bytes), "session_bytes",
-                  whole(vqr_session_size(inspection->model)), "state_bytes", whole(vqr_state_size(inspection->model)),
-                  "tables", describe_all(header, info->tables, describe_table), "features",
-                  describe_features(inspection), "sequences", describe_all(header, info->sequences, describe_sequence),
-                  "head", describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
-                  "golden_requests", whole(info->goldens), "config", describe_config(info->config), "verified",
+                  json_from_text(info->name), "format_version", (int)info->format_version, "producer",
+                  json_from_text(info->producer), "file_bytes", json_from_whole(header->size), "header_bytes",
+                  json_from_whole(info->header_bytes), "session_bytes",
+                  json_from_whole(vqr_session_size(inspection->model)), "state_bytes",
+                  json_from_whole(vqr_state_size(inspection->model)), "tables",
+                  describe_all(header, info->tables, describe_table), "features", describe_features(inspection),
+                  "sequences", describe_all(header, info->sequences, describe_sequence), "head", describe_head(header),
+                  "tensors", describe_all(header, info->tensors, describe_tensor), "golden_requests",
+                  json_from_whole(info->goldens), "config", describe_config(info->config), "verified",
                   describe_verification(inspection));
     if (root != NULL && inspection->codebooks != NULL &&
         json_object_set_new(root, "codebooks", codebooks_describe(inspection->codebooks)) != 0) {

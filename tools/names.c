@@ -174,6 +174,8 @@ const char *names_find(const struct names *names, const struct vqr_id *id)
 {
     char decimal[32];
     snprintf(decimal, sizeof decimal, "%" PRId64, id->value);
+    if (id->string != NULL && strlen(id->string) != (size_t)id->value)
+        return NULL; /* the file has no NUL bytes, so no name for an id with one */
     const struct name_entry key = {.id = id->string != NULL ? id->string : decimal};
     const struct name_entry *found =
         names->count == 0 ? NULL : bsearch(&key, names->entries, names->count, sizeof *names->entries, compare_entries);

@@ -125,7 +125,7 @@ static size_t count_found(const struct scorer *scorer, const struct rank_style *
 static void print_request_id(FILE *out, const json_t *id)
 {
     if (json_is_string(id))
-        text_print_clean(out, json_string_value(id));
+        text_print_clean_bytes(out, json_string_value(id), json_string_length(id));
     else
         fprintf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
 }
@@ -148,7 +148,7 @@ static void print_heading(FILE *out, const struct scorer *scorer, const struct r
 
 /* The place, the score and the candidate's names, then what carried the score if that was asked for. */
 static bool print_place(FILE *out, const struct scorer *scorer, const struct rank_style *style,
-                        const struct place *place, struct explanation *explanation)
+                        const struct place *place, struct explanation *explanation, struct refusal *refusal)
 {
     fprintf(out, "%s%6zu  %c  %-10.6f ", place->mark && style->terminal ? "\033[32m" : "", place->number,
             place->mark ? '*' : ' ', (double)place->ranked.score);
@@ -157,43 +157,43 @@ static bool print_place(FILE *out, const struct scorer *scorer, const struct ran
     else
         print_values(out, scorer, place->ranked.row);
     fprintf(out, "%s\n", place->mark && style->terminal ? "\033[0m" : "");
-    return explanation == NULL || explanation_print(out, explanation, place->ranked.row);
+    return explanation == NULL || explanation_print(out, explanation, place->ranked.row, refusal);
 }
 
 static bool print_places(FILE *out, struct scorer *scorer, const struct rank_style *style, const json_t *relevant,
-                         const struct ranked *ranked, size_t shown)
+                         const struct ranked *ranked, size_t shown, struct refusal *refusal)
 {
     struct explanation explanation;
     bool printed = true;
     const bool explain = style->explain.top > 0 && shown > 0;
     if (explain)
-        printed = explanation_init(&explanation, scorer, &style->explain);
+        printed = explanation_init(&explanation, scorer, &style->explain, refusal);
     for (size_t i = 0; printed && i < shown; i++) {
         const struct place place = {.ranked = ranked[i],
                                     .number = i + 1,
                                     .mark = relevant != NULL && is_relevant(scorer, style, relevant, ranked[i].row)};
-        printed = print_place(out, scorer, style, &place, explain ? &explanation : NULL);
+        printed = print_place(out, scorer, style, &place, explain ? &explanation : NULL, refusal);
     }
     if (explain)
         explanation_free(&explanation);
     return printed;
 }
 
-bool rank_table_print(FILE *out, struct scorer *scorer, const struct rank_style *style)
+bool rank_table_print(FILE *out, struct scorer *scorer, const struct rank_style *style, struct refusal *refusal)
 {
     const size_t rows = scorer->request.score.candidates.rows;
     const size_t shown = rows < style->top ? rows : style->top;
     const json_t *relevant = find_relevant(scorer, style);
     struct ranked *ranked = rank(scorer, style->output);
     if (ranked == NULL)
-        return false;
+        return refuse_memory(refusal, "a ranking");
     print_heading(out, scorer, style, relevant, ranked, shown);
     if (shown > 0) {
         fputs("  rank     ", out);
         text_print_padded(out, scorer->outputs.names[style->output], 10);
         fputs(" candidate\n", out);
     }
-    const bool printed = print_places(out, scorer, style, relevant, ranked, shown);
+    const bool printed = print_places(out, scorer, style, relevant, ranked, shown, refusal);
     free(ranked);
     return printed;
 }

@@ -28,7 +28,7 @@ struct rank_style {
     bool terminal;                     /* bold and colour */
 };
 
-/* Prints the scorer's last request; false when out of memory. */
-bool rank_table_print(FILE *out, struct scorer *scorer, const struct rank_style *style);
+/* Prints the scorer's last request; false with the reason in *refusal, after what could be printed. */
+bool rank_table_print(FILE *out, struct scorer *scorer, const struct rank_style *style, struct refusal *refusal);
 
 #endif

@@ -12,3 +12,8 @@ bool refuse(struct refusal *refusal, const char *code, const char *format, ...)
     va_end(arguments);
     return false;
 }
+
+bool refuse_memory(struct refusal *refusal, const char *what)
+{
+    return refuse(refusal, "memory", "out of memory for %s", what);
+}

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "vqrank/vqrank.h"
+
 enum { REFUSAL_MESSAGE_SIZE = 512 };
 
 struct refusal {
@@ -14,5 +16,8 @@ struct refusal {
 
 /* Fills *refusal and returns false, so that a reader can `return refuse(...)`. `code` must have static storage. */
 bool refuse(struct refusal *refusal, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same with code `memory`: out of memory for `what`. */
+bool refuse_memory(struct refusal *refusal, const char *what);
 
 #endif

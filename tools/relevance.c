@@ -2,24 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "document.h"
 #include "lines.h"
+#include "text.h"
 
-enum { KEY_SIZE = 512 };
-
-/* Integers and strings get keys of their own kinds: 5 and "5" are two requests. */
-static bool make_key(char key[KEY_SIZE], const json_t *id)
+/* The id as JSON writes it: 5 and "5" are two requests, and U+0000 is written \u0000. free() it; NULL when out of
+ * memory. */
+static char *make_key(const json_t *id)
 {
-    int length = -1;
-    if (json_is_integer(id))
-        length = snprintf(key, KEY_SIZE, "i%" JSON_INTEGER_FORMAT, json_integer_value(id));
-    else if (json_is_string(id))
-        length = snprintf(key, KEY_SIZE, "s%s", json_string_value(id));
-    return length >= 0 && length < KEY_SIZE;
+    return json_dumps(id, JSON_ENCODE_ANY);
 }
 
 static bool check_ids(const json_t *ids, struct refusal *refusal)
@@ -40,16 +35,21 @@ static bool check_ids(const json_t *ids, struct refusal *refusal)
 
 static bool add_line(struct relevance *relevance, const json_t *root, struct refusal *refusal)
 {
-    char key[KEY_SIZE];
     json_t *ids = json_object_get(root, "relevant");
+    const json_t *id = json_object_get(root, "id");
     if (!json_is_object(root) || json_object_size(root) != 2 || ids == NULL ||
-        !make_key(key, json_object_get(root, "id")))
+        (!json_is_integer(id) && !json_is_string(id)))
         return refuse(refusal, "type", "expected {\"id\": REQUEST_ID, \"relevant\": [ID, ...]} and nothing else");
     if (!check_ids(ids, refusal))
         return false;
-    if (json_object_get(relevance->lists, key) != NULL)
-        return refuse(refusal, "duplicate", "request %s appears twice", key + 1);
-    return json_object_set(relevance->lists, key, ids) == 0 || refuse(refusal, "memory", "out of memory");
+    char *key = make_key(id);
+    bool added = key != NULL;
+    if (added && json_object_get(relevance->lists, key) != NULL)
+        added = refuse(refusal, "duplicate", "request %.*s appears twice", text_quoted_length(key, 200), key);
+    else if (!added || json_object_set(relevance->lists, key, ids) != 0)
+        added = refuse_memory(refusal, "the relevant ids");
+    free(key);
+    return added;
 }
 
 static bool read_lines(struct relevance *relevance, struct line_reader *lines, const char *path,
@@ -84,7 +84,7 @@ bool relevance_load(struct relevance *relevance, const char *path, struct refusa
     relevance->lists = json_object();
     lines_init(&lines, descriptor, LINE_LENGTH_MAX);
     const bool loaded = relevance->lists != NULL ? read_lines(relevance, &lines, path, refusal)
-                                                 : refuse(refusal, "memory", "out of memory");
+                                                 : refuse_memory(refusal, "the relevant ids");
     lines_free(&lines);
     close(descriptor);
     return loaded;
@@ -92,8 +92,10 @@ bool relevance_load(struct relevance *relevance, const char *path, struct refusa
 
 const json_t *relevance_find(const struct relevance *relevance, const json_t *request_id)
 {
-    char key[KEY_SIZE];
-    return make_key(key, request_id) ? json_object_get(relevance->lists, key) : NULL;
+    char *key = make_key(request_id);
+    const json_t *found = key != NULL ? json_object_get(relevance->lists, key) : NULL;
+    free(key);
+    return found;
 }
 
 bool relevance_equal(const json_t *relevant, const struct vqr_id *id)

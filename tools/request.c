@@ -21,11 +21,6 @@ static void describe_row(char where[WHERE_SIZE], int group, size_t row)
         snprintf(where, WHERE_SIZE, "%s[%zu]", group_keys[group], row);
 }
 
-static bool refuse_memory(struct refusal *refusal)
-{
-    return refuse(refusal, "memory", "out of memory for the values of the request");
-}
-
 /* `value` at `where` is not `expected`: a number that no type holds is a matter of range, the rest of type. */
 static bool refuse_type(const struct request *request, const char *where, const char *expected, const json_t *value,
                         struct refusal *refusal)
@@ -200,7 +195,7 @@ static bool read_list(const struct request *request, int group, size_t row, cons
     if (count > buffer->id_capacity - buffer->ids) {
         const size_t capacity = 2 * buffer->id_capacity + count + 16;
         if (!grow(&buffer->values, capacity, sizeof(struct vqr_id)))
-            return refuse_memory(refusal);
+            return refuse_memory(refusal, "the values of the request");
         buffer->id_capacity = capacity;
     }
     skip_lists(buffer, row);
@@ -317,7 +312,7 @@ static bool read_single(struct request *request, int group, struct vqr_rows *row
         return true;
     }
     if (!clear_group(request, group, 1))
-        return refuse_memory(refusal);
+        return refuse_memory(refusal, "the values of the request");
     if (!read_row(request, group, 0, object, refusal))
         return false;
     *rows = finish_group(request, group, 1);
@@ -334,7 +329,7 @@ static bool read_array(struct request *request, int group, struct vqr_rows *rows
         return refuse_type(request, group_keys[group], "an array of objects", array, refusal);
     const size_t count = json_array_size(array);
     if (!clear_group(request, group, count))
-        return refuse_memory(refusal);
+        return refuse_memory(refusal, "the values of the request");
     for (size_t row = 0; row < count; row++)
         if (!read_row(request, group, row, json_array_get(array, row), refusal))
             return false;

@@ -99,7 +99,7 @@ static double seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static bool refuse_library(struct refusal *refusal, enum vqr_status status, const struct vqr_error *error)
+bool refuse_library(struct refusal *refusal, enum vqr_status status, const struct vqr_error *error)
 {
     return refuse(refusal, vqr_status_name(status), "%s", error->message);
 }

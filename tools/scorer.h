@@ -35,6 +35,9 @@ bool scorer_init(struct scorer *scorer, const vqr_model *model, const char *isa)
 /* Answers one line, which it may overwrite. On failure *refusal says why, and scorer->request.id is the id if any. */
 bool scorer_run(struct scorer *scorer, char *line, size_t length, struct refusal *refusal);
 
+/* Fills *refusal with what the library refused, in its words; returns false. */
+bool refuse_library(struct refusal *refusal, enum vqr_status status, const struct vqr_error *error);
+
 void scorer_free(struct scorer *scorer);
 
 #endif

@@ -21,8 +21,7 @@ int text_quoted_length(const char *text, int limit)
     return length;
 }
 
-/* The first `length` bytes of `text`, which has at least one more. */
-static void print_clean(FILE *out, const char *text, size_t length)
+void text_print_clean_bytes(FILE *out, const char *text, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         const unsigned char byte = (unsigned char)text[i], next = (unsigned char)text[i + 1];
@@ -34,7 +33,7 @@ static void print_clean(FILE *out, const char *text, size_t length)
 
 void text_print_clean(FILE *out, const char *text)
 {
-    print_clean(out, text, strlen(text));
+    text_print_clean_bytes(out, text, strlen(text));
 }
 
 /* Where character `number` of the text starts. */
@@ -58,7 +57,7 @@ void text_print_short(FILE *out, const char *text, size_t limit)
         text_print_clean(out, text);
         return;
     }
-    print_clean(out, text, find_character(text, head));
+    text_print_clean_bytes(out, text, find_character(text, head));
     fputs("...", out);
     text_print_clean(out, text + find_character(text, characters - tail));
 }
@@ -80,5 +79,14 @@ const char *text_grouped(char text[TEXT_NUMBER_SIZE], uint64_t value)
         text[used++] = digits[i];
     }
     text[used] = '\0';
+    return text;
+}
+
+const char *text_weight(char text[TEXT_NUMBER_SIZE], double weight)
+{
+    enum { WIDTH = 6 };
+    if (snprintf(text, TEXT_NUMBER_SIZE, "%.3f", weight) > WIDTH &&
+        snprintf(text, TEXT_NUMBER_SIZE, "%.4g", weight) > WIDTH)
+        snprintf(text, TEXT_NUMBER_SIZE, "%.0e", weight);
     return text;
 }

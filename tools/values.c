@@ -34,7 +34,7 @@ int value_compare_ids(const struct vqr_id *a, const struct vqr_id *b)
 void value_print_id(FILE *out, const struct vqr_id *id)
 {
     if (id->string != NULL)
-        text_print_clean(out, id->string);
+        text_print_clean_bytes(out, id->string, (size_t)id->value);
     else
         fprintf(out, "%" PRId64, id->value);
 }

@@ -5,6 +5,7 @@
 
 OUT/requests.jsonl: one request a moment of a developer, id "dev-<developer>@<moment>".
 OUT/truth.jsonl:    {"id": ..., "relevant": [item ids]}, the same order.
+OUT/folders.csv:    id,name of the files' folders, for `vqrank rank --names`.
 
 Which features a request carries is read from the checkpoint's config. Needs Python's standard library only.
 """
@@ -33,6 +34,14 @@ def checkpoint_config(path):
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         return json.loads(json.loads(file.read(length))["__metadata__"]["vqrank"])
+
+
+def write_folders(path, files):
+    """Names of folders, from those of the files in them."""
+    items = {int(row["id"]): row["name"] for row in rows("items")}
+    folders = {own["folder"]: items[item].rpartition("/")[0] + "/" for item, own in files.items()}
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("id", "name"), *sorted(folders.items())])
 
 
 def maker(features, files):
@@ -79,6 +88,7 @@ def main():
         moments.setdefault(int(row["developer"]), []).append(row)
 
     args.out.mkdir(parents=True, exist_ok=True)
+    write_folders(args.out / "folders.csv", files)
     written = 0
     with open(args.out / "requests.jsonl", "w") as requests, open(args.out / "truth.jsonl", "w") as truth:
         for developer in list(moments)[: args.developers]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import converter_support as support
+import numpy as np
 import pytest
 from library import build_folder
 
@@ -20,6 +21,26 @@ def run(*arguments, stdin="", **kwargs):
 def lines(*requests):
     """Requests, given as objects or as text, one a line."""
     return "".join((r if isinstance(r, str) else json.dumps(r)) + "\n" for r in requests)
+
+
+def change_tensor(model, name, value, path):
+    """Writes a copy of a model file in which the floats of tensor `name` other than 0 are `value`; returns its path."""
+    (tensor,) = [t for t in json.loads(run("inspect", model, "--json").stdout)["tensors"] if t["name"] == name]
+    content = bytearray(model.read_bytes())
+    floats = np.frombuffer(content, "<f4", tensor["bytes"] // 4, tensor["offset"])
+    floats[floats != 0] = value
+    path.write_bytes(content)
+    return path
+
+
+def convert_with_infinite_weights(folder):
+    """A model that scores, but whose attention's weights overflow: the interests are infinite, and tanh takes that."""
+    attention = {"kind": "din", "hidden": [], "activation": "relu"}
+    sequence = {"codebooks": 1, "codewords": 1, "attention": attention}
+    config = support.config_with(sequence=sequence, hstu={"layers": 0}, head={"hidden": [4], "activation": "tanh"})
+    weights = {name: np.abs(tensor) for name, tensor in support.weights(config).items()}
+    model = convert(folder, config, weights)
+    return change_tensor(model, "sequences.long.attention.mlp.0.event", 3e38, folder / "infinite.vqr")
 
 
 def convert(folder, config, weights=None):

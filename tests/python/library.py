@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 COLUMN_INT64, COLUMN_ID, COLUMN_FLOAT64, COLUMN_LISTS = 1, 2, 3, 4  # enum vqr_column_type
 
@@ -44,10 +45,18 @@ def build_folder() -> Path:
     return Path(os.environ.get("VQRANK_BUILD", default))
 
 
+def is_sanitized() -> bool:
+    """Whether the build under test has AddressSanitizer in it."""
+    cache = build_folder() / "CMakeCache.txt"
+    return cache.exists() and "VQRANK_SANITIZE:BOOL=ON" in cache.read_text()
+
+
 class Library:
     """libvqrank of the build under test."""
 
     def __init__(self) -> None:
+        if is_sanitized():
+            pytest.skip("AddressSanitizer does not let Python load the library")
         self.c = ctypes.CDLL(str(build_folder() / "lib" / "libvqrank.so"))
 
     def check(self, status: int, error: Error) -> None:
@@ -95,7 +104,8 @@ class Library:
             self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
             for i, sequence in enumerate(config["sequences"]):
                 tokens = sequence["last"] if sequence["kind"] == "din" else sequence["codewords"]
-                weights = np.full((len(request["candidates"]), sequence.get("codebooks", 1), tokens), np.nan, np.float32)
+                shape = (len(request["candidates"]), sequence.get("codebooks", 1), tokens)
+                weights = np.full(shape, np.nan, np.float32)
                 pointer = weights.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_explain(
                     session, state, ctypes.c_size_t(i), ctypes.byref(candidates), pointer, ctypes.byref(error)

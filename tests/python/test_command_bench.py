@@ -58,7 +58,7 @@ def test_a_damaged_vocabulary_is_refused(model, tmp_path):
     broken.write_bytes(content)
     done = run("bench", broken, "--seconds=0")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"vqrank: {broken}: table \"action\"") and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f'vqrank: {broken}: table "action"') and done.stderr.count("\n") == 1
 
 
 def test_workloads_convert(tmp_path):

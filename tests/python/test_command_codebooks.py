@@ -7,7 +7,7 @@ from pathlib import Path
 import converter_support as support
 import numpy as np
 import pytest
-from command_support import convert, lines, run
+from command_support import convert, convert_with_infinite_weights, lines, run
 from library import Library
 
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
@@ -47,7 +47,7 @@ def test_figures(model):
         assert codebook["nearest_cosine"] == pytest.approx(cosines.max(0), abs=1e-6)
         a, b = codebook["nearest_pairs"][0]["clusters"]
         assert cosines[a, b] == cosines.max() == pytest.approx(codebook["nearest_pairs"][0]["cosine"], abs=1e-6)
-        assert len(codebook["nearest_pairs"]) == 5 and codebook["warnings"] == []
+        assert len(codebook["nearest_pairs"]) == codebook["compared_codewords"] == 5 and codebook["warnings"] == []
         attention = codebook["attention"]
         assert attention["candidates"] == 180 and 0.2 < attention["mean_largest_weight"] <= 1
         assert 0.2 <= attention["usual_cluster_share"] <= 1
@@ -104,6 +104,18 @@ def test_perplexity_warns_of_a_large_collapsed_codebook(tmp_path):
     (codebook,) = codebooks_of(model, {"id": 1, "events": events, "candidates": []})["codebooks"]["list"]
     assert codebook["use"]["used_share"] == 2 / 64 and codebook["attention"] is None
     assert codebook["warnings"] == ["collapsed: events spread as over 2.0 equal clusters (perplexity), of 64"]
+
+
+def test_weights_that_are_not_finite_refuse_the_request(tmp_path):
+    """All of it: no figure counts half of a request."""
+    model = convert_with_infinite_weights(tmp_path)
+    event = {"item": 1, "directory": 2, "action": "M", "dwell": 9.0}
+    requests = [{"id": 1, "events": [event] * 3, "candidates": candidates} for candidates in ([{"item": 9}], [])]
+    done = run("inspect", model, "--json", "--codebooks", "-", stdin=lines(*requests))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith('vqrank: line 1 refused, overflow: candidate 0: a weight of sequence "long"')
+    told = json.loads(done.stdout)["codebooks"]
+    assert (told["requests"], told["events"], told["list"][0]["use"]["events"]) == (1, 3, 3)
 
 
 @pytest.mark.parametrize("arguments", [["requests.jsonl"], ["--codebooks", "/nowhere.jsonl"]])

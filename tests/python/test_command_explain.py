@@ -6,7 +6,7 @@ from collections import Counter
 import converter_support as support
 import numpy as np
 import pytest
-from command_support import convert, lines, run
+from command_support import convert, convert_with_infinite_weights, lines, run
 from library import Library
 
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
@@ -172,6 +172,17 @@ def test_clusters(tmp_path, attention):
     found = [LINE.match(line).groups() for line in shown]
     assert [abs(float(line[1])) for line in found] == sorted((abs(float(line[1])) for line in found), reverse=True)
     assert {(int(j), int(k)): float(weight) for _, weight, j, k, *_ in found} == pytest.approx(expected, abs=0.0006)
+
+
+def test_weights_that_are_not_finite_refuse_the_explanation(tmp_path):
+    model = convert_with_infinite_weights(tmp_path)
+    events = [{"item": 1, "directory": 2, "action": "M", "dwell": 9.0}] * 3
+    request = {"id": 1, "events": events, "candidates": CANDIDATES[:1]}
+    assert run("rank", model, stdin=lines(request)).returncode == 0
+    done = run("rank", model, "--explain", stdin=lines(request, {**request, "events": []}))
+    assert done.returncode == 1 and done.stdout.count("request 1: ") == 2
+    assert done.stderr.startswith('vqrank: line 1 refused, overflow: candidate 0: a weight of sequence "long"')
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("argument", ["--explain=x", "--explain=-1"])

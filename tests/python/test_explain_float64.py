@@ -56,9 +56,7 @@ def clusters_weights(sequence, tensors, clusters, e, t):
         means /= np.maximum(counts, 1)[:, None]
         kept = np.flatnonzero(counts) if sequence["empty"] == "masked" else np.arange(len(counts))
         name = f"sequences.{sequence['name']}.attention"
-        weights[:, j, kept] = attention_weights(
-            sequence["attention"], tensors, name, j, means[kept], counts[kept], t
-        )
+        weights[:, j, kept] = attention_weights(sequence["attention"], tensors, name, j, means[kept], counts[kept], t)
     return weights
 
 

@@ -32,6 +32,13 @@ def test_links_lead_somewhere(page):
             assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_files_of_the_demo_are_written_by_it(page):
+    written = (ROOT / "demo.sh").read_text() + (ROOT / "examples" / "commits" / "make_requests.py").read_text()
+    for name in re.findall(r"build/demo/([\w.]+)", (ROOT / page).read_text(encoding="utf-8")):
+        assert name in written, f"{page} uses build/demo/{name}, which demo.sh does not write"
+
+
 def test_the_program_compiles_and_runs(tmp_path):
     prefix = tmp_path / "prefix"
     subprocess.run(["cmake", "--install", build_folder(), "--prefix", prefix], check=True, capture_output=True)

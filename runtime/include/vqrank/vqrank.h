@@ -267,7 +267,8 @@ struct vqr_request {
 };
 
 /* Scores candidates against the state's interests. outputs [candidates.rows][vqr_model_outputs], each in 0 ... 1.
- * A candidate's score does not depend on the other candidates. On failure the outputs are unspecified.
+ * A candidate's score does not depend on the other candidates. On failure the outputs are unspecified; of several
+ * candidates that are refused, *error tells of the first.
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_score(vqr_session *session, const vqr_state *state, const struct vqr_request *request,
                                   float *outputs, struct vqr_stats *stats, struct vqr_error *error);
@@ -283,8 +284,8 @@ struct vqr_job {
 
 /* Scores many users, each with candidates of its own, in one call: the same bits as one by one, and faster where
  * users have few candidates, since the head takes candidates of several users at once. A job that is refused does
- * not touch the others. Returns VQR_OK, or the status of the first job found to be refused, which *error names by its
- * number. Errors: those of vqr_score. */
+ * not touch the others. Returns VQR_OK, or the status of the first job that is refused, which *error names by its
+ * number, with the words that vqr_score has for it alone. Errors: those of vqr_score. */
 VQR_API enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_t count,
                                        struct vqr_error *error);
 

@@ -1,0 +1,66 @@
+/* How alike a codebook's codewords are. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codebooks.h"
+
+/* Column w of a codebook's panels [D][16], at unit length; zeros stay zeros. */
+static void unit_column(double *column, const float *panels, size_t width, size_t w)
+{
+    double square = 0;
+    for (size_t i = 0; i < width; i++) {
+        column[i] = (double)panels[(w / VQR_PANEL * width + i) * VQR_PANEL + w % VQR_PANEL];
+        square += column[i] * column[i];
+    }
+    const double scale = square > 0 ? 1 / sqrt(square) : 0;
+    for (size_t i = 0; i < width; i++)
+        column[i] *= scale;
+}
+
+/* Keeps the closest pairs, closest first. */
+static void offer_pair(struct codebook *codebook, const struct codebook_pair *pair)
+{
+    size_t place = codebook->pair_count;
+    while (place > 0 && codebook->pairs[place - 1].cosine < pair->cosine)
+        place--;
+    if (place == CODEBOOK_PAIRS)
+        return;
+    codebook->pair_count += codebook->pair_count < CODEBOOK_PAIRS;
+    memmove(&codebook->pairs[place + 1], &codebook->pairs[place],
+            (codebook->pair_count - place - 1) * sizeof codebook->pairs[0]);
+    codebook->pairs[place] = *pair;
+}
+
+/* The most codewords of which every two can be compared with that many products. */
+static size_t affordable(size_t width, double products)
+{
+    const double pairs = products / (double)width;
+    return (size_t)((1 + sqrt(1 + 8 * pairs)) / 2);
+}
+
+bool codebook_compare(struct codebook *codebook, const float *panels, size_t width, double products)
+{
+    const size_t most = affordable(width, products);
+    const size_t codewords = codebook->codewords < most ? codebook->codewords : most;
+    codebook->compared_codewords = codewords;
+    double *columns = calloc(codewords * width + 1, sizeof *columns);
+    if (columns == NULL)
+        return false;
+    for (size_t w = 0; w < codewords; w++) {
+        unit_column(columns + w * width, panels, width, w);
+        codebook->nearest_cosine[w] = -1;
+    }
+    for (size_t b = 1; b < codewords; b++) {
+        for (size_t a = 0; a < b; a++) {
+            struct codebook_pair pair = {.a = a, .b = b};
+            for (size_t i = 0; i < width; i++)
+                pair.cosine += columns[a * width + i] * columns[b * width + i];
+            codebook->nearest_cosine[a] = fmax(codebook->nearest_cosine[a], pair.cosine);
+            codebook->nearest_cosine[b] = fmax(codebook->nearest_cosine[b], pair.cosine);
+            offer_pair(codebook, &pair);
+        }
+    }
+    free(columns);
+    return true;
+}
