@@ -132,12 +132,11 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
             add_exact(vql, k, s, st, group, 0, block->rows, block->sign);
             continue;
         }
-        for (size_t r = 0; r < block->rows; r++) {
+        for (size_t r = 0; r < block->rows; r++)
             if (!has_time(block, r))
                 add_exact(vql, k, s, st, group, r, 1, block->sign);
             else if (block->sign > 0)
                 add_decayed(vql, k, s, st, block, group, r);
-        }
     }
 }
 
@@ -236,8 +235,8 @@ static void request_factors(const struct vqr_vql *vql, const struct vqr_kernels 
         factor[i] *= group->mix[i];
 }
 
-/* Head h of the group at one request's time: mean values into s->rows, the events' weights into s->total. Events without
- * a time count as the latest one, so every term has them undecayed. */
+/* Head h of the group at one request's time: mean values into s->rows, the events' weights into s->total. Events
+ * without a time count as the latest one, so every term has them undecayed. */
 static void mix_head(const struct vqr_vql *vql, struct vqr_vql_scratch *s, const struct vqr_vql_state *st,
                      const struct vqr_vql_group *group, size_t tokens, size_t h)
 {

@@ -36,7 +36,7 @@ struct vqr_vql {
     size_t groups;
     struct vqr_vql_head {
         size_t group, place; /* where head a is */
-    } *head;                 /* [A] */
+    } * head;                /* [A] */
 };
 
 /* What of a head's clusters a candidate needs, of `tokens` occupied ones. */
@@ -70,7 +70,7 @@ struct vqr_vql_scratch {
     float *q, *o, *scores; /* queries; heads before `out`; scores of the attention kernel */
     float *weights;        /* [padded(most)] */
     size_t v_stride, row_stride, q_stride, o_stride;
-    struct vqr_vql_values *values; /* [A] with R > 0, at one request's time */
+    struct vqr_vql_values *values;    /* [A] with R > 0, at one request's time */
     double *kept_sums, *kept_weights; /* R > 0: the state's, to go back to */
     int64_t kept_last;
     bool kept_timed;

@@ -26,8 +26,10 @@ static const char *group_name(char name[VQR_NAME_SIZE], const char *sequence, si
 static enum vqr_status bind_flat(struct vqr_binder *binder, const float **data, size_t rows, size_t columns,
                                  const char *name)
 {
-    const struct vqr_expected expected = {
-        .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2, .shape = {rows, columns}};
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32,
+                                          .layout = VQR_ROWS,
+                                          .rank = 2,
+                                          .shape = {rows, columns}};
     const void *found = NULL;
     const enum vqr_status status = vqr_bind_tensor(binder, &expected, &found, "%s", name);
     *data = found;
@@ -38,8 +40,7 @@ static enum vqr_status bind_flat(struct vqr_binder *binder, const float **data, 
 static enum vqr_status bind_panels(struct vqr_binder *binder, const float **data, size_t in, size_t out,
                                    const char *name)
 {
-    const struct vqr_expected expected = {
-        .type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 2, .shape = {in, out}};
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 2, .shape = {in, out}};
     const void *found = NULL;
     const enum vqr_status status = vqr_bind_tensor(binder, &expected, &found, "%s", name);
     *data = found;
@@ -57,10 +58,11 @@ static enum vqr_status bind_heads(struct vqr_binder *binder, const struct vqr_he
     for (size_t i = 0; i < group->heads; i++) {
         const uint32_t a = group->head[i] = vqr_header_vql_head(&binder->model->header, header->index, g, i);
         if (a >= vql->heads || vql->head[a].group != SIZE_MAX)
-            return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                            "sequence \"%s\": group %zu lists head %u, expected every head from 0 to %zu in exactly one "
-                            "group",
-                            header->name, g, a, vql->heads - 1);
+            return vqr_fail(
+                binder->error, VQR_ERROR_FORMAT,
+                "sequence \"%s\": group %zu lists head %u, expected every head from 0 to %zu in exactly one "
+                "group",
+                header->name, g, a, vql->heads - 1);
         vql->head[a] = (struct vqr_vql_head){g, i};
     }
     return VQR_OK;
@@ -75,8 +77,9 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
     enum vqr_status status =
         vqr_check_range(binder, header->name, "codewords of a group", view.codewords, 1, VQR_COUNT_MAX);
     if (!status && (view.heads < 1 || view.heads > vql->heads))
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": group %zu has %zu heads, expected 1 to %zu",
-                          header->name, g, view.heads, vql->heads);
+        status =
+            vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": group %zu has %zu heads, expected 1 to %zu",
+                     header->name, g, view.heads, vql->heads);
     if (status)
         return status;
     group->heads = view.heads;
@@ -86,8 +89,7 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
     char name[VQR_NAME_SIZE];
     struct vqr_weights offset = {NULL, 0};
     if (!status)
-        status =
-            bind_panels(binder, &group->fold, vql->width, w, group_name(name, header->name, g, "fold"));
+        status = bind_panels(binder, &group->fold, vql->width, w, group_name(name, header->name, g, "fold"));
     if (!status)
         status = vqr_bind_row(binder, &offset, 0, w, group_name(name, header->name, g, "offset"));
     if (!status)
@@ -125,8 +127,7 @@ static enum vqr_status bind_exponents(struct vqr_binder *binder, const struct vq
         const uint32_t a = group->head[i / vql->v_dim];
         const int s = vqr_header_vql_exponent(&binder->model->header, header->index, a);
         const size_t column = group->v_column + i;
-        const float *panel =
-            vql->v + column / VQR_LANES * vql->width * VQR_LANES + column % VQR_LANES;
+        const float *panel = vql->v + column / VQR_LANES * vql->width * VQR_LANES + column % VQR_LANES;
         if (s < EXPONENT_MIN || s > EXPONENT_MAX || !(value_bound(binder->model, panel) * ldexp(1.0, s) <= most))
             return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                             "sequence \"%s\": values of head %u have exponent %d, expected %d to %d and so that no "
@@ -169,8 +170,7 @@ static enum vqr_status bind_decays(struct vqr_binder *binder, const char *sequen
 {
     char name[VQR_NAME_SIZE];
     const float *decay = NULL, *mix = NULL;
-    enum vqr_status status =
-        bind_flat(binder, &decay, vql->heads, vql->terms, part_name(name, sequence, "decay"));
+    enum vqr_status status = bind_flat(binder, &decay, vql->heads, vql->terms, part_name(name, sequence, "decay"));
     if (!status)
         status = bind_flat(binder, &mix, vql->heads, vql->terms, part_name(name, sequence, "mix"));
     for (size_t g = 0; !status && g < vql->groups; g++)
@@ -191,8 +191,8 @@ static enum vqr_status check_counts(struct vqr_binder *binder, const struct vqr_
     if (!status)
         status = vqr_check_range(binder, header->name, "out", c->out, 0, VQR_COUNT_MAX);
     if (!status && (c->groups < 1 || c->groups > c->heads))
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": %zu groups, expected 1 to %u", header->name,
-                          c->groups, c->heads);
+        status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": %zu groups, expected 1 to %u",
+                          header->name, c->groups, c->heads);
     if (!status && c->exponents != c->heads)
         status = vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": %zu value exponents for %u heads",
                           header->name, c->exponents, c->heads);

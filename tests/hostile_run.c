@@ -124,7 +124,8 @@ static void run_sequences(const struct odd_world *w, const struct vqr_rows *even
         assert_int_equal(vqr_sequence_codebooks(w->model, i), info.codebooks);
         if (info.codebooks > 0)
             check(vqr_assign(w->session, i, events, clusters, &error), &error);
-        check(vqr_explain(w->session, w->state, i, candidates, weights, &error), &error);
+        const struct vqr_request request = {.candidates = *candidates};
+        check(vqr_explain(w->session, w->state, i, &request, weights, &error), &error);
         free(clusters);
         free(weights);
     }

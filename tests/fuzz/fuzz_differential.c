@@ -152,7 +152,8 @@ static struct outcome explain(const struct world *w, const char *isa, const vqr_
     if (vqr_sequence_info(w->model, sequence, &info))
         fuzz_fail("no sequence %zu", sequence);
     struct outcome o = outcome_new(w->candidates.rows.rows * (info.codebooks ? info.codebooks : 1) * info.tokens);
-    o.status = vqr_explain(session, state, sequence, &w->candidates.rows, o.outputs, &o.error);
+    const struct vqr_request request = {.candidates = w->candidates.rows};
+    o.status = vqr_explain(session, state, sequence, &request, o.outputs, &o.error);
     vqr_session_free(session);
     return o;
 }

@@ -35,6 +35,10 @@ class Rows(ctypes.Structure):
     _fields_ = [("columns", ctypes.POINTER(Column)), ("column_count", ctypes.c_size_t), ("rows", ctypes.c_size_t)]
 
 
+class Request(ctypes.Structure):
+    _fields_ = (("user", Rows), ("context", Rows), ("candidates", Rows), ("time", ctypes.POINTER(ctypes.c_int64)))
+
+
 class SessionOptions(ctypes.Structure):
     _fields_ = [("isa", ctypes.c_char_p), ("buffer", ctypes.c_void_p), ("buffer_size", ctypes.c_size_t)]
 
@@ -99,6 +103,9 @@ class Library:
         error, state, found = Error(), ctypes.c_void_p(), {}
         events, keep_events = self._rows(config["event"], request["events"])
         candidates, keep = self._rows(config["candidate"], request["candidates"])
+        asked = Request(candidates=candidates)
+        if request.get("time") is not None:
+            asked.time = ctypes.pointer(ctypes.c_int64(request["time"]))
         with self.session(model_path, "") as (model, session):
             self.check(self.c.vqr_state_create(model, None, 0, ctypes.byref(state), ctypes.byref(error)), error)
             self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
@@ -108,7 +115,7 @@ class Library:
                 weights = np.full(shape, np.nan, np.float32)
                 pointer = weights.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_explain(
-                    session, state, ctypes.c_size_t(i), ctypes.byref(candidates), pointer, ctypes.byref(error)
+                    session, state, ctypes.c_size_t(i), ctypes.byref(asked), pointer, ctypes.byref(error)
                 )
                 self.check(status, error)
                 found[sequence["name"]] = weights

@@ -264,6 +264,7 @@ struct vqr_request {
     struct vqr_rows user;       /* 1 row, or 0 rows: everything absent */
     struct vqr_rows context;    /* 1 row, or 0 rows: everything absent */
     struct vqr_rows candidates; /* any number of rows */
+    const int64_t *time;        /* the request's own time, unix seconds; NULL: that of the latest event */
 };
 
 /* Scores candidates against the state's interests. outputs [candidates.rows][vqr_model_outputs], each in 0 ... 1.
@@ -302,14 +303,14 @@ struct vqr_sequence_info {
 VQR_API size_t vqr_sequence_count(const vqr_model *model);
 VQR_API enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_sequence_info *info);
 
-/* What carried the candidates' scores in one sequence: the weight of each token in target attention, by the same
- * arithmetic as scoring. weights [candidates.rows][max(codebooks, 1)][tokens]. Attention "dot": the mean over its
+/* What carried the scores of the request's candidates in one sequence: the weight of each token in target attention, by
+ * the same arithmetic as scoring; user and context are not read. weights [candidates.rows][max(codebooks, 1)][tokens]. Attention "dot": the mean over its
  * heads, so that a codebook's weights are at least 0 and sum to 1 up to rounding, or are all 0 for a user without
  * events; attention "din": a_k as the network gives it, or its softmax. Clusters without events that are masked have
  * weight 0. Of a sequence of last events the newest is token tokens - 1, and tokens that no event fills have weight 0.
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
-                                    const struct vqr_rows *candidates, float *weights, struct vqr_error *error);
+                                    const struct vqr_request *request, float *weights, struct vqr_error *error);
 
 #ifdef __cplusplus
 }
