@@ -53,7 +53,7 @@ struct vqr_vql_state {
     double *weights;  /* per group [R, W_g, H_g] */
     int64_t last;     /* the latest event's time, if `timed` */
     bool timed;
-    uint32_t **token;              /* [groups][W_g] occupied codewords, ascending */
+    uint32_t *token;               /* per group [W_g]: occupied codewords, ascending */
     size_t *tokens;                /* [groups] */
     float **k;                     /* [A] panels of [d, tokens] */
     struct vqr_vql_values *values; /* [A] with R = 0 */

@@ -141,9 +141,9 @@ static void run_request(const struct odd_world *w)
     struct vqr_error error;
     struct vqr_stats stats = {0, 0};
     const struct vqr_rows events = odd_rows(w, VQR_EVENT, ROWS, columns[VQR_EVENT]);
-    const struct vqr_request request = {odd_rows(w, VQR_USER, 1, columns[VQR_USER]),
-                                        odd_rows(w, VQR_CONTEXT, 1, columns[VQR_CONTEXT]),
-                                        odd_rows(w, VQR_CANDIDATE, ROWS, columns[VQR_CANDIDATE])};
+    const struct vqr_request request = {.user = odd_rows(w, VQR_USER, 1, columns[VQR_USER]),
+                                        .context = odd_rows(w, VQR_CONTEXT, 1, columns[VQR_CONTEXT]),
+                                        .candidates = odd_rows(w, VQR_CANDIDATE, ROWS, columns[VQR_CANDIDATE])};
     check(vqr_encode(w->session, w->state, &events, &stats, &error), &error);
     check(vqr_append(w->session, w->state, &events, &stats, &error), &error);
     check(vqr_refresh(w->session, w->state, &error), &error);

@@ -228,7 +228,7 @@ void encode(struct world *w, const struct vqr_rows *events)
 
 struct vqr_request request_of(const struct world *w)
 {
-    return (struct vqr_request){w->user->rows, w->context->rows, w->candidates->rows};
+    return (struct vqr_request){.user = w->user->rows, .context = w->context->rows, .candidates = w->candidates->rows};
 }
 
 float *scores(struct world *w)

@@ -180,7 +180,7 @@ enum { BAD_ROW = 17, BAD_COLUMN = 4 };
 static void score_item(struct world *w, int64_t item, enum vqr_status expected)
 {
     const struct vqr_column columns[2] = {{VQR_COLUMN_INT64, &item, NULL}, {VQR_COLUMN_ABSENT, NULL, NULL}};
-    const struct vqr_request request = {{NULL, 0, 0}, {NULL, 0, 0}, {columns, 2, 1}};
+    const struct vqr_request request = {.candidates = {columns, 2, 1}};
     struct vqr_error error;
     float outputs[2];
     const enum vqr_status status = vqr_score(w->session, w->state, &request, outputs, NULL, &error);
@@ -241,7 +241,7 @@ static void test_bad_unknown_row(void **state)
     struct world w = world_new(&options, NULL, 2);
     hostile_floats(w.file, "tables.item.weight")[2] = NAN;
     const struct vqr_rows nothing = {NULL, 0, 3};
-    const struct vqr_request request = {{NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 3}};
+    const struct vqr_request request = {.candidates = {NULL, 0, 3}};
     struct vqr_error error;
     float outputs[6];
     assert_refusal(VQR_ERROR_TABLE, vqr_encode(w.session, w.state, &nothing, NULL, &error), &error);
@@ -321,7 +321,7 @@ static void assert_not_found(const uint32_t key[4], uint32_t row, struct vqr_id 
     for (size_t i = 0; i < options.slots; i++)
         slots[i] = row;
     const struct vqr_column columns[2] = {{VQR_COLUMN_ABSENT, NULL, NULL}, {VQR_COLUMN_ID, &id, NULL}};
-    const struct vqr_request request = {{columns, 2, 1}, {NULL, 0, 0}, {NULL, 0, 0}};
+    const struct vqr_request request = {.user = {columns, 2, 1}};
     struct vqr_stats stats = {0, 0};
     assert_int_equal(vqr_score(w.session, w.state, &request, NULL, &stats, NULL), VQR_OK);
     assert_int_equal(stats.unknown_ids, 1);

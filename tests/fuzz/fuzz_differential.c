@@ -53,7 +53,7 @@ static struct world world_new(struct fuzz_input *input)
     w.candidates = fuzz_rows_new(w.model, VQR_CANDIDATE, candidates, input);
     w.user = fuzz_rows_new(w.model, VQR_USER, fuzz_below(input, 2), input);
     w.context = fuzz_rows_new(w.model, VQR_CONTEXT, fuzz_below(input, 2), input);
-    w.request = (struct vqr_request){w.user.rows, w.context.rows, w.candidates.rows};
+    w.request = (struct vqr_request){.user = w.user.rows, .context = w.context.rows, .candidates = w.candidates.rows};
     w.count = candidates * vqr_model_outputs(w.model);
     return w;
 }
