@@ -22,8 +22,8 @@ class VqlGroup:
 
 @dataclass(frozen=True)
 class VqlConfig:
-    """A sequence of kind "vql": A = heads of key width d = dim and value width dv = v_dim; the groups partition the heads.
-    `decay_terms` is R; `out` is Do, 0 for no output projection, or OUT_FROM_TENSOR until `resolve_vql`."""
+    """A sequence of kind "vql": A = heads of key width d = dim and value width dv = v_dim; the groups partition the
+    heads. `decay_terms` is R; `out` is Do, 0 for no output projection, or OUT_FROM_TENSOR until `resolve_vql`."""
 
     name: str
     heads: int

@@ -21,14 +21,14 @@ BIAS_ELEMENTS_MAX = 2**30
 
 
 def fold(projection: F64, codebook: F64) -> F64:
-    """G_j = P_j C_j^T in float64: [N, D, D], [N, W, D] -> [N, D, W].
+    """G_j = P_j C_j^T in float64: [N, D, K], [N, W, K] -> [N, D, W].
 
     Accumulated over k ascending with separate multiplications and additions, so that the bits depend on nothing but
     the inputs (a BLAS would choose an order of its own).
     """
-    codebooks, d, _ = projection.shape
+    codebooks, d, inner = projection.shape
     result = np.zeros((codebooks, d, codebook.shape[1]))
-    for k in range(d):
+    for k in range(inner):
         result += projection[:, :, k, None] * codebook[:, None, :, k]
     return result
 
@@ -71,6 +71,14 @@ def exponent_for(largest: float) -> int:
     fraction, exponent = math.frexp(largest)  # largest = fraction * 2^exponent, 0.5 <= fraction < 1
     s = SUM_LIMIT_LOG2 - exponent + (1 if fraction == 0.5 else 0)
     return max(EXPONENT_MIN, min(EXPONENT_MAX, s))
+
+
+def value_exponent(bound: float) -> int:
+    """The largest s in [-98, 120] with bound * 2^s <= 2^30, for values that stay within `bound`; 0 for zeros."""
+    if bound == 0.0:
+        return 0
+    fraction, exponent = math.frexp(bound)
+    return max(EXPONENT_MIN, min(EXPONENT_MAX, SUM_LIMIT_LOG2 - exponent + (fraction == 0.5)))
 
 
 def pooled_exponent(table_exponent: int, pool: str | None) -> int:
