@@ -1,6 +1,6 @@
 """The same trials for every row of the table: each of the data set's settings, on the validation part.
 
-A trial is a quarter of a run with a seed that no run of the table has. The best setting of a row is written into
+A trial is a sixth of a run with a seed that no run of the table has. The best setting of a row is written into
 training/configs/table/*.json by hand: what a table was made with does not change by itself.
 """
 
@@ -14,9 +14,10 @@ import torch
 
 from vqrank_train.experiments.runs import RESULT, begin, finished, run_all, say
 from vqrank_train.experiments.table import load, read_table, shared_arguments, slug, spec_of
-from vqrank_train.trainer.fit import Options, Trainer
+from vqrank_train.trainer.fit import Trainer
 
-SHARE = 0.25  # of a run's steps
+SHARE = 1 / 6  # of a run's steps
+WARM_UP = 12  # steps: a trial's rate rises over as large a part of it as a run's does, and a little more
 SEED = 100
 
 
@@ -26,10 +27,10 @@ def folder_of(out: Path, name: str, row: str, setting: str) -> Path:
 
 
 def trial_spec(table: dict[str, Any], row: str, setting: str) -> dict[str, Any]:
-    """The training config of a trial: a run's with SHARE of its steps, those of the warm-up included."""
+    """The training config of a trial: a run's with SHARE of its steps, and a shorter warm-up."""
     spec = spec_of(table, row, setting)
     steps = round(spec["training"]["steps"] * SHARE)
-    spec["training"] |= {"steps": steps, "validate": steps, "warm_up": round(Options.warm_up * SHARE)}
+    spec["training"] |= {"steps": steps, "validate": steps, "warm_up": WARM_UP}
     return spec
 
 
