@@ -81,14 +81,15 @@ class Library:
         self.c.vqr_model_close(model)
 
     def assignments(self, model_path: Path, config: dict, events: list[dict], isa: str = "") -> dict[str, np.ndarray]:
-        """dmqn sequence's name -> clusters [N, L] of the events (JSON values as in a request)."""
+        """Name of a sequence with codebooks -> clusters [N, L] of the events (JSON values as in a request)."""
         error, found = Error(), {}
         rows, keep = self._rows(config["event"], events)
         with self.session(model_path, isa) as (_, session):
             for i, sequence in enumerate(config["sequences"]):
-                if sequence["kind"] != "dmqn":
+                codebooks = len(sequence["groups"]) if sequence["kind"] == "vql" else sequence.get("codebooks", 0)
+                if not codebooks:
                     continue
-                clusters = np.zeros((sequence["codebooks"], len(events)), np.uint32)
+                clusters = np.zeros((codebooks, len(events)), np.uint32)
                 pointer = clusters.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_assign(
                     session, ctypes.c_size_t(i), ctypes.byref(rows), pointer, ctypes.byref(error)
