@@ -29,6 +29,13 @@ def test_json(model):
         assert result["repeats"] >= 5 and quartiles == sorted(quartiles) and quartiles[0] >= 0
 
 
+def test_vql(tmp_path):
+    """Synthetic histories have the times that decay asks for."""
+    fading = convert(tmp_path, support.config_of_vql(decay_terms=2))
+    done = run("bench", fading, "--events", "0,300", "--candidates", "3", "--seconds", "0", "--json")
+    assert (done.returncode, done.stderr) == (0, "") and len(json.loads(done.stdout)["results"]) == 6
+
+
 def test_table(model):
     done = run("bench", model, "--events", "1000", "--candidates", "1,2000", "--seconds", "0")
     assert (done.returncode, done.stderr) == (0, "")
