@@ -419,6 +419,7 @@ class File:
 
 
 def library():
-    """The command `vqrank`, if it is built."""
-    beside = Path(sys.executable).parent / "vqrank"
+    """The command `vqrank`, if it is built: of the build under test, where that is said."""
+    build = os.environ.get("VQRANK_BUILD")
+    beside = Path(build) / "bin" / "vqrank" if build else Path(sys.executable).parent / "vqrank"
     return str(beside) if os.access(beside, os.X_OK) else shutil.which("vqrank")

@@ -1,7 +1,7 @@
 """Checks the commands against the specification alone: checkpoints written byte by byte, a model computed in NumPy.
 
-Nothing of the project is imported. What is compared is written down in the model specification, sections 1 to 4 and 6 to
-8: random configurations over every switch go through `vqrank-convert` and `vqrank score`, and the outputs must be
+Nothing of the project is imported. What is compared is written down in the model specification, sections 1 to 4 and 6
+to 8: random configurations over every switch go through `vqrank-convert` and `vqrank score`, and the outputs must be
 within max(1e-5, 4 times the error of the same formulas in float32) of those computed here in float64. Events whose best
 two codewords are almost equally good are not used: there, rounding may decide.
 

@@ -1,4 +1,4 @@
-"""The VQL sequence: softmax attention over a whole history with quantised keys, one codebook for each group of heads."""
+"""The VQL sequence: softmax attention over a whole history with quantised keys, a codebook for each group of heads."""
 
 from __future__ import annotations
 
