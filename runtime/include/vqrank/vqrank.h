@@ -235,7 +235,8 @@ VQR_API void vqr_state_reset(vqr_state *state);
 VQR_API uint64_t vqr_state_events(const vqr_state *state);
 
 /* Adds events to the sums (DMQN eq 4-9). Sums are exact integers: any order, any split into calls, gives the same
- * sums bit for bit. Sequences of last events take them in the order given, after those that came before: the last in
+ * sums bit for bit; only where events fade with time (VQL with decay terms) they round, by the bound in
+ * docs/numerics.md. Sequences of last events take them in the order given, after those that came before: the last in
  * `events` is the newest. The interests are left as they were: call vqr_refresh before scoring. A call that fails
  * leaves the state as it was. `stats` may be NULL. Errors: ARGUMENT, TYPE, RANGE, LIMIT, TABLE. */
 VQR_API enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
