@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 from vqrank_convert.activations import ACTIVATIONS
+from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig, parse_vql, resolve_vql
 from vqrank_convert.errors import ConversionError, quote, refuse
 from vqrank_convert.jsontext import COUNT_MAX, UINT32_MAX, Fields, check_array, check_distinct, check_integer
 
-OUT_FROM_TENSOR = -1
 # Far beyond any model; it keeps a mistaken config from asking for millions of tensors.
 LAYERS_MAX = 1024
 
@@ -135,7 +135,7 @@ class DinConfig:
         return ()
 
 
-SequenceConfig = DmqnConfig | DinConfig
+SequenceConfig = DmqnConfig | DinConfig | VqlConfig
 
 
 def parse_sequences(values: list[Any], event_width: int) -> tuple[SequenceConfig, ...]:
@@ -149,6 +149,8 @@ def parse_sequences(values: list[Any], event_width: int) -> tuple[SequenceConfig
 
 def resolve_out(sequence: SequenceConfig, shapes: Mapping[str, Sequence[int]]) -> SequenceConfig:
     """Fills in the one width that a config may leave to a tensor: Do of an attention with `"out": true`."""
+    if isinstance(sequence, VqlConfig):
+        return resolve_vql(sequence, shapes)
     attention = sequence.attention
     if not isinstance(attention, DotAttentionConfig) or attention.out != OUT_FROM_TENSOR:
         return sequence
@@ -166,9 +168,11 @@ def _sequence(value: Any, i: int, event_width: int) -> SequenceConfig:
     fields = Fields(value, f"config.sequences[{i}]")
     name = fields.name("name")
     fields.path = f"config.sequences.{name}"
-    kind = fields.choice("kind", ("dmqn", "din"), later=("vql",))
+    kind = fields.choice("kind", ("dmqn", "din", "vql"))
     result: SequenceConfig
-    if kind == "din":
+    if kind == "vql":
+        result = parse_vql(name, fields)
+    elif kind == "din":
         last = fields.integer("last", 1, COUNT_MAX)
         result = DinConfig(name, last, _attention(fields, event_width, codebooks=False))
     else:

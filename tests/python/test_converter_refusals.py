@@ -157,7 +157,7 @@ CONFIG_CASES = [
     (("candidate",), [], "config.candidate: expected at least one feature"),
     # in the specification, not in this release
     (("event", 0, "kind"), "semantic_id", f'config.event.item.kind: "semantic_id" is {LATER}'),
-    ((*SEQUENCE, "kind"), "vql", f'config.sequences.long.kind: "vql" is {LATER}'),
+    ((*SEQUENCE, "kind"), "vql", "config.sequences.long.heads: expected this required key, found nothing"),
     (("sequences",), [], "config.sequences: expected at least one sequence, found none"),
     (("quantizers",), {"content": {"kind": "rq_gmm"}}, f"config.quantizers.content: a quantizer is {LATER}"),
 ]

@@ -122,6 +122,10 @@ def check_state(config: Config, state: dict[str, Tensor]) -> None:
             raise CheckpointError(f"{name}: expected finite floating-point values")
         if name.endswith(".var") and (found < 0).any():
             raise CheckpointError(f"{name}: expected a variance of at least 0, found {found.min():.9g}")
+        if name.endswith(".vql.decay") and (found < 0).any():
+            raise CheckpointError(f"{name}: expected decays of at least 0, found {found.min():.9g}")
+        if name.endswith(".vql.mix") and not (found > 0).all():
+            raise CheckpointError(f"{name}: expected values above 0, found {found.min():.9g}")
 
 
 def load_checkpoint(path: str | Path, dtype: torch.dtype = torch.float32) -> Ranker:

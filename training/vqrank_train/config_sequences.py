@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vqrank_train.config_reader import COUNT_MAX, LAYERS_MAX, MISSING, UINT32_MAX, ConfigError, Reader
+from vqrank_train.config_vql import VqlSequence, read_vql
 
 ACTIVATIONS = ("relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice")
 
@@ -135,15 +136,18 @@ class DinSequence:
     kind: Literal["din"] = "din"
 
 
-Sequence = DmqnSequence | DinSequence
+Sequence = DmqnSequence | DinSequence | VqlSequence
 
 
 def read_sequence(value: Any, where: str) -> Sequence:
-    """A sequence of either kind."""
+    """A sequence of any kind."""
     reader = Reader(value, where)
     name = reader.name()
     found: Sequence
-    if reader.choice("kind", ("dmqn", "din")) == "dmqn":  # next: vql
+    kind = reader.choice("kind", ("dmqn", "din", "vql"))
+    if kind == "vql":
+        found = read_vql(name, reader)
+    elif kind == "dmqn":
         found = DmqnSequence(
             name, reader.count("codebooks", 1, high=COUNT_MAX), reader.count("codewords", 1, high=COUNT_MAX),
             reader.choice("empty", ("masked", "zero"), "masked"),
