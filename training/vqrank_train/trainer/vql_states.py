@@ -17,6 +17,7 @@ from vqrank_train.model.vql import Tokens, Vql
 from vqrank_train.trainer.histories import Histories
 
 COMMITMENT = 0.25  # how much keys are drawn to their codewords, beside codewords to keys (van den Oord et al., VQ-VAE)
+WEIGHT = 0.1  # of both, relative to the keys' mean square, beside the cross-entropy
 
 
 @dataclass
@@ -156,7 +157,8 @@ def vql_interest(
         single.log_weight = single.log_weight.masked_fill(~mask[block][:, None], -torch.inf)
         tokens.append(joined(own, single))
         if losses is not None:
-            losses.append((c - k.detach()).square().mean() + COMMITMENT * (k - c.detach()).square().mean())
+            drawn = (c - k.detach()).square().mean() + COMMITMENT * (k - c.detach()).square().mean()
+            losses.append(WEIGHT * drawn / k.detach().square().mean())
     return vql.attend(tokens, t, torch.from_numpy(histories.history))
 
 
