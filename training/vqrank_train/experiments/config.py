@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vqrank_train.config import ConfigError
-from vqrank_train.trainer.plan import check_keys
+from vqrank_train.trainer.plan import check_keys, check_number
 from vqrank_train.trainer.spec import check_options, read_json
 
 DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
@@ -51,7 +51,11 @@ def check_table(table: Any, name: str) -> None:
 
     What a model and its start may be is said where one is made.
     """
-    check_keys(table, "the table", ("data", "model", "training", "sequences", "rows", "settings"), ("start",))
+    keys = ("data", "trial_share", "model", "training", "sequences", "rows", "settings")
+    check_keys(table, "the table", keys, ("start",))
+    check_number(table["trial_share"], "trial_share")
+    if not 0 < table["trial_share"] <= 1:
+        raise ConfigError(f"trial_share: expected a share of a run's steps, found {table['trial_share']!r}")
     if table["data"] != name:
         raise ConfigError(f"data: expected {name!r}, as the file is named, found {table['data']!r}")
     for key in ("model", "training", "sequences", "rows", "settings"):

@@ -30,7 +30,7 @@ def folder_of(out: Path, name: str, row: str, setting: str) -> Path:
 def trial_spec(table: dict[str, Any], row: str, setting: str) -> dict[str, Any]:
     """The training config of a trial: a run's with the table's share of its steps, and a shorter warm-up."""
     spec = spec_of(table, row, setting)
-    steps = round(spec["training"]["steps"] * table["trial_share"])
+    steps = max(1, round(spec["training"]["steps"] * table["trial_share"]))
     spec["training"] |= {"steps": steps, "validate": steps, "warm_up": WARM_UP}
     return spec
 
