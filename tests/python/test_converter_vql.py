@@ -100,13 +100,13 @@ VQL_CONFIG_CASES = [
     ((*GROUPS, 0, "heads"), [2, 1], "in exactly one group, found [1, 1, 2]"),
     ((*GROUPS, 0, "heads"), [2, 0, 0], "in exactly one group, found [0, 0, 1, 2]"),
     ((*GROUPS, 0, "heads"), [2], "in exactly one group, found [1, 2]"),
-    ((*GROUPS, 0, "heads"), [2, 3], "config.sequences.keys.groups[0].heads[1]: expected an integer from 0 to 2, found 3"),
+    ((*GROUPS, 0, "heads"), [2, 3], "groups[0].heads[1]: expected an integer from 0 to 2, found 3"),
     ((*GROUPS, 0, "heads"), [2, -1], "config.sequences.keys.groups[0].heads[1]:"),
     ((*GROUPS, 0, "heads"), [2, False], "config.sequences.keys.groups[0].heads[1]:"),
     ((*GROUPS, 0, "heads"), 2, "config.sequences.keys.groups[0].heads: expected an array"),
     ((*GROUPS, 0, "heads"), [], "config.sequences.keys.groups[0].heads: expected at least one head, found none"),
     ((*GROUPS, 0, "codewords"), 0, "config.sequences.keys.groups[0].codewords:"),
-    ((*GROUPS, 0, "codewords"), "8", 'config.sequences.keys.groups[0].codewords: expected an integer from 1 to 4294967295, found "8"'),
+    ((*GROUPS, 0, "codewords"), "8", 'groups[0].codewords: expected an integer from 1 to 4294967295, found "8"'),
 ]
 
 
