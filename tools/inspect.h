@@ -39,6 +39,8 @@ enum inspect_words {
     WORDS_ACTIVATION,
     WORDS_LAYOUT,
     WORDS_POOL,
+    WORDS_COMBINE,
+    WORDS_QUANTIZER,
     WORDS_COUNT
 };
 const char *inspect_word(enum inspect_words words, int value);

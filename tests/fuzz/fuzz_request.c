@@ -14,12 +14,12 @@
 /* Longer lines are skipped; the reader's buffer grows on the way. */
 enum { LINE_MAX_HERE = 1 << 15 };
 
-static const struct vqr_feature everything[] = {{"item", VQR_FEATURE_ID, 4},      {"price", VQR_FEATURE_FLOAT, 1},
-                                                {"tags", VQR_FEATURE_IDS, 4},     {"image", VQR_FEATURE_VECTOR, 3},
-                                                {"thumb", VQR_FEATURE_VECTOR, 1}, {"action", VQR_FEATURE_ID, 2},
-                                                {"genres", VQR_FEATURE_IDS, 2},   {"time", VQR_FEATURE_TIME, 0}};
-static const struct vqr_feature lists[] = {{"a", VQR_FEATURE_IDS, 1}, {"b", VQR_FEATURE_IDS, 1}};
-static const struct vqr_feature wide[] = {{"v", VQR_FEATURE_VECTOR, 70}};
+static const struct vqr_feature everything[] = {
+    {"item", VQR_FEATURE_ID, 4, 1},      {"price", VQR_FEATURE_FLOAT, 1, 1},  {"tags", VQR_FEATURE_IDS, 4, 1},
+    {"image", VQR_FEATURE_VECTOR, 3, 3}, {"thumb", VQR_FEATURE_VECTOR, 1, 1}, {"action", VQR_FEATURE_ID, 2, 1},
+    {"genres", VQR_FEATURE_IDS, 2, 1},   {"time", VQR_FEATURE_TIME, 0, 1}};
+static const struct vqr_feature lists[] = {{"a", VQR_FEATURE_IDS, 1, 1}, {"b", VQR_FEATURE_IDS, 1, 1}};
+static const struct vqr_feature wide[] = {{"v", VQR_FEATURE_VECTOR, 70, 70}};
 
 /* A time belongs to events. */
 enum { ALL = sizeof everything / sizeof *everything, TIMELESS = ALL - 1 };
