@@ -51,6 +51,13 @@ extern const char *const inspect_groups[VQR_GROUPS];
 /* The start of a line: "tables" before the first item of a section, "" before the others. */
 void inspect_print_label(FILE *out, const char *label);
 
+/* The two ways of saying quantizers and what features of kind semantic_id have beyond others: " by quantizer content,
+ * concat of rows in tables c0, c1", or keys added to a feature's object. */
+void inspect_print_quantizers(FILE *out, const struct inspection *inspection);
+void inspect_print_semantic_id(FILE *out, const struct inspection *inspection, size_t group, size_t i);
+json_t *inspect_describe_quantizer(const struct vqr_header *header, size_t i);
+void inspect_describe_semantic_id(json_t *object, const struct vqr_header *header, size_t group, size_t i);
+
 /* The two ways of saying codebooks: lines, false when out of memory; a JSON object, NULL when out of memory. */
 bool codebooks_print_text(FILE *out, const struct codebooks *codebooks);
 json_t *codebooks_describe(const struct codebooks *codebooks);

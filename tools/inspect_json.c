@@ -27,38 +27,6 @@ static json_t *describe_table(const struct vqr_header *header, size_t i)
                      "keys", json_from_whole(table.keys));
 }
 
-static json_t *describe_quantizer(const struct vqr_header *header, size_t i)
-{
-    struct vqr_header_quantizer quantizer;
-    vqr_header_quantizer(header, i, &quantizer);
-    return json_pack("{s:o, s:s, s:i, s:i, s:i}", "name", json_from_text(quantizer.name), "kind",
-                     inspect_word(WORDS_QUANTIZER, quantizer.kind), "levels", (int)quantizer.levels, "codes",
-                     (int)quantizer.codes, "dim", (int)quantizer.dim);
-}
-
-/* Adds what a semantic id has beyond other features. */
-static void describe_semantic_id(json_t *object, const struct vqr_header *header, size_t group, size_t i,
-                                 const struct vqr_header_feature *feature)
-{
-    struct vqr_header_quantizer quantizer;
-    json_t *tables = json_array();
-    vqr_header_quantizer(header, (size_t)feature->quantizer, &quantizer);
-    for (size_t l = 0; l < feature->levels; l++) {
-        struct vqr_header_table table;
-        vqr_header_table(header, (size_t)vqr_header_feature_level(header, group, i, l), &table);
-        json_array_append_new(tables, json_from_text(table.name));
-    }
-    json_object_set_new(object, "quantizer", json_from_text(quantizer.name));
-    json_object_set_new(object, "tables", tables);
-    json_object_set_new(object, "combine", json_string(inspect_word(WORDS_COMBINE, feature->combine)));
-    if (group != VQR_EVENT || feature->combine != VQR_COMBINE_CONCAT)
-        return;
-    json_t *exponents = json_array();
-    for (size_t l = 0; l < feature->exponents; l++)
-        json_array_append_new(exponents, json_integer(vqr_header_feature_exponent(header, group, i, l)));
-    json_object_set_new(object, "exponents", exponents);
-}
-
 static json_t *describe_feature(const struct inspection *inspection, size_t group, size_t i)
 {
     struct vqr_header_feature feature;
@@ -76,7 +44,7 @@ static json_t *describe_feature(const struct inspection *inspection, size_t grou
         json_object_set_new(object, "mean", json_real(feature.mean));
         json_object_set_new(object, "std", json_real(feature.std));
     } else if (feature.kind == VQR_KIND_SEMANTIC_ID) {
-        describe_semantic_id(object, &inspection->header, group, i, &feature);
+        inspect_describe_semantic_id(object, &inspection->header, group, i);
     }
     const bool by_level = feature.kind == VQR_KIND_SEMANTIC_ID && feature.combine == VQR_COMBINE_CONCAT;
     if (group == VQR_EVENT && feature.width > 0 && !by_level)
@@ -216,11 +184,11 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
                   json_from_whole(vqr_session_size(inspection->model)), "state_bytes",
                   json_from_whole(vqr_state_size(inspection->model)), "tables",
                   describe_all(header, info->tables, describe_table), "quantizers",
-                  describe_all(header, info->quantizers, describe_quantizer), "features", describe_features(inspection),
-                  "sequences", describe_all(header, info->sequences, describe_sequence), "head", describe_head(header),
-                  "tensors", describe_all(header, info->tensors, describe_tensor), "golden_requests",
-                  json_from_whole(info->goldens), "config", describe_config(info->config), "verified",
-                  describe_verification(inspection));
+                  describe_all(header, info->quantizers, inspect_describe_quantizer), "features",
+                  describe_features(inspection), "sequences", describe_all(header, info->sequences, describe_sequence),
+                  "head", describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
+                  "golden_requests", json_from_whole(info->goldens), "config", describe_config(info->config),
+                  "verified", describe_verification(inspection));
     if (root != NULL && inspection->codebooks != NULL &&
         json_object_set_new(root, "codebooks", codebooks_describe(inspection->codebooks)) != 0) {
         json_decref(root);

@@ -61,37 +61,6 @@ static void print_tables(FILE *out, const struct inspection *inspection)
     }
 }
 
-static void print_quantizers(FILE *out, const struct inspection *inspection)
-{
-    for (size_t i = 0; i < inspection->info.quantizers; i++) {
-        struct vqr_header_quantizer quantizer;
-        vqr_header_quantizer(&inspection->header, i, &quantizer);
-        inspect_print_label(out, i == 0 ? "quantizers" : "");
-        text_print_padded(out, quantizer.name, 16);
-        fprintf(out, " %s: %u number%s to %u level%s of %u codes\n", inspect_word(WORDS_QUANTIZER, quantizer.kind),
-                (unsigned)quantizer.dim, plural(quantizer.dim), (unsigned)quantizer.levels, plural(quantizer.levels),
-                (unsigned)quantizer.codes);
-    }
-}
-
-/* ", quantizer content, concat of tables c0, c1" */
-static void print_semantic_id(FILE *out, const struct inspection *inspection, size_t group, size_t i,
-                              const struct vqr_header_feature *feature)
-{
-    struct vqr_header_quantizer quantizer;
-    vqr_header_quantizer(&inspection->header, (size_t)feature->quantizer, &quantizer);
-    fputs(" by quantizer ", out);
-    text_print_clean(out, quantizer.name);
-    fprintf(out, ", %s of rows in tables", inspect_word(WORDS_COMBINE, feature->combine));
-    for (size_t l = 0; l < feature->levels; l++) {
-        struct vqr_header_table table;
-        vqr_header_table(&inspection->header, (size_t)vqr_header_feature_level(&inspection->header, group, i, l),
-                         &table);
-        fputs(l == 0 ? " " : ", ", out);
-        text_print_clean(out, table.name);
-    }
-}
-
 static void print_feature(FILE *out, const struct inspection *inspection, size_t group, size_t i,
                           const struct vqr_header_feature *feature)
 {
@@ -108,7 +77,7 @@ static void print_feature(FILE *out, const struct inspection *inspection, size_t
     } else if (feature->kind == VQR_KIND_FLOAT) {
         fprintf(out, ", mean %g, std %g", feature->mean, feature->std);
     } else if (feature->kind == VQR_KIND_SEMANTIC_ID) {
-        print_semantic_id(out, inspection, group, i, feature);
+        inspect_print_semantic_id(out, inspection, group, i);
     }
     fprintf(out, ", width %u\n", (unsigned)feature->width);
 }
@@ -275,7 +244,7 @@ bool inspect_print_text(FILE *out, const struct inspection *inspection)
     } else {
         print_memory(out, inspection);
         print_tables(out, inspection);
-        print_quantizers(out, inspection);
+        inspect_print_quantizers(out, inspection);
         print_features(out, inspection);
         print_sequences(out, inspection);
         print_head(out, inspection);
