@@ -29,11 +29,12 @@ def encode(quantizer: QuantizerConfig, tensors: Mapping[str, Any], x: F64) -> Co
     error = np.zeros(residual.shape)  # how far float32's residual may be from it
     for level in range(quantizer.levels):
         mean = np.asarray(tensors[f"{quantizer.prefix}.mean"][level], np.float64)
-        inverse, bias, same = _component(quantizer, tensors, level, mean)
+        inverse, bias = _components(quantizer, tensors, level, mean)
         for i in range(len(residual)):
             scores, bounds = _scores(residual[i], error[i], mean, inverse, bias)
             winner = int(scores.argmax())
-            others = same != same[winner]
+            others = (mean != mean[winner]).any(axis=1) | (inverse != inverse[winner]).any(axis=1)
+            others |= bias != bias[winner]
             gaps = scores[winner] - scores - bounds - bounds[winner]
             codes[i, level], clear[i, level] = winner, bool((gaps[others] > 0).all())
         chosen = mean[codes[:, level]]
@@ -42,19 +43,13 @@ def encode(quantizer: QuantizerConfig, tensors: Mapping[str, Any], x: F64) -> Co
     return Coded(codes, clear, residual)
 
 
-def _component(
-    quantizer: QuantizerConfig, tensors: Mapping[str, Any], level: int, mean: F64
-) -> tuple[F64, F64, npt.NDArray[np.int64]]:
-    """ivar [K, n] and b [K] of a level, and the number of each component among the different ones."""
+def _components(quantizer: QuantizerConfig, tensors: Mapping[str, Any], level: int, mean: F64) -> tuple[F64, F64]:
+    """ivar [K, n] and b [K] of a level."""
     if not quantizer.scaled:
-        inverse, bias = np.ones(mean.shape), np.zeros(len(mean))
-    else:
-        variance = np.asarray(tensors[f"{quantizer.prefix}.variance"][level], np.float64)
-        weight = np.asarray(tensors[f"{quantizer.prefix}.weight"][level], np.float64)
-        inverse, bias = 1.0 / variance, np.log(weight) - np.log(variance).sum(axis=1) / 2
-    whole = np.concatenate([mean, inverse, bias[:, np.newaxis]], axis=1)
-    same = np.unique(whole, axis=0, return_inverse=True)[1]
-    return inverse, bias, np.asarray(same, np.int64).reshape(-1)
+        return np.ones(mean.shape), np.zeros(len(mean))
+    variance = np.asarray(tensors[f"{quantizer.prefix}.variance"][level], np.float64)
+    weight = np.asarray(tensors[f"{quantizer.prefix}.weight"][level], np.float64)
+    return 1.0 / variance, np.log(weight) - np.log(variance).sum(axis=1) / 2
 
 
 def _scores(r: F64, error: F64, mean: F64, inverse: F64, bias: F64) -> tuple[F64, F64]:
