@@ -13,6 +13,8 @@ from vqrank_train.checkpoint import CheckpointError, load_checkpoint
 from vqrank_train.codebooks import ReportError
 from vqrank_train.commits.data import Commits, default_data
 from vqrank_train.config import ConfigError
+from vqrank_train.quantizers.command import add_commands
+from vqrank_train.quantizers.file import QuantizerError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
@@ -194,6 +196,8 @@ def main() -> None:
     added.add_argument("--out", type=Path, required=True, help="the .png to write")
     added.set_defaults(run=codebooks, threads=0)
 
+    add_commands(commands)
+
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)
     added.add_argument("--out", type=Path, required=True)
@@ -208,7 +212,7 @@ def main() -> None:
         args.run(args)
     except UsageError as error:
         parser.error(str(error))
-    except (OSError, ConfigError, CheckpointError, ReportError) as error:
+    except (OSError, ConfigError, CheckpointError, ReportError, QuantizerError) as error:
         sys.exit(f"vqrank-train: error: {error}")
 
 

@@ -41,19 +41,20 @@ class ResidualQuantizer(nn.Module):
         return bias - (difference.square() / variance).sum(-1) / 2
 
     @torch.no_grad()
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors [M, n] -> codes [M, Q], the lowest of equals, and what the last level leaves of them, [M, n]."""
+    def step(self, level: int, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Residuals [M, n] -> the level's codes [M], the lowest of equals, and the residuals that it leaves, [M, n]."""
         step = max(1, CHUNK_NUMBERS // (self.config.codes * self.config.dim))
-        codes, left = [], []
-        for part in x.split(step) if len(x) else (x,):
-            r, found = part, []
-            for level in range(self.config.levels):
-                code = self.scores(level, r).argmax(-1)
-                r = r - self.mean[level][code]
-                found.append(code)
-            codes.append(torch.stack(found, -1))
-            left.append(r)
-        return torch.cat(codes), torch.cat(left)
+        codes = torch.cat([self.scores(level, part).argmax(-1) for part in (r.split(step) if len(r) else (r,))])
+        return codes, r - self.mean[level][codes]
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [M, n] -> codes [M, Q] and what the last level leaves of them, [M, n]."""
+        codes = []
+        for level in range(self.config.levels):
+            found, x = self.step(level, x)
+            codes.append(found)
+        return torch.stack(codes, -1), x
 
     def rows(self, x: Tensor) -> Tensor:
         """Vectors [..., n], NaN where there is none -> rows of the levels' tables [..., Q]: code + 1, or 0."""
