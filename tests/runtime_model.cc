@@ -175,17 +175,43 @@ struct Tensors {
         add("tables.word.slots", fb::TensorType_U32, fb::Layout_Rows, {o.slots}, slots.data(), 4 * slots.size());
     }
 
+    uint64_t content_width() const
+    {
+        return (o.content.combine == VQR_COMBINE_SUM && o.content.levels > 0 ? 1 : o.content.levels) * o.item_dim;
+    }
+    uint64_t content_rows() const
+    {
+        return o.content.rows > 0 ? o.content.rows : (uint64_t)o.content.codes + 1;
+    }
+    // A quantizer and its levels' tables.
+    void content()
+    {
+        const runtime_quantizer &q = o.content;
+        for (uint32_t l = 0; l < q.levels; l++)
+            table("c" + std::to_string(l), content_rows(), o.item_dim);
+        if (q.levels == 0)
+            return;
+        panels("quantizers.content.mean", {q.levels, q.dim, q.codes});
+        if (q.kind != VQR_RQ_GMM)
+            return;
+        panels("quantizers.content.inverse_variance", {q.levels, q.dim, q.codes});
+        if (!list.empty() && list.back().name == "quantizers.content.inverse_variance")
+            for (size_t i = 3; i < list.back().bytes.size(); i += 4)
+                list.back().bytes[i] &= 0x7f; // the sign
+        rows("quantizers.content.bias", {q.levels, q.codes});
+    }
+
     uint64_t tags_width() const
     {
         return o.tags ? o.item_dim : 0;
     }
     uint64_t event_width() const
     {
-        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim;
+        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim + content_width();
     }
     uint64_t candidate_width() const
     {
-        return o.item_dim + 1 + tags_width() + o.image_dim;
+        return o.item_dim + 1 + tags_width() + o.image_dim + content_width();
     }
     uint64_t user_width() const
     {
@@ -193,7 +219,7 @@ struct Tensors {
     }
     uint64_t context_width() const
     {
-        return o.item_dim + o.image_dim;
+        return o.item_dim + o.image_dim + content_width();
     }
 
     // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
@@ -298,6 +324,7 @@ struct Tensors {
         table("word", kWordCount + 1, o.word_dim);
         if (o.word_ids == VQR_IDS_VOCABULARY)
             vocabulary();
+        content();
         uint64_t in = user_width() + context_width() + candidate_width();
         for (uint32_t i = 0; i < o.sequences; i++)
             in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
@@ -356,6 +383,26 @@ struct Header {
 
     using Features = std::vector<Offset<fb::Feature>>;
 
+    // `wrong`: with what the options say of it, where that is not right.
+    Offset<fb::Feature> semantic_id(bool wrong)
+    {
+        const runtime_quantizer &q = o.content;
+        const bool sum = q.combine == VQR_COMBINE_SUM;
+        std::vector<int32_t> levels, exponents;
+        for (uint32_t l = 0; l < (wrong && q.listed != UINT32_MAX ? q.listed : q.levels); l++)
+            levels.push_back(2 + (int32_t)l);
+        if (wrong && q.table != -1 && !levels.empty())
+            levels.back() = q.table;
+        const size_t count = !wrong ? 0 : q.exponents != SIZE_MAX ? q.exponents : sum ? 0 : q.levels;
+        exponents.assign(count, q.exponent);
+        const uint32_t width = wrong && q.width != UINT32_MAX ? q.width : (uint32_t)tensors.content_width();
+        const auto name = out.CreateString("content");
+        const auto level_list = out.CreateVector(levels), exponent_list = out.CreateVector(exponents);
+        return fb::CreateFeature(out, name, fb::FeatureKind_SemanticId, width, -1, 0, 1, sum ? q.exponent : 0,
+                                 fb::Pool_Sum, wrong ? q.quantizer : 0, level_list, (fb::Combine)q.combine,
+                                 exponent_list);
+    }
+
     Features events()
     {
         const uint32_t widths[RUNTIME_EVENTS_MAX] = {o.item_dim, o.word_dim, 1, 0, o.item_dim, o.image_dim};
@@ -367,16 +414,20 @@ struct Header {
                 list.push_back(
                     feature(o.event_names[i], o.event_kinds[i], width, o.event_tables[i], o.event_exponents[i]));
         }
+        if (o.content.levels > 0)
+            list.push_back(semantic_id(true));
         return list;
     }
 
-    // The group's own features, then tags and image where the group may have them and the options say so.
-    Offset<Vector<Offset<fb::Feature>>> group(Features list, bool tags, bool image)
+    // The group's own features, then tags, image and content where the group may have them and the options say so.
+    Offset<Vector<Offset<fb::Feature>>> group(Features list, bool tags, bool image, bool content)
     {
         if (tags && o.tags)
             list.push_back(feature("tags", VQR_KIND_IDS, o.item_dim, 0));
         if (image && o.image_dim > 0)
             list.push_back(feature("image", VQR_KIND_VECTOR, o.image_dim, -1));
+        if (content && o.content.levels > 0)
+            list.push_back(semantic_id(false));
         return out.CreateVector(list);
     }
 
@@ -456,21 +507,31 @@ struct Header {
     {
         out.ForceDefaults(true); // the header's size does not depend on the numbers in it
         auto name = out.CreateString(o.name);
-        auto tables =
-            out.CreateVector(std::vector<Offset<fb::EmbeddingTable>>{table("item", o.items, o.item_dim, o.item_ids),
-                                                                     table(o.tables_same_name ? "item" : "word",
-                                                                           o.words + 1, o.word_dim, o.word_ids)});
-        auto user =
-            group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true, false);
-        auto context = group({feature("item", o.context_kind, o.item_dim, 0)}, false, true);
-        auto event = group(events(), false, false);
-        auto candidate =
-            group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)}, true, true);
+        std::vector<Offset<fb::EmbeddingTable>> table_list = {table("item", o.items, o.item_dim, o.item_ids),
+                                                              table(o.tables_same_name ? "item" : "word", o.words + 1,
+                                                                    o.word_dim, o.word_ids)};
+        std::vector<Offset<fb::Quantizer>> quantizer_list;
+        for (uint32_t l = 0; l < o.content.levels; l++)
+            table_list.push_back(
+                table(("c" + std::to_string(l)).c_str(), tensors.content_rows(), o.item_dim, o.content.ids));
+        for (int i = 0; o.content.levels > 0 && i < (o.content.same_name ? 2 : 1); i++)
+            quantizer_list.push_back(
+                fb::CreateQuantizer(out, out.CreateString("content"), (fb::QuantizerKind)o.content.kind,
+                                    o.content.claimed == UINT32_MAX ? o.content.levels : o.content.claimed,
+                                    o.content.codes, o.content.dim));
+        auto tables = out.CreateVector(table_list);
+        auto quantizers = out.CreateVector(quantizer_list);
+        auto user = group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true,
+                          false, false);
+        auto context = group({feature("item", o.context_kind, o.item_dim, 0)}, false, true, true);
+        auto event = group(events(), false, false, false);
+        auto candidate = group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)},
+                               true, true, true);
         auto sequence_list = sequences();
         auto head_part = head();
         auto tensor_list = directory();
         auto model = fb::CreateModel(out, o.format_version, name, 0, tables, user, context, event, candidate,
-                                     sequence_list, head_part, tensor_list, file_length);
+                                     sequence_list, head_part, tensor_list, file_length, 0, 0, quantizers);
         fb::FinishSizePrefixedModelBuffer(out, model);
     }
 };
@@ -513,6 +574,13 @@ struct runtime_options runtime_options_default(void)
     o.price_mean = 3;
     o.price_std = 1.5;
     o.context_kind = VQR_KIND_ID;
+    o.content = {};
+    o.content.dim = 3;
+    o.content.codes = 17;
+    o.content.width = o.content.listed = o.content.claimed = UINT32_MAX;
+    o.content.table = -1;
+    o.content.exponents = SIZE_MAX;
+    o.content.exponent = 30;
     o.sequences = 1;
     o.sequence_kind = VQR_SEQUENCE_DMQN;
     o.codebooks = 2;
