@@ -1,4 +1,4 @@
-"""Quantizers of the config, and the features that read them: semantic ids (docs/model.md, section 5)."""
+"""Quantizers of the config, and the features that read them: semantic ids (docs/model.md, section 1)."""
 
 from __future__ import annotations
 

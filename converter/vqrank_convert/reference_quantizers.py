@@ -22,7 +22,7 @@ class Coded(NamedTuple):
 
 
 def encode(quantizer: QuantizerConfig, tensors: Mapping[str, Any], x: F64) -> Coded:
-    """The codes of vectors x [rows, n], level by level (docs/model.md, section 5)."""
+    """The codes of vectors x [rows, n], level by level (docs/model.md, section 1)."""
     codes = np.zeros((len(x), quantizer.levels), np.int64)
     clear = np.zeros(codes.shape, np.bool_)
     residual = np.array(x, np.float64)
