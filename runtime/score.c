@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/arena.h"
 #include "runtime/error.h"
 #include "runtime/gather.h"
 #include "runtime/session.h"
@@ -232,10 +233,14 @@ enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_s
     if (!model || !info || i >= model->sequence_count)
         return VQR_ERROR_ARGUMENT;
     const struct vqr_sequence *sequence = &model->sequence[i];
+    struct vqr_arena counting = {NULL, 0};
+    sequence->kind->take_state(sequence, &counting);
     *info = (struct vqr_sequence_info){.name = sequence->name,
                                        .codebooks = sequence->codebooks,
                                        .tokens = sequence->tokens,
-                                       .interest_width = sequence->interest_width};
+                                       .interest_width = sequence->interest_width,
+                                       .state_bytes = counting.used,
+                                       .candidate_work = (uint64_t)sequence->candidate_work};
     return VQR_OK;
 }
 

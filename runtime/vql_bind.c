@@ -123,7 +123,13 @@ static enum vqr_status bind_exponents(struct vqr_binder *binder, const struct vq
         const int s = vqr_header_vql_exponent(&binder->model->header, header->index, a);
         const size_t column = group->v_column + i;
         const float *panel = vql->v + column / VQR_LANES * vql->width * VQR_LANES + column % VQR_LANES;
-        if (s < EXPONENT_MIN || s > EXPONENT_MAX || !(value_bound(binder->model, panel) * ldexp(1.0, s) <= most))
+        const double bound = value_bound(binder->model, panel);
+        /* Half of what fp32 holds: no chain over values within the bound can round past it. */
+        if (!(bound <= 0x1p127))
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                            "sequence \"%s\": values of head %u may reach %.3g, expected at most %.3g", header->name, a,
+                            bound, 0x1p127);
+        if (s < EXPONENT_MIN || s > EXPONENT_MAX || !(bound * ldexp(1.0, s) <= most))
             return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                             "sequence \"%s\": values of head %u have exponent %d, expected %d to %d and so that no "
                             "value passes 2^%d",
@@ -264,6 +270,16 @@ static enum vqr_status bind_vql(struct vqr_binder *binder, const struct vqr_head
     return status;
 }
 
+/* Queries, every head over its group's codewords, and the output projection. */
+static double candidate_work(const struct vqr_vql *vql)
+{
+    double work = (double)vql->candidate_width * (double)(vql->heads * vql->dim) +
+                  (double)(vql->heads * vql->v_dim) * (double)vql->out;
+    for (size_t g = 0; g < vql->groups; g++)
+        work += (double)vql->group[g].codewords * (double)vql->group[g].heads * (double)(vql->dim + vql->v_dim + 16);
+    return work;
+}
+
 enum vqr_status vqr_vql_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header,
                              struct vqr_sequence *sequence)
 {
@@ -275,7 +291,7 @@ enum vqr_status vqr_vql_bind(struct vqr_binder *binder, const struct vqr_header_
         return status;
     const double values = (double)vql->heads * (double)(vql->dim + vql->v_dim);
     sequence->work = (double)vql->codewords * values * (double)(1 + vql->terms);
-    sequence->candidate_work = (double)vql->most * (values + 16.0 * (double)vql->heads);
+    sequence->candidate_work = candidate_work(vql);
     sequence->codebooks = vql->groups;
     sequence->tokens = vql->most;
     sequence->interest_width = vql->out ? vql->out : vql->heads * vql->v_dim;

@@ -1,358 +1,12 @@
 // Files may be wrong on purpose, so FlatBuffers' assertions are off.
 #define FLATBUFFERS_ASSERT(condition) ((void)0)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" // C lets a function be named like a struct; gcc warns of it in C++
-#include "tests/runtime_model.h"
-#pragma GCC diagnostic pop
+#include "tests/runtime_tensors.h"
 
+#include <cmath>
 #include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
-
-#include "model_generated.h"
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 namespace
 {
-
-namespace fb = vqrank_schema;
-using flatbuffers::FlatBufferBuilder;
-using flatbuffers::Offset;
-using flatbuffers::Vector;
-
-const vqr_id kWords[] = {
-    {nullptr, -7},
-    {"shoe", 4},
-    {nullptr, 0},
-    {"", 0},
-    {"h\xc3\xa9", 3},
-    {nullptr, INT64_MIN},
-    {"0", 1},
-    {nullptr, 1},
-    {nullptr, INT64_MAX},
-    {"a\0b", 3},
-    {"-7", 2},
-    {nullptr, -1},
-    {"hat", 3},
-    {nullptr, 1 << 20},
-    {"a rather long key that passes one block of the hash function, and then some", 75},
-};
-constexpr size_t kWordCount = sizeof(kWords) / sizeof(kWords[0]);
-
-constexpr size_t kSegmentAlign = 64;
-
-size_t padded(size_t n)
-{
-    return (n + 15) / 16 * 16;
-}
-
-// splitmix64
-struct Random {
-    uint64_t state;
-
-    uint64_t next()
-    {
-        uint64_t z = (state += UINT64_C(0x9e3779b97f4a7c15));
-        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-        return z ^ (z >> 31);
-    }
-
-    float between(float scale)
-    {
-        return ((float)(next() >> 40) * 0x1p-23f - 1.0f) * scale;
-    }
-};
-
-struct Tensor {
-    std::string name;
-    fb::TensorType type;
-    fb::Layout layout;
-    std::vector<uint64_t> shape;
-    std::vector<uint8_t> bytes;
-    uint64_t offset;
-};
-
-// ---- the tensors of a configuration ----
-
-struct Tensors {
-    const runtime_options &o;
-    Random random;
-    std::vector<Tensor> list;
-    uint32_t max_probe = 0;
-
-    explicit Tensors(const runtime_options &options) : o(options), random{options.seed}
-    {
-    }
-
-    void add(const std::string &name, fb::TensorType type, fb::Layout layout, const std::vector<uint64_t> &shape,
-             const void *data, size_t size)
-    {
-        if (o.without_tensor != nullptr && name == o.without_tensor)
-            return;
-        const auto *bytes = static_cast<const uint8_t *>(data);
-        list.push_back({name, type, layout, shape, std::vector<uint8_t>(bytes, bytes + size), 0});
-    }
-
-    void add_floats(const std::string &name, fb::Layout layout, const std::vector<uint64_t> &shape,
-                    const std::vector<float> &x)
-    {
-        add(name, fb::TensorType_F32, layout, shape, x.data(), x.size() * sizeof(float));
-    }
-
-    void table(const std::string &name, uint64_t rows, uint64_t dim)
-    {
-        std::vector<float> x(rows * dim);
-        for (float &value : x)
-            value = random.between(1.0f);
-        add_floats("tables." + name + ".weight", fb::Layout_Rows, {rows, dim}, x);
-    }
-
-    // [..., n], rows padded with zeros.
-    void rows(const std::string &name, const std::vector<uint64_t> &shape)
-    {
-        size_t n = shape.back(), count = 1;
-        for (size_t d = 0; d + 1 < shape.size(); d++)
-            count *= shape[d];
-        std::vector<float> x(count * padded(n));
-        for (size_t i = 0; i < x.size(); i++)
-            x[i] = i % padded(n) < n ? random.between(o.scale) : 0.0f;
-        add_floats(name, fb::Layout_PaddedRows, shape, x);
-    }
-
-    // [..., in, out] in panels.
-    void panels(const std::string &name, const std::vector<uint64_t> &shape)
-    {
-        size_t out = shape.back(), in = shape[shape.size() - 2], count = shape.size() == 3 ? shape[0] : 1;
-        std::vector<float> x(count * in * padded(out));
-        for (size_t i = 0; i < x.size(); i++) {
-            size_t panel = i / (16 * in) % (padded(out) / 16);
-            x[i] = panel * 16 + i % 16 < out ? random.between(o.scale) : 0.0f;
-        }
-        add_floats(name, fb::Layout_Panels, shape, x);
-    }
-
-    void linear(const std::string &name, uint64_t count, uint64_t in, uint64_t out)
-    {
-        panels(name + ".weight", {count, in, out});
-        rows(name + ".bias", {count, out});
-    }
-
-    void norm(const std::string &name, uint64_t count, uint64_t n)
-    {
-        rows(name + ".weight", {count, n});
-        rows(name + ".bias", {count, n});
-    }
-
-    static uint64_t hash(const vqr_id &id)
-    {
-        return id.string != nullptr ? XXH3_64bits(id.string, (size_t)id.value) : XXH3_64bits(&id.value, 8);
-    }
-
-    void vocabulary()
-    {
-        std::vector<uint32_t> keys, slots(o.slots);
-        std::string text;
-        for (size_t i = 0; i < kWordCount; i++) {
-            const vqr_id &id = kWords[i];
-            uint64_t value = id.string != nullptr ? text.size() : (uint64_t)id.value;
-            keys.insert(keys.end(), {(uint32_t)value, (uint32_t)(value >> 32),
-                                     id.string != nullptr ? (uint32_t)id.value : 0, id.string != nullptr});
-            if (id.string != nullptr)
-                text.append(id.string, (size_t)id.value);
-            uint32_t probe = 0;
-            size_t slot = (size_t)hash(id) & (o.slots - 1);
-            for (; slots[slot] != 0; slot = (slot + 1) & (o.slots - 1))
-                probe++;
-            slots[slot] = (uint32_t)i + 1;
-            max_probe = probe > max_probe ? probe : max_probe;
-        }
-        add("tables.word.keys", fb::TensorType_U32, fb::Layout_Rows, {kWordCount, 4}, keys.data(), 4 * keys.size());
-        add("tables.word.text", fb::TensorType_U8, fb::Layout_Rows, {text.size()}, text.data(), text.size());
-        add("tables.word.slots", fb::TensorType_U32, fb::Layout_Rows, {o.slots}, slots.data(), 4 * slots.size());
-    }
-
-    uint64_t content_width() const
-    {
-        return (o.content.combine == VQR_COMBINE_SUM && o.content.levels > 0 ? 1 : o.content.levels) * o.item_dim;
-    }
-    uint64_t content_rows() const
-    {
-        return o.content.rows > 0 ? o.content.rows : (uint64_t)o.content.codes + 1;
-    }
-    // A quantizer and its levels' tables.
-    void content()
-    {
-        const runtime_quantizer &q = o.content;
-        for (uint32_t l = 0; l < q.levels; l++)
-            table("c" + std::to_string(l), content_rows(), o.item_dim);
-        if (q.levels == 0)
-            return;
-        panels("quantizers.content.mean", {q.levels, q.dim, q.codes});
-        if (q.kind != VQR_RQ_GMM)
-            return;
-        panels("quantizers.content.inverse_variance", {q.levels, q.dim, q.codes});
-        if (!list.empty() && list.back().name == "quantizers.content.inverse_variance")
-            for (size_t i = 3; i < list.back().bytes.size(); i += 4)
-                list.back().bytes[i] &= 0x7f; // the sign
-        rows("quantizers.content.bias", {q.levels, q.codes});
-    }
-
-    uint64_t tags_width() const
-    {
-        return o.tags ? o.item_dim : 0;
-    }
-    uint64_t event_width() const
-    {
-        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim + content_width();
-    }
-    uint64_t candidate_width() const
-    {
-        return o.item_dim + 1 + tags_width() + o.image_dim + content_width();
-    }
-    uint64_t user_width() const
-    {
-        return 1 + o.word_dim + tags_width();
-    }
-    uint64_t context_width() const
-    {
-        return o.item_dim + o.image_dim + content_width();
-    }
-
-    // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
-    void activation(const std::string &at, int kind, uint64_t count, uint64_t n)
-    {
-        const std::vector<uint64_t> shape = count > 0 ? std::vector<uint64_t>{count, n} : std::vector<uint64_t>{n};
-        if (kind == VQR_PRELU || kind == VQR_DICE)
-            rows(at + ".alpha", shape);
-        if (kind != VQR_DICE)
-            return;
-        rows(at + ".mean", shape);
-        rows(at + ".inv_std", shape);
-        for (size_t i = 0; !list.empty() && list.back().name == at + ".inv_std" && i < list.back().bytes.size(); i += 4)
-            list.back().bytes[i + 3] &= 0x7f; // the sign
-    }
-
-    void hstu(const std::string &name, uint32_t layer)
-    {
-        const vqr_header_hstu &h = o.hstu;
-        uint64_t count = h.share ? 1 : o.codebooks, d = event_width(), v = (uint64_t)h.heads * h.v_dim;
-        std::string at = name + ".hstu." + std::to_string(layer);
-        linear(at + ".f1", count, d, 2 * v + 2 * (uint64_t)h.heads * h.qk_dim);
-        if (h.pre_norm && h.affine)
-            norm(at + ".pre_norm", count, d);
-        if (h.bias != VQR_BIAS_NONE)
-            rows(at + ".bias", {count, h.bias == VQR_BIAS_PER_HEAD ? h.heads : 1, o.codewords, o.codewords});
-        if (h.affine)
-            norm(at + ".norm", count, v);
-        linear(at + ".f2", count, h.output == VQR_OUTPUT_GATED ? v : 3 * v, d);
-    }
-
-    // Returns the width of what it gives for one codebook.
-    uint64_t dot_attention(const std::string &at, const vqr_header_attention &a, uint64_t count)
-    {
-        uint64_t d = event_width(), width = (uint64_t)a.heads * a.dim;
-        linear(at + ".q", count, candidate_width(), width);
-        linear(at + ".k", count, d, width);
-        linear(at + ".v", count, d, width);
-        if (a.out > 0)
-            linear(at + ".out", count, width, a.out);
-        return a.out > 0 ? a.out : width;
-    }
-
-    uint64_t din_attention(const std::string &at, const vqr_header_attention &a, const uint32_t *widths, uint64_t count)
-    {
-        uint64_t d = event_width(), in = d;
-        linear(at + ".q", count, candidate_width(), d);
-        for (size_t i = 0; i <= a.hidden_count; i++) {
-            uint64_t out = i < a.hidden_count ? widths[i] : 1;
-            std::string layer = at + ".mlp." + std::to_string(i);
-            if (i == 0)
-                for (const char *part : {".target", ".event", ".product"})
-                    panels(layer + part, {count, in, out});
-            else
-                panels(layer + ".weight", {count, in, out});
-            rows(layer + ".bias", {count, out});
-            if (i < a.hidden_count)
-                activation(layer, a.activation, count, out);
-            in = out;
-        }
-        return d;
-    }
-
-    uint64_t target_attention(const std::string &name, const vqr_header_attention &a, const uint32_t *widths,
-                              uint64_t count)
-    {
-        return a.kind == VQR_ATTENTION_DIN ? din_attention(name + ".attention", a, widths, count)
-                                           : dot_attention(name + ".attention", a, count);
-    }
-
-    // Returns the width of its interests.
-    uint64_t sequence(const std::string &name)
-    {
-        panels(name + ".fold", {o.codebooks, event_width(), o.codewords});
-        for (uint32_t i = 0; i < o.hstu.layers; i++)
-            hstu(name, i);
-        return o.codebooks *
-               target_attention(name, o.attention, o.attention_hidden, o.attention.share ? 1 : o.codebooks);
-    }
-
-    uint64_t short_sequence(const std::string &name)
-    {
-        return target_attention(name, o.short_attention, o.short_hidden, 1);
-    }
-
-    static std::string sequence_name(const char *base, uint32_t i)
-    {
-        return i == 0 ? base : base + std::to_string(i);
-    }
-
-    uint64_t short_sequences()
-    {
-        uint64_t width = 0;
-        for (uint32_t i = 0; i < o.short_sequences; i++)
-            width += short_sequence("sequences." + sequence_name("short", i));
-        return width;
-    }
-
-    void all()
-    {
-        table("item", o.items, o.item_dim);
-        table("word", kWordCount + 1, o.word_dim);
-        if (o.word_ids == VQR_IDS_VOCABULARY)
-            vocabulary();
-        content();
-        uint64_t in = user_width() + context_width() + candidate_width();
-        for (uint32_t i = 0; i < o.sequences; i++)
-            in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
-        in += short_sequences();
-        for (size_t i = 0; i <= o.hidden_count; i++) {
-            uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;
-            panels("head." + std::to_string(i) + ".weight", {in, out});
-            rows("head." + std::to_string(i) + ".bias", {out});
-            if (i < o.hidden_count)
-                activation("head." + std::to_string(i), o.activation, 0, out);
-            in = out;
-        }
-        if (o.extra_tensor != nullptr)
-            rows(o.extra_tensor, {3});
-    }
-
-    // Places the segments after a header of that size; returns the file's size.
-    size_t place(size_t header)
-    {
-        size_t at = header;
-        for (Tensor &tensor : list) {
-            at = (at + kSegmentAlign - 1) / kSegmentAlign * kSegmentAlign;
-            tensor.offset = at;
-            at += tensor.bytes.size();
-        }
-        return at;
-    }
-};
 
 // ---- the header ----
 
@@ -462,6 +116,35 @@ struct Header {
         return fb::CreateSequence(out, name, (fb::SequenceKind)o.sequence_kind, dmqn.Union());
     }
 
+    // The largest exponent under which no value of a vql sequence passes 2^30, whatever the weights within `scale` are.
+    int32_t value_exponent() const
+    {
+        const uint32_t widths[RUNTIME_EVENTS_MAX] = {o.item_dim, o.word_dim, 1, 0, o.tags ? o.item_dim : 0,
+                                                     o.image_dim};
+        double bound = 0;
+        for (size_t i = 0; i < RUNTIME_EVENTS_MAX; i++)
+            bound += widths[i] * std::ldexp(1.5, 30 - o.event_exponents[i]) * (double)o.scale;
+        bound += (double)tensors.content_width() * std::ldexp(1.5, 30 - o.content.exponent) * (double)o.scale;
+        const int s = bound > 0 ? 30 - (std::ilogb(bound) + 1) : 0;
+        return s < -98 ? -98 : s > 120 ? 120 : s;
+    }
+
+    Offset<fb::Sequence> vql_sequence(uint32_t i)
+    {
+        const runtime_vql &v = o.vql;
+        auto name = out.CreateString(Tensors::sequence_name("keys", i));
+        std::vector<Offset<fb::VqlGroup>> groups;
+        std::vector<int32_t> exponents;
+        const uint32_t *head = v.head;
+        for (size_t g = 0; g < v.groups; head += v.group_heads[g], g++)
+            groups.push_back(fb::CreateVqlGroup(out, out.CreateVector(head, v.group_heads[g]), v.codewords[g]));
+        for (size_t a = 0; a < v.exponents; a++)
+            exponents.push_back(v.exponent[a] == INT32_MAX ? value_exponent() : v.exponent[a]);
+        auto list = out.CreateVector(groups);
+        auto vql = fb::CreateVql(out, v.heads, v.dim, v.v_dim, list, v.terms, v.out, out.CreateVector(exponents));
+        return fb::CreateSequence(out, name, fb::SequenceKind_Vql, vql.Union());
+    }
+
     Offset<fb::Sequence> short_sequence(uint32_t i)
     {
         auto name = out.CreateString(Tensors::sequence_name("short", i));
@@ -475,6 +158,8 @@ struct Header {
         std::vector<Offset<fb::Sequence>> longs, shorts;
         for (uint32_t i = 0; i < o.sequences; i++)
             longs.push_back(sequence(i));
+        for (uint32_t i = 0; i < o.vql_sequences; i++)
+            longs.push_back(vql_sequence(i));
         for (uint32_t i = 0; i < o.short_sequences; i++)
             shorts.push_back(short_sequence(i));
         std::vector<Offset<fb::Sequence>> &first = o.short_first ? shorts : longs,
@@ -511,14 +196,14 @@ struct Header {
                                                               table(o.tables_same_name ? "item" : "word", o.words + 1,
                                                                     o.word_dim, o.word_ids)};
         std::vector<Offset<fb::Quantizer>> quantizer_list;
+        const uint32_t claimed = o.content.claimed == UINT32_MAX ? o.content.levels : o.content.claimed;
         for (uint32_t l = 0; l < o.content.levels; l++)
             table_list.push_back(
                 table(("c" + std::to_string(l)).c_str(), tensors.content_rows(), o.item_dim, o.content.ids));
         for (int i = 0; o.content.levels > 0 && i < (o.content.same_name ? 2 : 1); i++)
-            quantizer_list.push_back(
-                fb::CreateQuantizer(out, out.CreateString("content"), (fb::QuantizerKind)o.content.kind,
-                                    o.content.claimed == UINT32_MAX ? o.content.levels : o.content.claimed,
-                                    o.content.codes, o.content.dim));
+            quantizer_list.push_back(fb::CreateQuantizer(out, out.CreateString("content"),
+                                                         (fb::QuantizerKind)o.content.kind, claimed, o.content.codes,
+                                                         o.content.dim));
         auto tables = out.CreateVector(table_list);
         auto quantizers = out.CreateVector(quantizer_list);
         auto user = group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true,
@@ -597,6 +282,22 @@ struct runtime_options runtime_options_default(void)
     o.attention.kind = VQR_ATTENTION_DOT;
     o.attention.heads = 2;
     o.attention.dim = 6;
+    o.vql = {};
+    o.vql.heads = 3;
+    o.vql.dim = 4;
+    o.vql.v_dim = 5;
+    o.vql.groups = 2;
+    o.vql.group_heads[0] = 2;
+    o.vql.group_heads[1] = 1;
+    o.vql.codewords[0] = 17;
+    o.vql.codewords[1] = 6;
+    o.vql.head[0] = 2;
+    o.vql.head[1] = 0;
+    o.vql.head[2] = 1;
+    o.vql.exponents = 3;
+    for (int32_t &exponent : o.vql.exponent)
+        exponent = INT32_MAX;
+    o.vql.decay = 0.1f;
     o.last = 5;
     o.short_attention = o.attention;
     o.hidden[0] = 18;

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "codebooks.h"
@@ -57,6 +58,12 @@ void inspect_print_quantizers(FILE *out, const struct inspection *inspection);
 void inspect_print_semantic_id(FILE *out, const struct inspection *inspection, size_t group, size_t i);
 json_t *inspect_describe_quantizer(const struct vqr_header *header, size_t i);
 void inspect_describe_semantic_id(json_t *object, const struct vqr_header *header, size_t group, size_t i);
+
+/* The "s" of several. */
+const char *inspect_plural(uint64_t count);
+
+/* The part of the text on sequences. */
+void inspect_print_sequences(FILE *out, const struct inspection *inspection);
 
 /* The two ways of saying codebooks: lines, false when out of memory; a JSON object, NULL when out of memory. */
 bool codebooks_print_text(FILE *out, const struct codebooks *codebooks);

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vqrank_convert.errors import refuse
+from vqrank_convert.errors import quote, refuse
 from vqrank_convert.jsontext import UINT32_MAX, Fields, check_array, check_integer
 
 OUT_FROM_TENSOR = -1
@@ -57,7 +57,7 @@ def parse_vql(name: str, fields: Fields) -> VqlConfig:
     groups = tuple(_group(value, f"{path}[{i}]", heads) for i, value in enumerate(values))
     seen = sorted(head for group in groups for head in group.heads)
     if seen != list(range(heads)):
-        refuse(path, f"every head from 0 to {heads - 1} in exactly one group", str(seen))
+        refuse(path, f"every head from 0 to {heads - 1} in exactly one group", quote(seen))
     decay_terms = fields.integer("decay_terms", 0, 64, default=0)
     out = OUT_FROM_TENSOR if fields.boolean("out") else 0
     return VqlConfig(name, heads, dim, v_dim, groups, decay_terms, out)

@@ -10,6 +10,8 @@ from vqrank_convert.errors import refuse
 
 F64 = npt.NDArray[np.float64]
 
+# What a vql sequence's values may reach: half of what float32 holds, so that no chain rounds past it.
+VALUE_LIMIT = 2.0**127
 # What an embedded value may reach in an exact sum: |rne(e * 2^s)| <= 2^30 (2^24 events then fit an int64).
 SUM_LIMIT_LOG2 = 30
 EXPONENT_MIN, EXPONENT_MAX = -98, 120
@@ -61,13 +63,13 @@ def inverse_deviation(variance: F64, eps: float, name: str) -> F64:
 
 
 def exponent_for(largest: float) -> int:
-    """The largest s with rne(largest * 2^s) <= 2^30, within [-98, 120]; 0 for a table of zeros.
+    """The largest s with rne(largest * 2^s) <= 2^30, within [-98, 120]: 120 for a table of zeros.
 
     `largest` is the greatest magnitude in the table, a float32 value: it has 24 significant bits, so that nothing
     between 2^30 and 2^30 + 1/2 (which would round down to 2^30) can come up.
     """
     if largest == 0.0:
-        return 0
+        return EXPONENT_MAX
     fraction, exponent = math.frexp(largest)  # largest = fraction * 2^exponent, 0.5 <= fraction < 1
     s = SUM_LIMIT_LOG2 - exponent + (1 if fraction == 0.5 else 0)
     return max(EXPONENT_MIN, min(EXPONENT_MAX, s))

@@ -13,7 +13,7 @@ from vqrank_convert.config import Config
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.exponents import feature_exponents
-from vqrank_convert.fold import SUM_LIMIT_LOG2, fold, value_exponent
+from vqrank_convert.fold import SUM_LIMIT_LOG2, VALUE_LIMIT, fold, value_exponent
 from vqrank_convert.layout import Layout
 from vqrank_convert.reference_vql import group_keys
 
@@ -76,6 +76,9 @@ def value_exponents(
         for s, columns in feature_exponents(config, feature, exponents):
             reach += [room * 2.0 ** (SUM_LIMIT_LOG2 - s)] * columns
     bounds = (np.abs(weights.astype(np.float64)) * np.array(reach)[:, np.newaxis]).sum(axis=0)
+    if bounds.max() > VALUE_LIMIT:
+        name = f"tensor {sequence.prefix}.vql.v.weight"
+        refuse(name, f"values of at most {VALUE_LIMIT:g} for any event that its tables allow", f"{bounds.max():g}")
     found = [0] * sequence.heads
     for place, head in enumerate(sequence.order):
         found[head] = value_exponent(float(bounds[place * sequence.v_dim : (place + 1) * sequence.v_dim].max()))

@@ -110,7 +110,8 @@ class Library:
         return codes
 
     def weights(self, model_path: Path, config: dict, request: dict) -> dict[str, np.ndarray]:
-        """Sequence's name -> what its tokens weigh for each candidate of a request, [C, N, W], or [C, 1, last]."""
+        """Sequence's name -> what its tokens weigh for each candidate of a request, [C, N, W], or [C, 1, last];
+        of groups of a vql sequence W is that of the largest."""
         error, state, found = Error(), ctypes.c_void_p(), {}
         events, keep_events = self._rows(config["event"], request["events"])
         candidates, keep = self._rows(config["candidate"], request["candidates"])
@@ -121,8 +122,10 @@ class Library:
             self.check(self.c.vqr_state_create(model, None, 0, ctypes.byref(state), ctypes.byref(error)), error)
             self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
             for i, sequence in enumerate(config["sequences"]):
-                tokens = sequence["last"] if sequence["kind"] == "din" else sequence["codewords"]
-                shape = (len(request["candidates"]), sequence.get("codebooks", 1), tokens)
+                groups = sequence.get("groups", [sequence])
+                tokens = max(group.get("last", group.get("codewords")) for group in groups)
+                codebooks = sequence.get("codebooks", len(groups))
+                shape = (len(request["candidates"]), codebooks, tokens)
                 weights = np.full(shape, np.nan, np.float32)
                 pointer = weights.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_explain(

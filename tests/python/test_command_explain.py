@@ -12,7 +12,7 @@ from library import Library
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
 EVENTS = [{"item": 1 + i * i % 7, "directory": i % 3, "action": "M", "dwell": i % 5} for i in range(60)]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {}]
-LINE = re.compile(r"^ {10}(long|    ) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
+LINE = re.compile(r"^ {10}(long|keys|    ) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,21 @@ def test_empty_clusters_that_are_tokens(tmp_path):
     done = run("rank", model, "--explain=9", stdin=lines({"id": 1, "events": EVENTS[:1], "candidates": CANDIDATES[:1]}))
     (group,) = explained(done.stdout)
     assert len(group) == 5 and sum(line[4] is None for line in group) == 4
+
+
+@pytest.mark.parametrize("terms", [0, 2])
+def test_groups_of_vql(tmp_path, terms):
+    """Every weight is shown beside its codeword's own events, group by group."""
+    config = support.config_of_vql(groups=((2, 0), (1,)), codewords=(4, 9), decay_terms=terms)
+    model = convert(tmp_path, config)
+    request = {"id": 1, "time": 10**9, "events": [e | {"time": i} for i, e in enumerate(EVENTS)]}
+    request["candidates"] = CANDIDATES[:1]
+    (group,) = explained(run("rank", model, "--explain=100", stdin=lines(request)).stdout)
+    clusters = Library().assignments(model, config, EVENTS)["keys"]
+    weights = Library().weights(model, config, request)["keys"][0]
+    counts = [np.bincount(z, minlength=9) for z in clusters]
+    want = {(g, w): (f"{weights[g, w]:.3f}", counts[g][w]) for g in (0, 1) for w in range(9) if counts[g][w]}
+    assert {(int(line[2]), int(line[3])): (line[1], int(line[4])) for line in group} == want
 
 
 # ---- attention of both kinds, over clusters and over last events ----

@@ -67,7 +67,7 @@ def test_exponents_of_the_new_kinds(tmp_path):
     tensors["tables.action.weight"][...] = 0
     header = convert(tmp_path, config, tensors).header
     found = {f.name.decode(): f.exponent for f in header.event}
-    assert (found["tag"], found["tags"], found["image"], found["parts"], found["time"]) == (20, 12, 18, 0, 0)
+    assert (found["tag"], found["tags"], found["image"], found["parts"], found["time"]) == (20, 12, 18, 120, 0)
     assert not any(f.exponent for group in (header.user, header.context, header.candidate) for f in group)
 
 

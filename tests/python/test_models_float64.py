@@ -41,9 +41,9 @@ def module_keys(vql, group):
 
 @torch.no_grad()
 def rounding_bound(module, request, codes):
-    """[N, L] per sequence with codebooks: twice the largest error of one event's fp32 scores. A score of D products in F chains
-    has at most D + F roundings, the fold one more per element, and a pool of K ids K before them, each of at most 2^-24
-    of the sum of magnitudes: those of the rows, for a pool."""
+    """[N, L] per sequence with codebooks: twice the largest error of one event's fp32 scores. A score of D products in
+    F chains has at most D + F roundings, the fold one more per element, and a pool of K ids K before them, each of at
+    most 2^-24 of the sum of magnitudes: those of the rows, for a pool."""
     columns = Encoder(module.config).columns("event", request["events"], "events")
     magnitudes = copy.deepcopy(module)
     for name in module.config.tables:

@@ -91,7 +91,10 @@ def build(config: dict[str, Any], state: dict[str, Tensor], dtype: torch.dtype =
             raise CheckpointError(f"{name}: expected finite floating-point values")
         if name.endswith(".var") and (found < 0).any():
             raise CheckpointError(f"{name}: expected a variance of at least 0, found {found.min():.9g}")
-        if name.startswith("quantizers.") and name.endswith((".variance", ".weight")) and not (found > 0).all():
+        if name.endswith(".vql.decay") and (found < 0).any():
+            raise CheckpointError(f"{name}: expected decays of at least 0, found {found.min():.9g}")
+        quantizer = name.startswith("quantizers.") and name.endswith((".variance", ".weight"))
+        if (quantizer or name.endswith(".vql.mix")) and not (found > 0).all():
             raise CheckpointError(f"{name}: expected values above 0, found {found.min():.9g}")
         tensor.copy_(found)
     return module.eval()

@@ -127,6 +127,7 @@ def write_report(
     commits: Commits, models: dict[str, str], out: Path, seed: int, device: torch.device, count: int = 0
 ) -> None:
     """Write auc.json and the measured part of auc.md; text below the line `<!-- notes -->` of an old auc.md stays."""
+    out.mkdir(parents=True, exist_ok=True)
     found = measure(commits, models, seed, device, count)
     (out / "auc.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     moments, scored = found["moments"], found["scored"]
@@ -149,9 +150,9 @@ def write_report(
         "Files that training never saw have table rows that are still as they started, random: they match themselves "
         "and nothing else.",
         f"* Logistic regressions: counts of the candidate's item, folder, directory and stem in the history (ln(1 + n) "
-        f'and n > 0), fitted on {LOGISTIC_MOMENTS:,} training commits. "both + model" adds the model\'s logit and is '
-        "fitted on the validation part, which is nearer in time; "
-        '"both, fitted on validation" is what to compare it with.',
+        "and n > 0; over the whole history also ln of its length, and the products of the two), fitted on "
+        f"{LOGISTIC_MOMENTS:,} training commits. \"both + model\" adds the model's logit and is fitted on the "
+        'validation part, which is nearer in time; "both, fitted on validation" is what to compare it with.',
         f"* Seed of the negatives: {seed}. Command:",
         "",
         f"      vqrank-train report --out docs --seed {seed} --moments {count} {command}",

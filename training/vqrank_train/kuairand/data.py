@@ -55,6 +55,7 @@ class Moments:
     first: np.ndarray  # [M + 1]
     items: np.ndarray  # [sum]
     click: np.ndarray  # [sum]
+    time: None = None  # of the histories only the order is known
 
     @property
     def context(self) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The VQL sequence: softmax attention over a whole history with quantised keys, one codebook for each group of heads."""
+"""The VQL sequence: softmax attention over a whole history with quantised keys, a codebook for each group of heads."""
 
 from __future__ import annotations
 
@@ -33,9 +33,10 @@ class Weights(nn.Module):
             self.out = nn.Linear(a * dv, out_width, bias=False)
         self.groups = nn.ModuleList(Group(group.codewords, len(group.heads) * d) for group in sequence.groups)
         if sequence.decay_terms:
-            # Half lives from an hour to a year, so that the terms start apart.
-            half_lives = torch.logspace(math.log10(3600.0), math.log10(365 * 86400.0), sequence.decay_terms)
-            self.decay = nn.Parameter((math.log(2) / half_lives).expand(a, -1).clone())
+            # Half lives from a day to two years that training leaves as they are: a step of Adam, which is of the size
+            # of its rate, means nothing on numbers per second. What it learns is how the terms mix.
+            half_lives = 86400.0 * torch.logspace(0, math.log10(730), sequence.decay_terms)
+            self.decay = nn.Parameter((math.log(2) / half_lives).repeat(a, 1), requires_grad=False)
             self.mix = nn.Parameter(torch.full((a, sequence.decay_terms), 1 / sequence.decay_terms))
 
 

@@ -31,6 +31,10 @@ class Moments(Protocol):
     def context(self) -> Mapping[str, np.ndarray]:
         """Columns of the context by feature name, [M] each."""
 
+    @property
+    def time(self) -> np.ndarray | None:
+        """[M] seconds, where the data set's events have a column `time`"""
+
     def __len__(self) -> int: ...
 
 

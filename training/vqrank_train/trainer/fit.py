@@ -20,9 +20,13 @@ from tqdm import tqdm
 from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
 from vqrank_train.config import Config
 from vqrank_train.model import Ranker
+from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.vql import Vql
+from vqrank_train.trainer.blocks import blocks
 from vqrank_train.trainer.dataset import DataSet, Moments, Sample
-from vqrank_train.trainer.inputs import Inputs, fill_template
-from vqrank_train.trainer.scoring import blocks, logits, score
+from vqrank_train.trainer.inputs import Inputs, draw_events, fill_template
+from vqrank_train.trainer.revive import revive, start_codebooks
+from vqrank_train.trainer.scoring import logits, score
 from vqrank_train.trainer.start import start, widen_head
 
 FREE = 0.1  # of the rate: codewords, projections, biases and norms
@@ -120,33 +124,34 @@ def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
 
 
 def loss_of(module: Ranker, inputs: Inputs, moments: Moments, sample: Sample, options: Options, tau: float) -> Tensor:
-    """Mean binary cross-entropy of a sample under training's noisy assignment."""
+    """Mean binary cross-entropy of a sample under training's noisy assignment, and what vql codebooks add."""
     batch = list(blocks(moments, sample, options.block))
-    found = logits(module, inputs, batch, tau, options.gradient_events)
+    losses: list[Tensor] = []
+    found = logits(module, inputs, batch, tau, options.gradient_events, losses)
     present = torch.from_numpy(np.concatenate([b.present.ravel() for b in batch])).to(inputs.device)
     label = torch.from_numpy(np.concatenate([b.label.ravel() for b in batch])).to(inputs.device)
     every = torch.cat([part.flatten() for part in found])
-    return nn.functional.binary_cross_entropy_with_logits(every[present], label[present].float())
+    loss = nn.functional.binary_cross_entropy_with_logits(every[present], label[present].float())
+    return loss + sum(losses, start=loss.new_zeros(()))
 
 
 def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, list[dict[str, float]]]:
     """Per sequence and codebook over events drawn from all: share of codewords used, perplexity / W."""
-    rng = np.random.default_rng(0)
-    total = len(next(iter(inputs.events.values())))
-    index = torch.from_numpy(np.sort(rng.choice(total, min(events, total), replace=False)))
+    index = draw_events(inputs, events, 0)
     found = {}
     with torch.no_grad():
         e = module.embed("event", inputs.event(index.to(inputs.device)), (len(index),))
         for sequence in module.config.sequences:
-            if sequence.kind != "dmqn":
+            own = module.sequences[sequence.name]
+            if not isinstance(own, Dmqn | Vql):
                 continue
-            clusters = module.dmqn(sequence.name).scores(e).argmax(-1)
             rows = []
-            for own in clusters:
-                share = torch.bincount(own, minlength=sequence.codewords).double() / len(index)
+            for scores in own.scores(e):
+                codewords = scores.shape[-1]
+                share = torch.bincount(scores.argmax(-1), minlength=codewords).double() / len(index)
                 entropy = -(share[share > 0] * share[share > 0].log()).sum().item()
                 used = (share > 0).double().mean().item()
-                rows.append({"used": used, "perplexity": math.exp(entropy) / sequence.codewords})
+                rows.append({"used": used, "perplexity": math.exp(entropy) / codewords})
             found[sequence.name] = rows
     return found
 
@@ -168,6 +173,7 @@ class Trainer:
         start(self.module, spec["start"], data.share)
         self.module.to(device)
         self.inputs = Inputs(data, self.module.config, device)
+        start_codebooks(self.module, self.inputs, seed)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.module, self.options), betas=(0.9, 0.99))
         rng = np.random.default_rng((1, 1))  # the same sample for every seed
         count = min(self.options.validation_moments, len(self.validation))
@@ -236,6 +242,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
+        revive(self.module, self.inputs, self.step, options.steps)
         return loss.item()
 
     def validate(self, loss: float) -> bool:

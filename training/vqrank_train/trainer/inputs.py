@@ -62,6 +62,13 @@ def is_position(feature: Feature, group: str, table: Mapping[str, np.ndarray]) -
     return own and feature.kind == "float" and PHASE.fullmatch(feature.name) is not None
 
 
+def draw_events(inputs: Inputs, count: int, seed: int) -> Tensor:
+    """Places of at most `count` events among all of the data set, ascending."""
+    total = len(next(iter(inputs.events.values())))
+    found = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
+    return torch.from_numpy(np.sort(found)).to(inputs.device)
+
+
 class Inputs:
     """Rows and numbers of every event, candidate, context and user, per feature of a config."""
 
@@ -71,6 +78,8 @@ class Inputs:
         users = np.repeat(np.arange(len(data.start) - 1), np.diff(data.start))
         position = np.arange(len(users)) - data.start[users]
         self.rows = {name: data.table_rows(name, table) for name, table in config.tables.items()}
+        times = data.event.get("time")
+        self.time = None if times is None else torch.from_numpy(times).to(self.device)  # [events] seconds
         self.events = self.columns("event", data.event)  # [events] each
         self.candidates = self.columns("candidate", data.candidate)  # [items] each
         self.users = self.columns("user", data.user)  # [users] each

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from vqrank_train.config import Config, ConfigError, DmqnSequence, Sequence
+from vqrank_train.config import Config, ConfigError, DmqnSequence, Sequence, VqlSequence
 
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
 CONSTANT = "action"
@@ -37,7 +37,12 @@ def check_plan(config: Config, plan: Any) -> None:
 
 def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> None:
     """One sequence's part of the plan, and its attention."""
-    where, attention = f"start.{sequence.name}", sequence.attention
+    where = f"start.{sequence.name}"
+    if isinstance(sequence, VqlSequence):
+        check_keys(plan, where, ("heads",))
+        check_weights(plan["heads"], f"{where}.heads", sequence.heads, shared_widths(config))
+        return
+    attention = sequence.attention
     if attention.kind != "dot":
         raise ConfigError(
             f"config.sequences.{sequence.name}.attention.kind: expected dot, which the trainer knows how to start, "
@@ -48,10 +53,8 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
             f"config.sequences.{sequence.name}.attention.out: expected false, as the head starts on what attention "
             "says about matches, found true; start.head may be plain"
         )
-    places, candidates = config.slices("event"), config.slices("candidate")
-    widths = {name: place.stop - place.start for name, place in places.items() if place.stop > place.start}
-    events = list(widths)
-    both = [n for n, place in candidates.items() if place.stop - place.start == widths.get(n)]
+    events = [name for name, place in config.slices("event").items() if place.stop > place.start]
+    both = shared_widths(config)
     if not isinstance(sequence, DmqnSequence):
         check_keys(plan, where, ("heads",))
         check_weights(plan["heads"], f"{where}.heads", attention.heads, both)
@@ -65,6 +68,13 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
     for j, heads in enumerate(plan["heads"]):
         known = [*both, OFFSET] if CONSTANT in events else both
         check_weights(heads, f"{where}.heads[{j}]", attention.heads, known)
+
+
+def shared_widths(config: Config) -> list[str]:
+    """Features that events and candidates have in one width."""
+    widths = {name: place.stop - place.start for name, place in config.slices("event").items()}
+    found = config.slices("candidate").items()
+    return [name for name, place in found if 0 < place.stop - place.start == widths.get(name)]
 
 
 def check_keys(value: Any, where: str, required: Collection[str], optional: Collection[str] = ()) -> None:

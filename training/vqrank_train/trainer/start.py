@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqrank_train.config import Config, DinSequence
+from vqrank_train.config import Config, DinSequence, VqlSequence
 from vqrank_train.model import Ranker
 from vqrank_train.model.attention import DotAttention
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.vql import Vql
 from vqrank_train.trainer.plan import CONSTANT, OFFSET, check_plan, is_phase
 
 SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units on matched masses
@@ -56,6 +57,9 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
     bases = {}
     for sequence in module.config.sequences:
         own = module.sequences[sequence.name]
+        if isinstance(own, Vql):
+            start_keys(module.config, own, plan[sequence.name]["heads"])
+            continue
         assert isinstance(own.attention, DotAttention)
         if isinstance(own, Dmqn):
             start_clusters(module.config, own, plan[sequence.name]["codebooks"])
@@ -88,6 +92,21 @@ def start_clusters(config: Config, dmqn: Dmqn, plan: list[dict[str, float]]) -> 
     for block in dmqn.blocks:
         if block.hstu.residual:
             block.f2.weight.zero_()  # starts as nothing beside the residual
+
+
+def start_keys(config: Config, vql: Vql, plan: list[dict[str, float]]) -> None:
+    """A vql sequence's projections: per head the features whose similarity q.k starts as."""
+    events, candidates, d = config.slices("event"), config.slices("candidate"), vql.sequence.dim
+    vql.vql.q.weight.mul_(0.01)
+    vql.vql.k.weight.mul_(0.01)
+    for h, weights in enumerate(plan):
+        rows = slice(h * d, (h + 1) * d)
+        for name, weight in weights.items():
+            width = events[name].stop - events[name].start
+            basis = torch.linalg.qr(torch.randn(max(d, width), max(d, width)))[0][:d, :width]
+            basis = basis * max(1.0, width / d) ** 0.5 * math.sqrt(weight * math.sqrt(d))
+            vql.vql.q.weight[rows, candidates[name]] = basis
+            vql.vql.k.weight[rows, events[name]] = basis
 
 
 def start_attention(config: Config, attention: DotAttention, plan: list[Any]) -> list[tuple[str, Tensor]]:
@@ -196,8 +215,9 @@ def places(module: Ranker) -> Iterator[Place]:
     config = module.config
     low = sum(config.width(group) for group in ("user", "context", "candidate"))
     for i, sequence in enumerate(config.sequences):
-        heads, dim = sequence.attention.heads, sequence.attention.dim
-        yield Place(i, sequence.name, low, heads, dim, isinstance(sequence, DinSequence))
+        if not isinstance(sequence, VqlSequence):
+            heads, dim = sequence.attention.heads, sequence.attention.dim
+            yield Place(i, sequence.name, low, heads, dim, isinstance(sequence, DinSequence))
         low += module.sequences[sequence.name].width
 
 
@@ -218,7 +238,9 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
     Old units do not see the new sequences; new units start on their matched masses, and without a say.
     """
     first, masses = module.layers[0], masses_of(module, sequences)
-    d = module.config.sequences[sequences].attention.dim
+    grown = module.config.sequences[sequences]
+    assert not isinstance(grown, VqlSequence)
+    d = grown.attention.dim
     first.weight[:units, masses[0] - d + 1 :] = 0.0
     slopes = sorted({*SLOPES, *(2.5 * slope for slope in SLOPES)})
     for unit, (slope, mass) in zip(range(units, len(first.weight)), itertools.product(slopes, masses), strict=False):
