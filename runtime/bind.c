@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/model.h"
+#include "runtime/quantizer.h"
 
 static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
 {
@@ -62,6 +63,8 @@ enum vqr_status vqr_bind(struct vqr_binder *binder)
 {
     enum vqr_status status = vqr_bind_tables(binder);
     if (!status)
+        status = vqr_bind_quantizers(binder);
+    if (!status)
         status = vqr_bind_inputs(binder);
     if (!status)
         status = bind_sequences(binder);
@@ -78,11 +81,16 @@ void vqr_unbind(struct vqr_model *model)
         if (model->sequence[i].kind)
             model->sequence[i].kind->unbind(&model->sequence[i]);
     free(model->sequence);
-    for (size_t g = 0; g < VQR_GROUPS; g++)
+    for (size_t g = 0; g < VQR_GROUPS; g++) {
+        for (size_t i = 0; model->inputs[g].input && i < model->inputs[g].count; i++)
+            free(model->inputs[g].input[i].level);
         free(model->inputs[g].input);
+    }
     free(model->event_columns.widths);
     free(model->event_columns.scale);
     free(model->event_columns.unit);
+    free(model->event_columns.limit);
+    free(model->quantizer);
     free(model->table);
     free(model->head.layer);
     free(model->head.activation);

@@ -7,6 +7,7 @@
 #include "runtime/bind.h"
 #include "runtime/memory.h"
 #include "runtime/model.h"
+#include "runtime/quantizer.h"
 
 /* Far above any real model; they keep what a hostile file can make us allocate small. */
 enum { TABLES_MAX = 1024, FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16, PROBE_MAX = 4096 };
@@ -118,8 +119,8 @@ static enum vqr_status bad_feature(struct vqr_binder *binder, size_t group, cons
     return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s feature \"%s\": %s", vqr_group_names[group], name, what);
 }
 
-static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const struct vqr_header_feature *header,
-                                  struct vqr_input *input)
+static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, size_t i,
+                                  const struct vqr_header_feature *header, struct vqr_input *input)
 {
     const struct vqr_model *model = binder->model;
     input->name = header->name;
@@ -151,6 +152,8 @@ static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const
         if (header->width < 1)
             return bad_feature(binder, group, header->name, "a vector needs a width of at least 1");
         break;
+    case VQR_KIND_SEMANTIC_ID:
+        return vqr_bind_semantic_id(binder, group, i, header, input);
     case VQR_KIND_TIME:
         input->kind = VQR_FEATURE_TIME;
         if (header->width != 0 || group != VQR_EVENT)
@@ -163,24 +166,56 @@ static enum vqr_status bind_input(struct vqr_binder *binder, size_t group, const
     return VQR_OK;
 }
 
+static float exponent_limit(int exponent)
+{
+    const double limit = ldexp(1.0, SUM_BITS - exponent);
+    return limit < (double)FLT_MAX ? (float)limit : FLT_MAX;
+}
+
+static void fill_columns(struct vqr_event_columns *columns, size_t offset, size_t width, int exponent, float limit)
+{
+    for (size_t i = offset; i < offset + width; i++) {
+        columns->scale[i] = ldexpf(1.0f, exponent);
+        columns->unit[i] = ldexp(1.0, -exponent);
+        columns->limit[i] = (double)limit;
+    }
+}
+
+/* The same as bind_exponent, for the levels of a semantic id that lie beside each other. */
+static enum vqr_status bind_level_exponents(struct vqr_binder *binder, size_t feature,
+                                            const struct vqr_header_feature *header, struct vqr_input *input)
+{
+    if (header->exponents != input->quantizer->levels)
+        return bad_feature(binder, VQR_EVENT, header->name, "it has not as many exponents as its quantizer has levels");
+    for (size_t l = 0; l < header->exponents; l++) {
+        struct vqr_level *level = &input->level[l];
+        const int s = vqr_header_feature_exponent(&binder->model->header, VQR_EVENT, feature, l);
+        if (s < EXPONENT_MIN || s > EXPONENT_MAX)
+            return bad_feature(binder, VQR_EVENT, header->name, "the exponent of a level is out of range");
+        level->limit = exponent_limit(s);
+        fill_columns(&binder->model->event_columns, input->offset + level->offset, level->table->dim, s, level->limit);
+    }
+    return VQR_OK;
+}
+
 /* The scale of an event feature's exact sums, and the bound on its elements that it implies. */
-static enum vqr_status bind_exponent(struct vqr_binder *binder, const struct vqr_header_feature *header,
+static enum vqr_status bind_exponent(struct vqr_binder *binder, size_t feature, const struct vqr_header_feature *header,
                                      struct vqr_input *input)
 {
-    struct vqr_event_columns *columns = &binder->model->event_columns;
     const int s = header->exponent;
     const int is_number = input->kind == VQR_FEATURE_FLOAT || input->kind == VQR_FEATURE_VECTOR;
+    if (input->kind == VQR_FEATURE_SEMANTIC_ID && input->combine == VQR_COMBINE_CONCAT)
+        return bind_level_exponents(binder, feature, header, input);
     if (s < EXPONENT_MIN || s > EXPONENT_MAX || (is_number && s != FLOAT_EXPONENT))
         return bad_feature(binder, VQR_EVENT, header->name, "its exponent is out of range");
-    const double limit = ldexp(1.0, SUM_BITS - s);
-    input->limit = limit < (double)FLT_MAX ? (float)limit : FLT_MAX;
+    input->limit = input->pooled_limit = exponent_limit(s);
     /* A mean of rows within the limit can round past it, by less than this: the integers still fit 32 bits. */
-    input->pooled_limit =
-        input->pool == VQR_POOL_MEAN && limit < (double)FLT_MAX / 2.0 ? (float)(limit * 1.5) : input->limit;
-    for (size_t i = input->offset; i < input->offset + input->width; i++) {
-        columns->scale[i] = ldexpf(1.0f, s);
-        columns->unit[i] = ldexp(1.0, -s);
-    }
+    if (input->kind == VQR_FEATURE_IDS && input->pool == VQR_POOL_MEAN && input->limit < FLT_MAX / 2.0f)
+        input->pooled_limit = input->limit * 1.5f;
+    if (input->kind == VQR_FEATURE_SEMANTIC_ID)
+        for (size_t l = 0; l < input->quantizer->levels; l++)
+            input->level[l].limit = input->limit;
+    fill_columns(&binder->model->event_columns, input->offset, input->width, s, input->pooled_limit);
     return VQR_OK;
 }
 
@@ -193,7 +228,7 @@ static enum vqr_status bind_group(struct vqr_binder *binder, size_t group, size_
     for (size_t i = 0, times = 0; !status && i < count; i++) {
         struct vqr_header_feature header;
         vqr_header_feature(&binder->model->header, group, i, &header);
-        status = bind_input(binder, group, &header, &inputs->input[i]);
+        status = bind_input(binder, group, i, &header, &inputs->input[i]);
         inputs->input[i].offset = inputs->width;
         inputs->width += header.width;
         times += inputs->input[i].kind == VQR_FEATURE_TIME;
@@ -214,12 +249,14 @@ static enum vqr_status bind_event_columns(struct vqr_binder *binder)
     columns->widths = vqr_allocate(events->count, sizeof *columns->widths, binder->error);
     columns->scale = vqr_allocate(events->width, sizeof *columns->scale, binder->error);
     columns->unit = vqr_allocate(events->width, sizeof *columns->unit, binder->error);
-    enum vqr_status status = columns->widths && columns->scale && columns->unit ? VQR_OK : VQR_ERROR_MEMORY;
+    columns->limit = vqr_allocate(events->width, sizeof *columns->limit, binder->error);
+    enum vqr_status status =
+        columns->widths && columns->scale && columns->unit && columns->limit ? VQR_OK : VQR_ERROR_MEMORY;
     for (size_t i = 0; !status && i < events->count; i++) {
         struct vqr_header_feature header;
         vqr_header_feature(&model->header, VQR_EVENT, i, &header);
         columns->widths[i] = header.width;
-        status = bind_exponent(binder, &header, &events->input[i]);
+        status = bind_exponent(binder, i, &header, &events->input[i]);
     }
     return status;
 }

@@ -25,7 +25,7 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
 {
     const struct vqr_model *model = s->model;
     const enum vqr_status status =
-        vqr_gather(model, &s->k, VQR_EVENT, events, first, count, s->e, s->e_stride, s->index, stats, error);
+        vqr_gather(model, &s->k, VQR_EVENT, events, first, count, s->e, s->e_stride, &s->scratch, stats, error);
     if (status)
         return status;
     s->k.fix_f32(s->q, s->e_stride, s->e, s->e_stride, count, model->inputs[VQR_EVENT].width,

@@ -15,7 +15,11 @@ enum vqr_status vqr_feature_info(const vqr_model *model, enum vqr_group group, s
     if (!model || !info || index >= vqr_feature_count(model, group))
         return VQR_ERROR_ARGUMENT;
     const struct vqr_input *input = &model->inputs[group].input[index];
-    *info = (struct vqr_feature){.name = input->name, .kind = input->kind, .width = input->width};
+    *info = (struct vqr_feature){.name = input->name, .kind = input->kind, .width = input->width, .numbers = 1};
+    if (input->kind == VQR_FEATURE_VECTOR)
+        info->numbers = input->width;
+    else if (input->kind == VQR_FEATURE_SEMANTIC_ID)
+        info->numbers = input->quantizer->dim;
     return VQR_OK;
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "runtime/error.h"
+#include "runtime/quantizer.h"
 #include "runtime/vocabulary.h"
 
 /* Largest magnitude of a normalised float in an event: 4096 * 2^18 = 2^30, what the exact sums hold. */
@@ -32,6 +33,7 @@ static int takes(enum vqr_feature_kind kind, enum vqr_column_type type)
     case VQR_FEATURE_FLOAT:
         return type == VQR_COLUMN_FLOAT64;
     case VQR_FEATURE_VECTOR:
+    case VQR_FEATURE_SEMANTIC_ID:
         return type == VQR_COLUMN_FLOAT32 || type == VQR_COLUMN_FLOAT64;
     case VQR_FEATURE_TIME:
         return type == VQR_COLUMN_INT64;
@@ -99,13 +101,14 @@ __attribute__((format(printf, 4, 5))) static enum vqr_status refuse(const struct
 }
 
 /* The table's row that event or candidate `row` needs cannot be used. */
-static enum vqr_status refuse_row(const struct source *s, size_t row, uint32_t table_row)
+static enum vqr_status refuse_row(const struct source *s, size_t row, const struct vqr_table *table, uint32_t table_row,
+                                  float limit)
 {
     return refuse(s, VQR_ERROR_TABLE, row,
                   "table \"%.64s\", row %" PRIu32
                   ": a value is not finite or exceeds %g in magnitude; the model file is "
                   "damaged",
-                  s->input->table->name, table_row, (double)s->input->limit);
+                  table->name, table_row, (double)limit);
 }
 
 /* Value i of ids stored as `type`. */
@@ -153,7 +156,7 @@ static enum vqr_status gather_ids(const struct source *s, float *dst, size_t str
         return status;
     const size_t bad = s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit);
     if (bad < s->count)
-        return refuse_row(s, s->first + bad, index[bad]);
+        return refuse_row(s, s->first + bad, table, index[bad], s->input->limit);
     return VQR_OK;
 }
 
@@ -173,7 +176,7 @@ static enum vqr_status add_rows(const struct source *s, size_t row, size_t low, 
         }
         const size_t bad = s->k->embed_add_f32(dst, table->weight, table->dim, index, count, s->input->limit);
         if (bad < count)
-            return refuse_row(s, row, index[bad]);
+            return refuse_row(s, row, table, index[bad], s->input->limit);
         low += count;
     }
     return VQR_OK;
@@ -239,32 +242,94 @@ static enum vqr_status gather_floats(const struct source *s, float *dst, size_t 
     return VQR_OK;
 }
 
-static enum vqr_status gather_vectors(const struct source *s, float *dst, size_t stride)
+/* The n numbers of a row that is present. */
+static enum vqr_status read_numbers(const struct source *s, size_t row, float *dst, size_t n)
 {
-    const size_t n = s->input->width;
-    for (size_t r = 0; r < s->count; r++, dst += stride) {
-        const size_t row = s->first + r;
-        memset(dst, 0, n * sizeof *dst);
-        if (!is_present(s->column, row))
-            continue;
-        for (size_t i = 0; i < n; i++) {
-            const double value = s->column->type == VQR_COLUMN_FLOAT32
-                                     ? (double)((const float *)s->column->values)[row * n + i]
-                                     : ((const double *)s->column->values)[row * n + i];
-            if (!(fabs(value) <= number_limit(s->group)))
-                return refuse(s, VQR_ERROR_RANGE, row,
-                              "number %zu of %zu is %g, expected a finite one of at most %g in magnitude", i, n, value,
-                              number_limit(s->group));
-            dst[i] = (float)value;
-        }
+    for (size_t i = 0; i < n; i++) {
+        const double value = s->column->type == VQR_COLUMN_FLOAT32
+                                 ? (double)((const float *)s->column->values)[row * n + i]
+                                 : ((const double *)s->column->values)[row * n + i];
+        if (!(fabs(value) <= number_limit(s->group)))
+            return refuse(s, VQR_ERROR_RANGE, row,
+                          "number %zu of %zu is %g, expected a finite one of at most %g in magnitude", i, n, value,
+                          number_limit(s->group));
+        dst[i] = (float)value;
     }
     return VQR_OK;
 }
 
+static enum vqr_status gather_vectors(const struct source *s, float *dst, size_t stride)
+{
+    const size_t n = s->input->width;
+    enum vqr_status status = VQR_OK;
+    for (size_t r = 0; !status && r < s->count; r++, dst += stride) {
+        memset(dst, 0, n * sizeof *dst);
+        if (is_present(s->column, s->first + r))
+            status = read_numbers(s, s->first + r, dst, n);
+    }
+    return status;
+}
+
+/* The codes of level l: turned into rows of its table, code c into c + 1, an absent value into 0. */
+static enum vqr_status code_rows(const struct source *s, size_t l, size_t present,
+                                 const struct vqr_gather_scratch *scratch)
+{
+    const size_t bad = vqr_quantizer_level(s->input->quantizer, s->k, l, scratch->code, scratch->residual, present);
+    for (size_t r = 0, next = 0; r < s->count; r++) {
+        const int here = is_present(s->column, s->first + r);
+        if (here && next == bad)
+            return refuse(s, VQR_ERROR_OVERFLOW, s->first + r,
+                          "at level %zu of quantizer \"%.64s\" no component has a finite distance", l,
+                          s->input->quantizer->name);
+        scratch->index[r] = here ? scratch->code[next++] + 1 : 0;
+    }
+    return VQR_OK;
+}
+
+/* Level l's rows: into their columns, or added to those of the levels before. */
+static enum vqr_status add_level(const struct source *s, size_t l, float *dst, size_t stride, const uint32_t *index)
+{
+    const struct vqr_level *level = &s->input->level[l];
+    const struct vqr_table *table = level->table;
+    size_t bad = s->count;
+    if (s->input->combine == VQR_COMBINE_CONCAT || l == 0)
+        bad = s->k->embed_f32(dst + level->offset, stride, table->weight, table->dim, index, s->count, level->limit);
+    else
+        for (size_t r = 0; r < s->count && bad == s->count; r++)
+            if (s->k->embed_add_f32(dst + r * stride, table->weight, table->dim, &index[r], 1, level->limit) != 1)
+                bad = r;
+    return bad < s->count ? refuse_row(s, s->first + bad, table, index[bad], level->limit) : VQR_OK;
+}
+
+static enum vqr_status gather_semantic_ids(const struct source *s, float *dst, size_t stride,
+                                           const struct vqr_gather_scratch *scratch)
+{
+    const size_t n = s->input->quantizer->dim;
+    enum vqr_status status = VQR_OK;
+    size_t present = 0;
+    for (size_t r = 0; !status && r < s->count; r++)
+        if (is_present(s->column, s->first + r))
+            status = read_numbers(s, s->first + r, scratch->residual + n * present++, n);
+    for (size_t l = 0; !status && l < s->input->quantizer->levels; l++) {
+        status = code_rows(s, l, present, scratch);
+        if (!status)
+            status = add_level(s, l, dst, stride, scratch->index);
+    }
+    for (size_t r = 0; !status && s->input->combine == VQR_COMBINE_SUM && r < s->count; r++)
+        for (size_t i = 0; i < s->input->width; i++)
+            if (!(fabsf(dst[r * stride + i]) <= s->input->pooled_limit))
+                return refuse(s, VQR_ERROR_RANGE, s->first + r,
+                              "the sum of its %zu levels' rows is %g in column %zu, expected at most %g in magnitude",
+                              s->input->quantizer->levels, (double)dst[r * stride + i], i,
+                              (double)s->input->pooled_limit);
+    return status;
+}
+
 enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kernels *k, enum vqr_group group,
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
-                           uint32_t *index, struct vqr_stats *stats, struct vqr_error *error)
+                           const struct vqr_gather_scratch *scratch, struct vqr_stats *stats, struct vqr_error *error)
 {
+    uint32_t *index = scratch->index;
     const struct vqr_inputs *inputs = &model->inputs[group];
     for (size_t i = 0; i < inputs->count; i++) {
         const struct vqr_input *input = &inputs->input[i];
@@ -283,6 +348,9 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
             break;
         case VQR_FEATURE_VECTOR:
             status = gather_vectors(&s, dst + input->offset, stride);
+            break;
+        case VQR_FEATURE_SEMANTIC_ID:
+            status = gather_semantic_ids(&s, dst + input->offset, stride, scratch);
             break;
         case VQR_FEATURE_TIME:
             break;

@@ -9,12 +9,18 @@
 enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group group, const struct vqr_rows *rows,
                                struct vqr_error *error);
 
-/* Embeds rows first ... first + count of checked rows: dst[count, stride], the group's width of columns. `index` is
- * scratch for max(count, VQR_EVENT_BLOCK) numbers. Ids are counted in *stats. Errors: RANGE, TYPE, TABLE; the message
- * names the row. */
+/* What embedding needs beside its output; rows are those of the largest block. */
+struct vqr_gather_scratch {
+    uint32_t *index; /* [rows] rows of one table */
+    uint32_t *code;  /* [rows] codes of one level, if the model has quantizers */
+    float *residual; /* [rows, widest quantizer's dim] */
+};
+
+/* Embeds rows first ... first + count of checked rows: dst[count, stride], the group's width of columns. Ids are
+ * counted in *stats. Errors: RANGE, TYPE, TABLE, OVERFLOW; the message names the row. */
 enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kernels *k, enum vqr_group group,
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
-                           uint32_t *index, struct vqr_stats *stats, struct vqr_error *error);
+                           const struct vqr_gather_scratch *scratch, struct vqr_stats *stats, struct vqr_error *error);
 
 /* Adds what a call counted to the caller's struct, which may be NULL. */
 static inline void vqr_stats_add(struct vqr_stats *stats, const struct vqr_stats *counted)

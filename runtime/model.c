@@ -68,6 +68,24 @@ static enum vqr_status check_work(const vqr_model *model, struct vqr_error *erro
     return VQR_OK;
 }
 
+/* And the time that the semantic ids of one user, context, event or candidate may take. */
+static enum vqr_status check_quantizers(const vqr_model *model, struct vqr_error *error)
+{
+    const double most = 0x1p28;
+    for (size_t group = 0; group < VQR_GROUPS; group++) {
+        double work = 0.0;
+        for (size_t i = 0; i < model->inputs[group].count; i++) {
+            const struct vqr_quantizer *quantizer = model->inputs[group].input[i].quantizer;
+            work += quantizer ? (double)quantizer->levels * (double)quantizer->codes * (double)quantizer->dim : 0.0;
+        }
+        if (work > most)
+            return vqr_fail(error, VQR_ERROR_FORMAT,
+                            "the semantic ids of one %s would take %.3g multiply-adds, expected at most %.3g",
+                            vqr_group_names[group], work, most);
+    }
+    return VQR_OK;
+}
+
 static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t size, struct vqr_error *error)
 {
     char message[VQR_ERROR_MESSAGE_SIZE];
@@ -88,7 +106,9 @@ static enum vqr_status open_bytes(vqr_model *model, const void *data, size_t siz
     vqr_fp_restore(host);
     if (!status)
         status = check_memory(model, error);
-    return status ? status : check_work(model, error);
+    if (!status)
+        status = check_work(model, error);
+    return status ? status : check_quantizers(model, error);
 }
 
 static enum vqr_status new_model(vqr_model **model, struct vqr_error *error)

@@ -25,15 +25,34 @@ struct vqr_table {
     size_t key_count, text_size, slot_count, max_probe;
 };
 
+/* vectors -> codes, level by level (docs/model.md) */
+struct vqr_quantizer {
+    const char *name;
+    size_t levels, codes, dim;
+    const float *mean;             /* [levels, dim, codes] panels */
+    const float *inverse_variance; /* the same of an rq_gmm, else NULL */
+    const float *bias;             /* [levels, codes] padded, or NULL */
+};
+
+/* What one level of a semantic id adds to the embedding. */
+struct vqr_level {
+    const struct vqr_table *table;
+    size_t offset; /* columns of the feature's embedding: from here on, as many as the table's dim */
+    float limit;   /* largest magnitude of the table's elements */
+};
+
 struct vqr_input {
     const char *name;
     enum vqr_feature_kind kind;
-    const struct vqr_table *table; /* id, ids */
-    size_t offset, width;          /* columns of the group's embedding */
-    double mean, std;              /* float: (v - mean) / std */
-    enum vqr_pool pool;            /* ids */
-    float limit;                   /* largest magnitude of a table's element, or of a value */
-    float pooled_limit;            /* ids: of a pooled element */
+    const struct vqr_table *table;         /* id, ids */
+    size_t offset, width;                  /* columns of the group's embedding */
+    double mean, std;                      /* float: (v - mean) / std */
+    enum vqr_pool pool;                    /* ids */
+    float limit;                           /* largest magnitude of a table's element, or of a value */
+    float pooled_limit;                    /* ids, a semantic id's sum: of a pooled element */
+    const struct vqr_quantizer *quantizer; /* semantic id */
+    struct vqr_level *level;               /* [quantizer->levels] */
+    enum vqr_combine combine;
 };
 
 /* The features of one group: user, context, event or candidate. */
@@ -48,6 +67,7 @@ struct vqr_event_columns {
     uint32_t *widths; /* [event.count], the features' widths in order: one score chain each */
     float *scale;     /* [width] 2^exponent: e * scale rounds to the integer that is summed */
     double *unit;     /* [width] 2^-exponent */
+    double *limit;    /* [width] the largest magnitude that gets in */
 };
 
 struct vqr_head_layer {
@@ -74,6 +94,8 @@ struct vqr_model {
 
     struct vqr_table *table; /* [table_count] */
     size_t table_count;
+    struct vqr_quantizer *quantizer; /* [quantizer_count] */
+    size_t quantizer_count;
     struct vqr_inputs inputs[VQR_GROUPS];
     struct vqr_event_columns event_columns;
     struct vqr_sequence *sequence; /* [sequence_count] */

@@ -35,7 +35,7 @@ static enum vqr_status gather_one(vqr_session *s, enum vqr_group group, const st
     enum vqr_status status = vqr_check_rows(s->model, group, rows, error);
     if (!status)
         status = vqr_gather(s->model, &s->k, group, rows->rows ? rows : &absent, 0, 1, dst,
-                            s->model->inputs[group].width, s->index, stats, error);
+                            s->model->inputs[group].width, &s->scratch, stats, error);
     return status;
 }
 
@@ -83,7 +83,7 @@ static enum vqr_status add_part(vqr_session *s, struct block *block, struct vqr_
 {
     const struct vqr_model *model = s->model;
     const enum vqr_status status = vqr_gather(model, &s->k, VQR_CANDIDATE, &job->request.candidates, first, rows, s->x,
-                                              s->x_stride, s->index, &job->stats, error);
+                                              s->x_stride, &s->scratch, &job->stats, error);
     if (status)
         return status;
     float *interest = s->x + model->inputs[VQR_CANDIDATE].width;
@@ -111,7 +111,7 @@ static enum vqr_status add_candidates(vqr_session *s, struct block *block, struc
     job->stats = counted;
     size_t sound = 0;
     while (sound < rows && !(status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, &job->request.candidates,
-                                                 first + sound, 1, s->x, s->x_stride, s->index, NULL, error)))
+                                                 first + sound, 1, s->x, s->x_stride, &s->scratch, NULL, error)))
         sound++;
     if (sound != 0)
         add_part(s, block, job, first, sound, NULL);
@@ -255,7 +255,8 @@ static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i,
     enum vqr_status status = vqr_check_rows(s->model, VQR_CANDIDATE, candidates, error);
     start_sequences(s, state, request);
     for (size_t c = 0; !status && c < candidates->rows; c++) {
-        status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, candidates, c, 1, s->x, s->x_stride, s->index, NULL, error);
+        status =
+            vqr_gather(s->model, &s->k, VQR_CANDIDATE, candidates, c, 1, s->x, s->x_stride, &s->scratch, NULL, error);
         if (status)
             break;
         sequence->kind->weigh(sequence, &s->k, s->sequence[i], state->sequence[i], s->x, weights + c * step);

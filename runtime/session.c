@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/error.h"
+#include "runtime/quantizer.h"
 #include "simd/cpu.h"
 
 /* Lays the session out in the arena, or only counts. */
@@ -14,7 +15,9 @@ static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena
     s->e_stride = vqr_padded(model->inputs[VQR_EVENT].width);
     /* Attention and output projections write whole panels, so the last head reaches past the interests' end. */
     s->x_stride = vqr_padded(model->inputs[VQR_CANDIDATE].width + model->interest_width) + 2 * VQR_LANES;
-    s->index = vqr_take(arena, rows, sizeof *s->index);
+    s->scratch.index = vqr_take(arena, rows, sizeof *s->scratch.index);
+    s->scratch.code = vqr_take(arena, model->quantizer_count ? rows : 0, sizeof *s->scratch.code);
+    s->scratch.residual = vqr_take(arena, vqr_times(rows, vqr_quantizers_dim(model)), sizeof *s->scratch.residual);
     s->e = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->e);
     s->q = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->q);
     s->x = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->x_stride), sizeof *s->x);

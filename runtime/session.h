@@ -2,6 +2,7 @@
 #ifndef VQR_SESSION_H
 #define VQR_SESSION_H
 
+#include "runtime/gather.h"
 #include "runtime/head.h"
 
 struct vqr_session {
@@ -10,9 +11,9 @@ struct vqr_session {
     struct vqr_kernels k;
     void *owned; /* what to free, or NULL for a caller's buffer */
 
-    uint32_t *index; /* [max(VQR_EVENT_BLOCK, VQR_CANDIDATE_BLOCK)] rows of one feature's table */
-    float *e;        /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
-    int32_t *q;      /* [VQR_EVENT_BLOCK, e_stride] the same, in fixed point */
+    struct vqr_gather_scratch scratch;
+    float *e;   /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
+    int32_t *q; /* [VQR_EVENT_BLOCK, e_stride] the same, in fixed point */
     size_t e_stride;
     float *x; /* [VQR_CANDIDATE_BLOCK, x_stride] candidates' embeddings and interests, what the head reads */
     size_t x_stride;

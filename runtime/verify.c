@@ -11,9 +11,14 @@ static float table_limit(const struct vqr_model *model, const struct vqr_table *
 {
     float limit = INFINITY;
     const struct vqr_inputs *events = &model->inputs[VQR_EVENT];
-    for (size_t i = 0; i < events->count; i++)
-        if (events->input[i].table == table && events->input[i].limit < limit)
-            limit = events->input[i].limit;
+    for (size_t i = 0; i < events->count; i++) {
+        const struct vqr_input *input = &events->input[i];
+        if (input->table == table && input->limit < limit)
+            limit = input->limit;
+        for (size_t l = 0; input->quantizer && l < input->quantizer->levels; l++)
+            if (input->level[l].table == table && input->level[l].limit < limit)
+                limit = input->level[l].limit;
+    }
     return limit;
 }
 

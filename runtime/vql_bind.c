@@ -103,14 +103,9 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
  * reach. `panel` is the column's. */
 static double value_bound(const struct vqr_model *model, const float *panel)
 {
-    const struct vqr_inputs *events = &model->inputs[VQR_EVENT];
     double bound = 0.0;
-    for (size_t f = 0; f < events->count; f++) {
-        const struct vqr_input *input = &events->input[f];
-        for (size_t i = input->offset; i < input->offset + input->width; i++)
-            bound += fabs((double)panel[i * VQR_LANES]) *
-                     (double)(input->kind == VQR_FEATURE_IDS ? input->pooled_limit : input->limit);
-    }
+    for (size_t i = 0; i < model->inputs[VQR_EVENT].width; i++)
+        bound += fabs((double)panel[i * VQR_LANES]) * model->event_columns.limit[i];
     return bound;
 }
 

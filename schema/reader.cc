@@ -66,6 +66,8 @@ static_assert(int(VQR_OUTPUT_CONCAT_RAW) == int(fb::Output_MAX), "Output");
 static_assert(int(VQR_EMPTY_ZERO) == int(fb::Empty_MAX), "Empty");
 static_assert(int(VQR_DICE) == int(fb::Activation_MAX), "Activation");
 static_assert(int(VQR_SEQUENCE_VQL) == int(fb::SequenceKind_MAX), "SequenceKind");
+static_assert(int(VQR_COMBINE_SUM) == int(fb::Combine_MAX), "Combine");
+static_assert(int(VQR_RQ_KMEANS) == int(fb::QuantizerKind_MAX), "QuantizerKind");
 static_assert(int(VQR_POOL_MEAN) == int(fb::Pool_MAX), "Pool");
 
 // ---- the frame: what comes before FlatBuffers ----
@@ -230,6 +232,7 @@ bool check_strings(const fb::Model *model, const Message &message)
            check_names("context feature", model->context(), message) &&
            check_names("event feature", model->event(), message) &&
            check_names("candidate feature", model->candidate(), message) &&
+           check_names("quantizer", model->quantizers(), message) &&
            check_names("sequence", model->sequences(), message) &&
            check_names("output", model->head()->outputs(), message) && check_names("tensor", model->tensors(), message);
 }

@@ -39,6 +39,8 @@ enum vqr_kind {
     VQR_KIND_SEMANTIC_ID = 5
 };
 enum vqr_pool { VQR_POOL_SUM = 0, VQR_POOL_MEAN = 1 };
+enum vqr_combine { VQR_COMBINE_CONCAT = 0, VQR_COMBINE_SUM = 1 };
+enum vqr_quantizer_kind { VQR_RQ_GMM = 0, VQR_RQ_KMEANS = 1 };
 enum vqr_activate { VQR_ACTIVATE_ALL = 0, VQR_ACTIVATE_U = 1 };
 enum vqr_alpha { VQR_ALPHA_ONE = 0, VQR_ALPHA_RSQRT = 1 };
 enum vqr_attention_bias { VQR_BIAS_NONE = 0, VQR_BIAS_SHARED = 1, VQR_BIAS_PER_HEAD = 2 };
@@ -89,7 +91,7 @@ struct vqr_header_info {
     const char *config;
     uint32_t format_version;
     uint64_t header_bytes;
-    size_t tables, sequences, tensors, goldens;
+    size_t tables, quantizers, sequences, tensors, goldens;
     size_t features[4]; /* user, context, event, candidate */
 };
 void vqr_header_info(const struct vqr_header *header, struct vqr_header_info *info);
@@ -124,9 +126,23 @@ struct vqr_header_feature {
     int32_t table; /* index into the tables, -1 for none; not yet checked */
     double mean, std;
     int32_t exponent;
-    int pool; /* enum vqr_pool */
+    int pool;                 /* enum vqr_pool */
+    int32_t quantizer;        /* index into the quantizers, -1 for none; not yet checked */
+    int combine;              /* enum vqr_combine */
+    size_t levels, exponents; /* how many of each are listed; read by the functions below */
 };
 void vqr_header_feature(const struct vqr_header *header, size_t group, size_t i, struct vqr_header_feature *feature);
+
+/* Of a feature, its level l's index into the tables, not yet checked; and the exponent of that level's columns. */
+int32_t vqr_header_feature_level(const struct vqr_header *header, size_t group, size_t i, size_t l);
+int32_t vqr_header_feature_exponent(const struct vqr_header *header, size_t group, size_t i, size_t l);
+
+struct vqr_header_quantizer {
+    const char *name;
+    int kind; /* enum vqr_quantizer_kind if known to this reader; other values must be refused */
+    uint32_t levels, codes, dim;
+};
+void vqr_header_quantizer(const struct vqr_header *header, size_t i, struct vqr_header_quantizer *quantizer);
 
 struct vqr_header_hstu {
     uint32_t layers, heads, qk_dim, v_dim;

@@ -97,6 +97,7 @@ void vqr_header_info(const struct vqr_header *header, struct vqr_header_info *in
     info->format_version = model->format_version();
     info->header_bytes = vqrank_parts::header_bytes(header->data);
     info->tables = count(model->tables());
+    info->quantizers = count(model->quantizers());
     info->sequences = count(model->sequences());
     info->tensors = count(model->tensors());
     info->goldens = count(model->golden());
@@ -151,6 +152,26 @@ void vqr_header_feature(const struct vqr_header *header, size_t group, size_t i,
     feature->std = stored->std();
     feature->exponent = stored->exponent();
     feature->pool = stored->pool();
+    feature->quantizer = stored->quantizer();
+    feature->combine = stored->combine();
+    feature->levels = count(stored->levels());
+    feature->exponents = count(stored->exponents());
+}
+
+int32_t vqr_header_feature_level(const struct vqr_header *header, size_t group, size_t i, size_t l)
+{
+    return at(at(features_of(model_of(header), group), i)->levels(), l);
+}
+
+int32_t vqr_header_feature_exponent(const struct vqr_header *header, size_t group, size_t i, size_t l)
+{
+    return at(at(features_of(model_of(header), group), i)->exponents(), l);
+}
+
+void vqr_header_quantizer(const struct vqr_header *header, size_t i, struct vqr_header_quantizer *quantizer)
+{
+    const fb::Quantizer *stored = at(model_of(header)->quantizers(), i);
+    *quantizer = {stored->name()->c_str(), stored->kind(), stored->levels(), stored->codes(), stored->dim()};
 }
 
 void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_header_sequence *sequence)

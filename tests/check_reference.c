@@ -244,6 +244,49 @@ static bool quantize_sums(const struct vqr_kernels *ref, size_t rows, size_t cod
     return true;
 }
 
+/* No component's score in double precision may exceed the chosen one's by more than both their bounds; the residual is
+ * one subtraction. */
+static bool gmm_sums(const struct vqr_kernels *ref, size_t rows, size_t codes, bool scaled)
+{
+    enum { N = 19 };
+    check_case("gmm rows %zu codes %zu scaled %d", rows, codes, scaled);
+    const float *r = check_floats(rows * N, FILL_UNIT), *mean = check_floats(N * codes, FILL_UNIT);
+    float *ivar = check_floats(N * codes, FILL_UNIT), *bias = check_floats(vqr_padded(codes), FILL_UNIT);
+    for (size_t i = 0; i < N * codes; i++)
+        ivar[i] = 1.0f / (0.01f + fabsf(ivar[i]));
+    float *mu = check_input(N * vqr_padded(codes), sizeof *mu), *scale = check_input(N * vqr_padded(codes), sizeof *mu);
+    ref->pack_f32(mu, mean, codes, N, codes);
+    ref->pack_f32(scale, ivar, codes, N, codes);
+    float *left = check_input(rows * N, sizeof *left);
+    memcpy(left, r, rows * N * sizeof *left);
+    uint32_t *z = check_input(rows, sizeof *z);
+    if (!check_that(ref->gmm_f32(z, left, N, rows, N, mu, scaled ? scale : NULL, scaled ? bias : NULL, codes) == rows,
+                    "a component wins in every row"))
+        return false;
+    for (size_t i = 0; i < rows; i++) {
+        double highest = -INFINITY, chosen = -INFINITY;
+        for (size_t w = 0; w < codes; w++) {
+            double sum = 0.0;
+            for (size_t d = 0; d < N; d++) {
+                const double x = (double)r[i * N + d] - (double)mean[d * codes + w];
+                sum += x * x * (scaled ? (double)ivar[d * codes + w] : 1.0);
+            }
+            const double s = (scaled ? (double)bias[w] : 0.0) - sum / 2.0;
+            /* All terms are positive: 2 roundings of x, 1 of the product, N of the chain; then the score's own. */
+            const double bound = (double)(N + 4) * u * sum / 2.0 + u * fabs(s);
+            highest = fmax(highest, s - bound);
+            if (w == z[i])
+                chosen = s + bound;
+        }
+        if (!check_that(z[i] < codes && chosen >= highest, "row %zu: component %u is not the best", i, z[i]))
+            return false;
+        for (size_t d = 0; d < N; d++)
+            if (!check_that(left[i * N + d] == r[i * N + d] - mean[d * codes + z[i]], "residual %zu of row %zu", d, i))
+                return false;
+    }
+    return true;
+}
+
 static bool dice_values(const struct vqr_kernels *ref, enum check_fill fill)
 {
     enum { N = 1000 };
@@ -321,7 +364,7 @@ bool check_reference_sums(const struct vqr_kernels *ref)
     if (!dice_values(ref, FILL_UNIT) || !dice_values(ref, FILL_WIDE) || !dice_values(ref, FILL_TIES))
         return false;
     for (size_t n = 1; n <= 70; n++)
-        if (!norm_sums(ref, n) || !quantize_sums(ref, 3, n))
+        if (!norm_sums(ref, n) || !quantize_sums(ref, 3, n) || !gmm_sums(ref, 3, n, n % 2))
             return false;
     return gemm_sums(ref, 3, 1000, 2, FILL_UNIT) && norm_sums(ref, 1000) && quantize_sums(ref, 20, 200);
 }
@@ -525,6 +568,34 @@ static bool row_cases(const struct vqr_kernels *ref)
            check_that(ref->embed_f32(dst, 2, table, 2, index, 3, 3.0f) == 0, "row 0 exceeds the limit");
 }
 
+static bool gmm_cases(const struct vqr_kernels *ref)
+{
+    check_case("gmm: a difference times its inverse variance, times the difference, in the order of d");
+    /* Component 0 is at squared distance 2^24 + 1 + 1, component 1 costs nothing but its bias. */
+    float mean[3 * VQR_LANES] = {0}, ivar[3 * VQR_LANES] = {0}, bias[VQR_LANES] = {0};
+    float r[] = {0x1p12f, 1, 1};
+    for (size_t d = 0; d < 3; d++)
+        ivar[d * VQR_LANES] = 1.0f;
+    bias[1] = -0x1p23f; /* 2^24 + 1 + 1 = 2^24 by the chain: a tie that 0 wins; from the end it would be 2^24 + 2 */
+    uint32_t z = 99;
+    if (!check_that(ref->gmm_f32(&z, r, 3, 1, 3, mean, ivar, bias, 2) == 1 && z == 0, "z: want 0, got %u", z))
+        return false;
+    check_case("gmm: tiny differences with tiny variances");
+    /* x = 2^-70, variance 2^-120: x * ivar * x = 2^-20, while x * x alone is 0. */
+    float tiny[] = {0x1p-70f}, spread[VQR_LANES] = {0x1p120f}, zeros[VQR_LANES] = {0}, less[VQR_LANES] = {0, -0x1p-22f};
+    ref->gmm_f32(&z, tiny, 1, 1, 1, zeros, spread, less, 2);
+    if (!check_that(z == 1, "z: want 1, got %u", z))
+        return false;
+    check_case("gmm: the residual, the nearest mean without variances, and a row that no component takes");
+    float rows[] = {3, 0x1p100f, 1}, places[VQR_LANES] = {4, 1, 2};
+    const float left[] = {-1, 0x1p100f, 0};
+    uint32_t codes[3];
+    return check_that(ref->gmm_f32(codes, rows, 1, 3, 1, places, NULL, NULL, 3) == 1, "row 1 overflows") &&
+           check_that(codes[0] == 0 && codes[1] == 0 && codes[2] == 1, "codes %u %u %u", codes[0], codes[1],
+                      codes[2]) &&
+           equal("residual", rows, left, 3);
+}
+
 static bool activation_cases(const struct vqr_kernels *ref)
 {
     float y[8];
@@ -567,5 +638,6 @@ static bool activation_cases(const struct vqr_kernels *ref)
 
 bool check_reference_cases(const struct vqr_kernels *ref)
 {
-    return gemm_cases(ref) && quantize_cases(ref) && attention_cases(ref) && row_cases(ref) && activation_cases(ref);
+    return gemm_cases(ref) && quantize_cases(ref) && gmm_cases(ref) && attention_cases(ref) && row_cases(ref) &&
+           activation_cases(ref);
 }

@@ -41,7 +41,7 @@ static void take_vectors(struct odd_world *w)
     struct vqr_feature info;
     for (size_t g = 0; g < VQR_GROUPS; g++)
         for (size_t i = 0; vqr_feature_info(w->model, (enum vqr_group)g, i, &info) == VQR_OK; i++)
-            widest = info.width > widest ? info.width : widest;
+            widest = info.numbers > widest ? info.numbers : widest;
     w->doubles = calloc(ROWS * widest, sizeof *w->doubles);
     w->floats = calloc(ROWS * widest, sizeof *w->floats);
     assert_non_null(w->doubles);
@@ -60,9 +60,9 @@ static struct vqr_column odd_column(const struct odd_world *w, enum vqr_feature_
         column = (struct vqr_column){VQR_COLUMN_FLOAT64, odd.doubles, odd.present};
     else if (kind == VQR_FEATURE_IDS)
         column = (struct vqr_column){VQR_COLUMN_LISTS, &odd_lists[strings], odd.present};
-    else if (kind == VQR_FEATURE_VECTOR && strings)
+    else if ((kind == VQR_FEATURE_VECTOR || kind == VQR_FEATURE_SEMANTIC_ID) && strings)
         column = (struct vqr_column){VQR_COLUMN_FLOAT32, w->floats, odd.present};
-    else if (kind == VQR_FEATURE_VECTOR)
+    else if (kind == VQR_FEATURE_VECTOR || kind == VQR_FEATURE_SEMANTIC_ID)
         column = (struct vqr_column){VQR_COLUMN_FLOAT64, w->doubles, odd.present};
     else if (kind == VQR_FEATURE_ID && strings)
         column = (struct vqr_column){VQR_COLUMN_ID, odd.ids, odd.present};
@@ -130,6 +130,27 @@ static void run_sequences(const struct odd_world *w, const struct vqr_rows *even
     }
 }
 
+static void run_quantizers(const struct odd_world *w)
+{
+    struct vqr_error error;
+    for (size_t i = 0; i < vqr_quantizer_count(w->model); i++) {
+        struct vqr_quantizer_info info;
+        assert_int_equal(vqr_quantizer_info(w->model, i, &info), VQR_OK);
+        float *x = calloc(ROWS * info.dim, sizeof *x);
+        uint32_t *codes = calloc(ROWS * info.levels, sizeof *codes);
+        assert_non_null(x);
+        assert_non_null(codes);
+        for (size_t k = 0; k < ROWS * info.dim; k++)
+            x[k] = (float)odd.doubles[k % ROWS];
+        const enum vqr_status status = vqr_quantize(w->session, i, x, ROWS, codes, &error);
+        check(status, &error);
+        for (size_t k = 0; !status && k < ROWS * info.levels; k++)
+            assert_true(codes[k] < info.codes);
+        free(x);
+        free(codes);
+    }
+}
+
 static void run_request(const struct odd_world *w)
 {
     struct vqr_column *columns[VQR_GROUPS];
@@ -169,6 +190,7 @@ static void run_model(vqr_model *model)
     take_vectors(&w);
     for (w.form = 0; w.form < 3; w.form++)
         run_request(&w);
+    run_quantizers(&w);
     free(w.doubles);
     free(w.floats);
     vqr_state_free(w.state);

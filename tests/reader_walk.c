@@ -27,6 +27,11 @@ static uint64_t walk_features(const struct vqr_header *file, const struct vqr_he
             struct vqr_header_feature feature;
             vqr_header_feature(file, group, i, &feature);
             check_string(header, feature.name);
+            for (size_t l = 0; l < feature.levels; l++)
+                sum += (uint64_t)vqr_header_feature_level(file, group, i, l);
+            for (size_t l = 0; l < feature.exponents; l++)
+                sum += (uint64_t)vqr_header_feature_exponent(file, group, i, l);
+            sum += (uint64_t)feature.quantizer + (uint64_t)feature.combine;
             sum += (uint64_t)feature.kind + feature.width + (uint64_t)feature.table + (uint64_t)feature.exponent;
         }
     }
@@ -86,6 +91,12 @@ uint64_t reader_walk(const struct vqr_header *file)
         vqr_header_table(file, i, &table);
         check_string(header, table.name);
         sum += table.rows + table.dim + (uint64_t)table.ids + table.keys + table.max_probe;
+    }
+    for (size_t i = 0; i < info.quantizers; i++) {
+        struct vqr_header_quantizer quantizer;
+        vqr_header_quantizer(file, i, &quantizer);
+        check_string(header, quantizer.name);
+        sum += (uint64_t)quantizer.kind + quantizer.levels + quantizer.codes + quantizer.dim;
     }
     for (size_t i = 0; i < info.sequences; i++) {
         struct vqr_header_sequence sequence;

@@ -37,6 +37,26 @@ struct Header {
 
     using Features = std::vector<Offset<fb::Feature>>;
 
+    // `wrong`: with what the options say of it, where that is not right.
+    Offset<fb::Feature> semantic_id(bool wrong)
+    {
+        const runtime_quantizer &q = o.content;
+        const bool sum = q.combine == VQR_COMBINE_SUM;
+        std::vector<int32_t> levels, exponents;
+        for (uint32_t l = 0; l < (wrong && q.listed != UINT32_MAX ? q.listed : q.levels); l++)
+            levels.push_back(2 + (int32_t)l);
+        if (wrong && q.table != -1 && !levels.empty())
+            levels.back() = q.table;
+        const size_t count = !wrong ? 0 : q.exponents != SIZE_MAX ? q.exponents : sum ? 0 : q.levels;
+        exponents.assign(count, q.exponent);
+        const uint32_t width = wrong && q.width != UINT32_MAX ? q.width : (uint32_t)tensors.content_width();
+        const auto name = out.CreateString("content");
+        const auto level_list = out.CreateVector(levels), exponent_list = out.CreateVector(exponents);
+        return fb::CreateFeature(out, name, fb::FeatureKind_SemanticId, width, -1, 0, 1, sum ? q.exponent : 0,
+                                 fb::Pool_Sum, wrong ? q.quantizer : 0, level_list, (fb::Combine)q.combine,
+                                 exponent_list);
+    }
+
     Features events()
     {
         const uint32_t widths[RUNTIME_EVENTS_MAX] = {o.item_dim, o.word_dim, 1, 0, o.item_dim, o.image_dim};
@@ -48,16 +68,20 @@ struct Header {
                 list.push_back(
                     feature(o.event_names[i], o.event_kinds[i], width, o.event_tables[i], o.event_exponents[i]));
         }
+        if (o.content.levels > 0)
+            list.push_back(semantic_id(true));
         return list;
     }
 
-    // The group's own features, then tags and image where the group may have them and the options say so.
-    Offset<Vector<Offset<fb::Feature>>> group(Features list, bool tags, bool image)
+    // The group's own features, then tags, image and content where the group may have them and the options say so.
+    Offset<Vector<Offset<fb::Feature>>> group(Features list, bool tags, bool image, bool content)
     {
         if (tags && o.tags)
             list.push_back(feature("tags", VQR_KIND_IDS, o.item_dim, 0));
         if (image && o.image_dim > 0)
             list.push_back(feature("image", VQR_KIND_VECTOR, o.image_dim, -1));
+        if (content && o.content.levels > 0)
+            list.push_back(semantic_id(false));
         return out.CreateVector(list);
     }
 
@@ -100,6 +124,7 @@ struct Header {
         double bound = 0;
         for (size_t i = 0; i < RUNTIME_EVENTS_MAX; i++)
             bound += widths[i] * std::ldexp(1.5, 30 - o.event_exponents[i]) * (double)o.scale;
+        bound += (double)tensors.content_width() * std::ldexp(1.5, 30 - o.content.exponent) * (double)o.scale;
         const int s = bound > 0 ? 30 - (std::ilogb(bound) + 1) : 0;
         return s < -98 ? -98 : s > 120 ? 120 : s;
     }
@@ -167,22 +192,33 @@ struct Header {
     {
         out.ForceDefaults(true); // the header's size does not depend on the numbers in it
         auto name = out.CreateString(o.name);
-        auto tables = out.CreateVector(
-            std::vector<Offset<fb::EmbeddingTable>>{table("item", o.items, o.item_dim, o.item_ids),
-                                                    table(o.tables_same_name ? "item" : "word",
-                                                          o.words + 1 + o.spare_rows, o.word_dim, o.word_ids)});
-        auto user =
-            group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true, false);
+        std::vector<Offset<fb::EmbeddingTable>> table_list = {table("item", o.items, o.item_dim, o.item_ids),
+                                                              table(o.tables_same_name ? "item" : "word",
+                                                                    o.words + 1 + o.spare_rows, o.word_dim,
+                                                                    o.word_ids)};
+        std::vector<Offset<fb::Quantizer>> quantizer_list;
+        const uint32_t claimed = o.content.claimed == UINT32_MAX ? o.content.levels : o.content.claimed;
+        for (uint32_t l = 0; l < o.content.levels; l++)
+            table_list.push_back(
+                table(("c" + std::to_string(l)).c_str(), tensors.content_rows(), o.item_dim, o.content.ids));
+        for (int i = 0; o.content.levels > 0 && i < (o.content.same_name ? 2 : 1); i++)
+            quantizer_list.push_back(fb::CreateQuantizer(out, out.CreateString("content"),
+                                                         (fb::QuantizerKind)o.content.kind, claimed, o.content.codes,
+                                                         o.content.dim));
+        auto tables = out.CreateVector(table_list);
+        auto quantizers = out.CreateVector(quantizer_list);
+        auto user = group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true,
+                          false, false);
         uint32_t context_width = o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim;
-        auto context = group({feature("item", o.context_kind, context_width, 0)}, false, true);
-        auto event = group(events(), false, false);
-        auto candidate =
-            group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)}, true, true);
+        auto context = group({feature("item", o.context_kind, context_width, 0)}, false, true, true);
+        auto event = group(events(), false, false, false);
+        auto candidate = group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)},
+                               true, true, true);
         auto sequence_list = sequences();
         auto head_part = head();
         auto tensor_list = directory();
         auto model = fb::CreateModel(out, o.format_version, name, 0, tables, user, context, event, candidate,
-                                     sequence_list, head_part, tensor_list, file_length);
+                                     sequence_list, head_part, tensor_list, file_length, 0, 0, quantizers);
         fb::FinishSizePrefixedModelBuffer(out, model);
     }
 };
@@ -225,6 +261,13 @@ struct runtime_options runtime_options_default(void)
     o.price_mean = 3;
     o.price_std = 1.5;
     o.context_kind = VQR_KIND_ID;
+    o.content = {};
+    o.content.dim = 3;
+    o.content.codes = 17;
+    o.content.width = o.content.listed = o.content.claimed = UINT32_MAX;
+    o.content.table = -1;
+    o.content.exponents = SIZE_MAX;
+    o.content.exponent = 30;
     o.sequences = 1;
     o.sequence_kind = VQR_SEQUENCE_DMQN;
     o.codebooks = 2;

@@ -32,6 +32,22 @@ struct runtime_vql {
     float decay;                         /* decays lie in 0 ... decay */
 };
 
+/* Quantizer "content", and features "content" that end context, events and candidates: tables "c0", "c1", ... of
+ * item_dim, one a level. */
+struct runtime_quantizer {
+    uint32_t levels, codes, dim; /* levels 0: none of this */
+    uint8_t kind, combine;       /* enums of schema/reader.h */
+    uint64_t rows;               /* of each table; 0: codes + 1 */
+    uint8_t ids;                 /* of each table */
+    uint32_t claimed;            /* levels that the header says; UINT32_MAX: the right number */
+    /* what the event's feature says, where it is not right */
+    int32_t quantizer, table; /* table: of the last level; -1: the right one */
+    uint32_t width, listed;   /* UINT32_MAX: the right one */
+    size_t exponents;         /* SIZE_MAX: one a level for concat, none for sum */
+    int32_t exponent;
+    bool same_name; /* a second quantizer of the same name */
+};
+
 struct runtime_options {
     uint64_t seed;
     float scale; /* weights lie in -scale ... scale; embeddings in -1 ... 1 */
@@ -49,6 +65,7 @@ struct runtime_options {
     bool tags;
     uint8_t tags_pool; /* enum vqr_pool; by sum, the exponent of event_exponents has to be 8 less */
     uint32_t image_dim;
+    struct runtime_quantizer content;
 
     uint8_t event_kinds[RUNTIME_EVENTS_MAX];   /* enum vqr_kind of item, word, price, time, tags, image */
     int32_t event_tables[RUNTIME_EVENTS_MAX];  /* -1: none */

@@ -176,17 +176,43 @@ struct Tensors {
         add("tables.word.slots", fb::TensorType_U32, fb::Layout_Rows, {o.slots}, slots.data(), 4 * slots.size());
     }
 
+    uint64_t content_width() const
+    {
+        return (o.content.combine == VQR_COMBINE_SUM && o.content.levels > 0 ? 1 : o.content.levels) * o.item_dim;
+    }
+    uint64_t content_rows() const
+    {
+        return o.content.rows > 0 ? o.content.rows : (uint64_t)o.content.codes + 1;
+    }
+    // A quantizer and its levels' tables.
+    void content()
+    {
+        const runtime_quantizer &q = o.content;
+        for (uint32_t l = 0; l < q.levels; l++)
+            table("c" + std::to_string(l), content_rows(), o.item_dim);
+        if (q.levels == 0)
+            return;
+        panels("quantizers.content.mean", {q.levels, q.dim, q.codes});
+        if (q.kind != VQR_RQ_GMM)
+            return;
+        panels("quantizers.content.inverse_variance", {q.levels, q.dim, q.codes});
+        if (!list.empty() && list.back().name == "quantizers.content.inverse_variance")
+            for (size_t i = 3; i < list.back().bytes.size(); i += 4)
+                list.back().bytes[i] &= 0x7f; // the sign
+        rows("quantizers.content.bias", {q.levels, q.codes});
+    }
+
     uint64_t tags_width() const
     {
         return o.tags ? o.item_dim : 0;
     }
     uint64_t event_width() const
     {
-        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim;
+        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim + content_width();
     }
     uint64_t candidate_width() const
     {
-        return o.item_dim + 1 + tags_width() + o.image_dim;
+        return o.item_dim + 1 + tags_width() + o.image_dim + content_width();
     }
     uint64_t user_width() const
     {
@@ -194,7 +220,7 @@ struct Tensors {
     }
     uint64_t context_width() const
     {
-        return (o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim) + o.image_dim;
+        return (o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim) + o.image_dim + content_width();
     }
 
     // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
@@ -330,6 +356,7 @@ struct Tensors {
         table("word", kWordCount + 1 + o.spare_rows, o.word_dim);
         if (o.word_ids == VQR_IDS_VOCABULARY)
             vocabulary();
+        content();
         uint64_t in = user_width() + context_width() + candidate_width();
         for (uint32_t i = 0; i < o.sequences; i++)
             in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));

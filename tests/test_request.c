@@ -11,12 +11,13 @@
 
 #include "request.h"
 
-static const struct vqr_feature user_features[] = {{"age", VQR_FEATURE_FLOAT, 1}};
-static const struct vqr_feature context_features[] = {{"repository", VQR_FEATURE_ID, 8}};
-static const struct vqr_feature event_features[] = {{"item", VQR_FEATURE_ID, 8},     {"action", VQR_FEATURE_ID, 4},
-                                                    {"price", VQR_FEATURE_FLOAT, 1}, {"time", VQR_FEATURE_TIME, 0},
-                                                    {"tags", VQR_FEATURE_IDS, 6},    {"image", VQR_FEATURE_VECTOR, 3}};
-static const struct vqr_feature candidate_features[] = {{"item", VQR_FEATURE_ID, 8}, {"weight", VQR_FEATURE_FLOAT, 1}};
+static const struct vqr_feature user_features[] = {{"age", VQR_FEATURE_FLOAT, 1, 1}};
+static const struct vqr_feature context_features[] = {{"repository", VQR_FEATURE_ID, 8, 1}};
+static const struct vqr_feature event_features[] = {
+    {"item", VQR_FEATURE_ID, 8, 1},   {"action", VQR_FEATURE_ID, 4, 1}, {"price", VQR_FEATURE_FLOAT, 1, 1},
+    {"time", VQR_FEATURE_TIME, 0, 1}, {"tags", VQR_FEATURE_IDS, 6, 1},  {"image", VQR_FEATURE_VECTOR, 3, 3}};
+static const struct vqr_feature candidate_features[] = {{"item", VQR_FEATURE_ID, 8, 1},
+                                                        {"weight", VQR_FEATURE_FLOAT, 1, 1}};
 
 static const struct request_schema schema = {.features = {user_features, context_features, event_features,
                                                           candidate_features},

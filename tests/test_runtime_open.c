@@ -405,14 +405,14 @@ static void test_names(void **state)
         size_t count;
         struct vqr_feature features[4];
     } groups[VQR_GROUPS] = {
-        {2, {{"age", VQR_FEATURE_FLOAT, 1}, {"word", VQR_FEATURE_ID, 3}}},
-        {1, {{"item", VQR_FEATURE_ID, 5}}},
+        {2, {{"age", VQR_FEATURE_FLOAT, 1, 1}, {"word", VQR_FEATURE_ID, 3, 1}}},
+        {1, {{"item", VQR_FEATURE_ID, 5, 1}}},
         {4,
-         {{"item", VQR_FEATURE_ID, 5},
-          {"word", VQR_FEATURE_ID, 3},
-          {"price", VQR_FEATURE_FLOAT, 1},
-          {"time", VQR_FEATURE_TIME, 0}}},
-        {2, {{"item", VQR_FEATURE_ID, 5}, {"price", VQR_FEATURE_FLOAT, 1}}},
+         {{"item", VQR_FEATURE_ID, 5, 1},
+          {"word", VQR_FEATURE_ID, 3, 1},
+          {"price", VQR_FEATURE_FLOAT, 1, 1},
+          {"time", VQR_FEATURE_TIME, 0, 1}}},
+        {2, {{"item", VQR_FEATURE_ID, 5, 1}, {"price", VQR_FEATURE_FLOAT, 1, 1}}},
     };
     for (size_t g = 0; g < VQR_GROUPS; g++) {
         const enum vqr_group group = (enum vqr_group)g;

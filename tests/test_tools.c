@@ -287,7 +287,7 @@ static void test_values(void **state)
     static const uint8_t present[] = {1, 0, 1};
     const struct vqr_feature id = {.name = "id", .kind = VQR_FEATURE_ID, .width = 4};
     const struct vqr_feature list = {.name = "ids", .kind = VQR_FEATURE_IDS, .width = 4};
-    const struct vqr_feature vector = {.name = "v", .kind = VQR_FEATURE_VECTOR, .width = 2};
+    const struct vqr_feature vector = {.name = "v", .kind = VQR_FEATURE_VECTOR, .width = 2, .numbers = 2};
     const struct vqr_lists lists = {.type = VQR_COLUMN_ID, .values = ids, .offsets = offsets};
     const struct vqr_column columns[] = {{.type = VQR_COLUMN_ID, .values = ids, .present = present},
                                          {.type = VQR_COLUMN_LISTS, .values = &lists},

@@ -25,6 +25,8 @@ static const char *const word_lists[WORDS_COUNT][WORDS_MAX] = {
     [WORDS_ACTIVATION] = {"relu", "silu", "leaky_relu", "prelu", "gelu", "tanh", "dice"},
     [WORDS_LAYOUT] = {"rows", "padded_rows", "panels"},
     [WORDS_POOL] = {"sum", "mean"},
+    [WORDS_COMBINE] = {"concat", "sum"},
+    [WORDS_QUANTIZER] = {"rq_gmm", "rq_kmeans"},
 };
 
 const char *inspect_word(enum inspect_words words, int value)
@@ -127,7 +129,7 @@ const struct command command_inspect = {
     .arguments = "MODEL [REQUESTS.jsonl]",
     .summary = "show what a model file holds, and check all of it",
     .text =
-        "Prints tables, features, sequences, head and tensors, and what a session and a user's state take. Reads\n"
+        "Prints tables, quantizers, features, sequences, head and tensors, and what a session and a user's state take. Reads\n"
         "all of the file and checks every value: a damaged file exits with status 2 and says what is wrong.\n"
         "\n"
         "--codebooks looks at the codebooks instead (with --json, too): which codewords repeat each other, and,\n"

@@ -40,6 +40,8 @@ enum inspect_words {
     WORDS_ACTIVATION,
     WORDS_LAYOUT,
     WORDS_POOL,
+    WORDS_COMBINE,
+    WORDS_QUANTIZER,
     WORDS_COUNT
 };
 const char *inspect_word(enum inspect_words words, int value);
@@ -49,6 +51,13 @@ extern const char *const inspect_groups[VQR_GROUPS];
 
 /* The start of a line: "tables" before the first item of a section, "" before the others. */
 void inspect_print_label(FILE *out, const char *label);
+
+/* The two ways of saying quantizers and what features of kind semantic_id have beyond others: " by quantizer content,
+ * concat of rows in tables c0, c1", or keys added to a feature's object. */
+void inspect_print_quantizers(FILE *out, const struct inspection *inspection);
+void inspect_print_semantic_id(FILE *out, const struct inspection *inspection, size_t group, size_t i);
+json_t *inspect_describe_quantizer(const struct vqr_header *header, size_t i);
+void inspect_describe_semantic_id(json_t *object, const struct vqr_header *header, size_t group, size_t i);
 
 /* The "s" of several. */
 const char *inspect_plural(uint64_t count);

@@ -43,8 +43,11 @@ static json_t *describe_feature(const struct inspection *inspection, size_t grou
     } else if (feature.kind == VQR_KIND_FLOAT) {
         json_object_set_new(object, "mean", json_real(feature.mean));
         json_object_set_new(object, "std", json_real(feature.std));
+    } else if (feature.kind == VQR_KIND_SEMANTIC_ID) {
+        inspect_describe_semantic_id(object, &inspection->header, group, i);
     }
-    if (group == VQR_EVENT && feature.width > 0)
+    const bool by_level = feature.kind == VQR_KIND_SEMANTIC_ID && feature.combine == VQR_COMBINE_CONCAT;
+    if (group == VQR_EVENT && feature.width > 0 && !by_level)
         json_object_set_new(object, "exponent", json_integer(feature.exponent));
     return object;
 }
@@ -217,13 +220,14 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
 {
     const struct vqr_header *header = &inspection->header;
     const struct vqr_header_info *info = &inspection->info;
-    json_t *root = json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+    json_t *root = json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
                              json_from_text(info->name), "format_version", (int)info->format_version, "producer",
                              json_from_text(info->producer), "file_bytes", json_from_whole(header->size),
                              "header_bytes", json_from_whole(info->header_bytes), "session_bytes",
                              json_from_whole(vqr_session_size(inspection->model)), "state_bytes",
                              json_from_whole(vqr_state_size(inspection->model)), "tables",
-                             describe_all(header, info->tables, describe_table), "features",
+                             describe_all(header, info->tables, describe_table), "quantizers",
+                             describe_all(header, info->quantizers, inspect_describe_quantizer), "features",
                              describe_features(inspection), "sequences", describe_sequences(inspection), "head",
                              describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
                              "golden_requests", json_from_whole(info->goldens), "config", describe_config(info->config),

@@ -61,7 +61,8 @@ static void print_tables(FILE *out, const struct inspection *inspection)
     }
 }
 
-static void print_feature(FILE *out, const struct inspection *inspection, const struct vqr_header_feature *feature)
+static void print_feature(FILE *out, const struct inspection *inspection, size_t group, size_t i,
+                          const struct vqr_header_feature *feature)
 {
     text_print_padded(out, feature->name, 16);
     fprintf(out, " %s", inspect_word(WORDS_KIND, feature->kind));
@@ -75,6 +76,8 @@ static void print_feature(FILE *out, const struct inspection *inspection, const 
         text_print_clean(out, table.name);
     } else if (feature->kind == VQR_KIND_FLOAT) {
         fprintf(out, ", mean %g, std %g", feature->mean, feature->std);
+    } else if (feature->kind == VQR_KIND_SEMANTIC_ID) {
+        inspect_print_semantic_id(out, inspection, group, i);
     }
     fprintf(out, ", width %u\n", (unsigned)feature->width);
 }
@@ -90,7 +93,7 @@ static void print_features(FILE *out, const struct inspection *inspection)
             struct vqr_header_feature feature;
             vqr_header_feature(&inspection->header, group, i, &feature);
             inspect_print_label(out, i == 0 ? inspect_groups[group] : "");
-            print_feature(out, inspection, &feature);
+            print_feature(out, inspection, group, i, &feature);
         }
     }
 }
@@ -163,6 +166,7 @@ bool inspect_print_text(FILE *out, const struct inspection *inspection)
     } else {
         print_memory(out, inspection);
         print_tables(out, inspection);
+        inspect_print_quantizers(out, inspection);
         print_features(out, inspection);
         inspect_print_sequences(out, inspection);
         print_head(out, inspection);

@@ -21,7 +21,8 @@ struct command {
     int (*run)(const struct command *command, int argc, const char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct command command_score, command_rank, command_inspect, command_selftest, command_bench;
+extern const struct command command_score, command_rank, command_inspect, command_selftest, command_bench,
+    command_quantize;
 
 struct options {
     char *isa; /* NULL: the best here */

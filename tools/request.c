@@ -65,7 +65,8 @@ static size_t value_size(const struct vqr_feature *feature)
     case VQR_FEATURE_TIME:
         return sizeof(int64_t);
     case VQR_FEATURE_VECTOR:
-        return feature->width * sizeof(double);
+    case VQR_FEATURE_SEMANTIC_ID:
+        return feature->numbers * sizeof(double);
     case VQR_FEATURE_IDS:
         return 0;
     case VQR_FEATURE_FLOAT:
@@ -211,16 +212,16 @@ static bool read_list(const struct request *request, int group, size_t row, cons
 static bool read_vector(const struct request *request, int group, size_t row, const struct vqr_feature *feature,
                         const json_t *value, double *numbers, struct refusal *refusal)
 {
-    if (!json_is_array(value) || json_array_size(value) != feature->width) {
+    if (!json_is_array(value) || json_array_size(value) != feature->numbers) {
         char expected[64], found[64] = "";
-        snprintf(expected, sizeof expected, "an array of %zu numbers", feature->width);
+        snprintf(expected, sizeof expected, "an array of %zu numbers", feature->numbers);
         if (!json_is_array(value))
             return refuse_value(request, group, row, feature->name, expected, value, refusal);
         describe_row(found, group, row);
         return refuse(refusal, "type", "%s.%.*s: expected %s, found one of %zu", found,
                       text_quoted_length(feature->name, QUOTE_MAX), feature->name, expected, json_array_size(value));
     }
-    for (size_t i = 0; i < feature->width; i++) {
+    for (size_t i = 0; i < feature->numbers; i++) {
         const json_t *element = json_array_get(value, i);
         if (!json_is_number(element))
             return refuse_element(request, group, row, feature->name, i, "a number", element, refusal);
@@ -245,7 +246,9 @@ static bool read_value(struct request *request, int group, size_t row, size_t in
             return false;
         break;
     case VQR_FEATURE_VECTOR:
-        if (!read_vector(request, group, row, feature, value, (double *)buffer->values + row * feature->width, refusal))
+    case VQR_FEATURE_SEMANTIC_ID:
+        if (!read_vector(request, group, row, feature, value, (double *)buffer->values + row * feature->numbers,
+                         refusal))
             return false;
         break;
     case VQR_FEATURE_TIME:

@@ -32,7 +32,7 @@ static bool describe_features(struct scorer *scorer)
         for (size_t i = 0; i < count; i++) {
             struct vqr_feature *feature = &scorer->features[group][i];
             vqr_feature_info(scorer->model, (enum vqr_group)group, i, feature);
-            if (feature->kind > VQR_FEATURE_VECTOR) {
+            if (feature->kind > VQR_FEATURE_SEMANTIC_ID) {
                 complain("feature %s is of a kind that this command cannot read from JSON; use a newer vqrank",
                          feature->name);
                 return false;

@@ -118,6 +118,7 @@ static bool fill_column(struct synthetic_column *owned, struct vqr_column *colum
                         const struct vqr_header_feature *feature, size_t rows, uint64_t *state)
 {
     struct id_source source;
+    struct vqr_header_quantizer quantizer;
     switch (feature->kind) {
     case VQR_KIND_ID:
         find_ids(&source, header, feature->table);
@@ -129,6 +130,9 @@ static bool fill_column(struct synthetic_column *owned, struct vqr_column *colum
         return fill_numbers(owned, column, rows, feature->mean, feature->std, state);
     case VQR_KIND_VECTOR:
         return fill_numbers(owned, column, rows * feature->width, 0, 1, state);
+    case VQR_KIND_SEMANTIC_ID:
+        vqr_header_quantizer(header, (size_t)feature->quantizer, &quantizer);
+        return fill_numbers(owned, column, rows * quantizer.dim, 0, 1, state);
     case VQR_KIND_TIME:
         return fill_times(owned, column, rows);
     default:

@@ -39,6 +39,12 @@ void value_print_id(FILE *out, const struct vqr_id *id)
         fprintf(out, "%" PRId64, id->value);
 }
 
+/* Whether a value is an array of feature->numbers numbers. */
+static bool is_vector(const struct vqr_feature *feature)
+{
+    return feature->kind == VQR_FEATURE_VECTOR || feature->kind == VQR_FEATURE_SEMANTIC_ID;
+}
+
 /* Element i of an array of the column's type. */
 static void print_element(FILE *out, enum vqr_column_type type, const void *values, size_t i)
 {
@@ -68,8 +74,8 @@ void value_print(FILE *out, const struct vqr_feature *feature, const struct vqr_
         const struct vqr_lists *lists = column->values;
         const size_t first = (size_t)lists->offsets[row], end = (size_t)lists->offsets[row + 1];
         print_elements(out, lists->type, lists->values, first, end - first);
-    } else if (feature->kind == VQR_FEATURE_VECTOR) {
-        print_elements(out, column->type, column->values, row * feature->width, feature->width);
+    } else if (is_vector(feature)) {
+        print_elements(out, column->type, column->values, row * feature->numbers, feature->numbers);
     } else {
         print_element(out, column->type, column->values, row);
     }
@@ -79,7 +85,7 @@ struct vqr_column value_row(const struct vqr_feature *feature, const struct vqr_
                             struct vqr_lists *list)
 {
     struct vqr_column one = {.type = column->type, .present = column->present == NULL ? NULL : column->present + row};
-    const size_t place = feature->kind == VQR_FEATURE_VECTOR ? row * feature->width : row;
+    const size_t place = is_vector(feature) ? row * feature->numbers : row;
     switch (column->type) {
     case VQR_COLUMN_INT64:
         one.values = (const int64_t *)column->values + place;

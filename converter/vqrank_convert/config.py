@@ -5,12 +5,13 @@ this release does not run is refused by name here, so that no later module has t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vqrank_convert.activations import ACTIVATIONS
+from vqrank_convert.config_quantizers import QuantizerConfig, SemanticId, parse_quantizers, parse_semantic_id
 from vqrank_convert.config_sequences import SequenceConfig, parse_hidden, parse_sequences, resolve_out
-from vqrank_convert.errors import ConversionError, not_supported, quote, refuse
+from vqrank_convert.errors import ConversionError, quote, refuse
 from vqrank_convert.jsontext import (
     UINT32_MAX,
     Fields,
@@ -47,7 +48,8 @@ class TableConfig:
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """One feature of a group; `width` is its columns of the group's embedding (time: 0). `pool` is of kind ids."""
+    """One feature of a group; `width` is its columns of the group's embedding (time: 0). `pool` is of kind ids,
+    `semantic` of kind semantic_id."""
 
     name: str
     kind: str
@@ -56,6 +58,21 @@ class FeatureConfig:
     mean: float = 0.0
     std: float = 1.0
     pool: str | None = None
+    semantic: SemanticId | None = None
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it reads."""
+        if self.semantic is not None:
+            return self.semantic.tables
+        return () if self.table is None else (self.table,)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers one of its values is; 0 where it is not an array of them."""
+        if self.semantic is not None:
+            return self.semantic.quantizer.dim
+        return self.width if self.kind == "vector" else 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +92,7 @@ class Config:
     sequences: tuple[SequenceConfig, ...]
     head: HeadConfig
     raw: dict[str, Any]
+    quantizers: dict[str, QuantizerConfig] = field(default_factory=dict)
 
     def width(self, group: str) -> int:
         """Columns of a group's embedding: D for "event", Dc for "candidate"."""
@@ -101,19 +119,18 @@ def parse_config(raw: Any) -> Config:
     check_integer(version, "config.format", FORMAT, FORMAT)
     name = top.text("name")
     tables = _tables(top.take("tables"))
+    quantizers = parse_quantizers(top.take_or("quantizers", {}))
     groups = {}
     for group in GROUPS:
         values = top.array(group) if group in ("event", "candidate") else top.array_or_empty(group)
-        groups[group] = _features(values, group, tables)
-    for quantizer in check_object(top.take_or("quantizers", {}), "config.quantizers"):
-        not_supported(f"config.quantizers.{check_name(quantizer, 'config.quantizers')}", "a quantizer")
+        groups[group] = _features(values, group, tables, quantizers)
     sequences = parse_sequences(top.array("sequences"), sum(feature.width for feature in groups["event"]))
     head = _head(top.take("head"))
     top.finish()
     for group in ("event", "candidate"):
         if sum(feature.width for feature in groups[group]) == 0:
             refuse(f"config.{group}", "at least one feature with an embedding", f"{len(groups[group])} features")
-    return Config(name, tables, groups, sequences, head, raw)
+    return Config(name, tables, groups, sequences, head, raw, quantizers)
 
 
 def resolve(config: Config, shapes: Mapping[str, Sequence[int]]) -> Config:
@@ -158,8 +175,10 @@ def _keys(values: list[Any], path: str) -> tuple[int | str, ...]:
     return tuple(values)
 
 
-def _features(values: list[Any], group: str, tables: dict[str, TableConfig]) -> tuple[FeatureConfig, ...]:
-    features = tuple(_feature(value, group, i, tables) for i, value in enumerate(values))
+def _features(
+    values: list[Any], group: str, tables: dict[str, TableConfig], quantizers: dict[str, QuantizerConfig]
+) -> tuple[FeatureConfig, ...]:
+    features = tuple(_feature(value, group, i, tables, quantizers) for i, value in enumerate(values))
     check_distinct([feature.name for feature in features], f"config.{group}")
     times = [quote(feature.name) for feature in features if feature.kind == "time"]
     if len(times) > 1:
@@ -167,13 +186,16 @@ def _features(values: list[Any], group: str, tables: dict[str, TableConfig]) -> 
     return features
 
 
-def _feature(value: Any, group: str, i: int, tables: dict[str, TableConfig]) -> FeatureConfig:
+def _feature(
+    value: Any, group: str, i: int, tables: dict[str, TableConfig], quantizers: dict[str, QuantizerConfig]
+) -> FeatureConfig:
     fields = Fields(value, f"config.{group}[{i}]")
     name = fields.name("name")
     fields.path = f"config.{group}.{name}"
-    kind = fields.choice("kind", ("id", "ids", "float", "time", "vector"), later=("semantic_id",))
+    kind = fields.choice("kind", ("id", "ids", "float", "time", "vector", "semantic_id"))
     table: str | None = None
     pool: str | None = None
+    semantic: SemanticId | None = None
     mean, std, width = 0.0, 1.0, 0
     if kind in ("id", "ids"):
         table = fields.name("table")
@@ -184,6 +206,8 @@ def _feature(value: Any, group: str, i: int, tables: dict[str, TableConfig]) -> 
             pool = fields.choice("pool", ("sum", "mean"))
     elif kind == "vector":
         width = fields.integer("dim", 1)
+    elif kind == "semantic_id":
+        semantic, width = parse_semantic_id(fields, tables, quantizers)
     elif kind == "float":
         mean, std, width = fields.number("mean", 0.0), fields.number("std", 1.0), 1
         if not std > 0:
@@ -191,7 +215,7 @@ def _feature(value: Any, group: str, i: int, tables: dict[str, TableConfig]) -> 
     elif group != "event":
         refuse(fields.where("kind"), "time in config.event only", quote(kind))
     fields.finish()
-    return FeatureConfig(name, kind, width, table, mean, std, pool)
+    return FeatureConfig(name, kind, width, table, mean, std, pool, semantic)
 
 
 def _head(value: Any) -> HeadConfig:

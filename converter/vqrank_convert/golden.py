@@ -1,7 +1,8 @@
 """The golden request: a request, its outputs in float64 computed here, and their bits as the library computes them.
 
 The request is synthetic and depends on the checkpoint alone. Its events keep clear of near ties between codewords: an
-event stays only if its float64 margin exceeds twice what float32 arithmetic may move a score by, in every codebook.
+event stays only if its float64 margin exceeds twice what float32 arithmetic may move a score by, in every codebook. So
+do the vectors that quantizers turn into codes.
 """
 
 import json
@@ -19,15 +20,19 @@ from typing import Any
 
 import numpy as np
 
-from vqrank_convert import reference
+from vqrank_convert import reference, reference_quantizers
 from vqrank_convert.config import Config, FeatureConfig, TableConfig
+from vqrank_convert.config_quantizers import QuantizerConfig
 from vqrank_convert.errors import ConversionError, one_line, quote
+from vqrank_convert.reference_inputs import VALUE_LIMIT
 
 EVENTS = 40
 CANDIDATES = 4
 # Numbers that the events' vectors may have between them, and the events there are however long a vector is.
 VECTOR_NUMBERS = 16384
 EVENTS_MIN = 4
+# Draws before a semantic id stays absent.
+VECTOR_DRAWS = 20
 # The longest list of ids.
 IDS_MAX = 5
 # Draws before the request makes do with the events it has.
@@ -55,7 +60,7 @@ class Golden:
 
 def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
     """Draws the request and computes its float64 outputs."""
-    draw = _Draw(config)
+    draw = _Draw(config, tensors)
     wanted = _events(config)
     events: list[dict[str, Any]] = []
     for _ in range(DRAWS // EVENTS):
@@ -87,7 +92,7 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
 
 def _events(config: Config) -> int:
     """How many events: fewer where they hold long vectors, as the request is part of the file's header."""
-    numbers = sum(feature.width for feature in config.groups["event"] if feature.kind == "vector")
+    numbers = sum(feature.numbers for feature in config.groups["event"])
     return max(EVENTS_MIN, min(EVENTS, VECTOR_NUMBERS // max(numbers, 1)))
 
 
@@ -100,8 +105,9 @@ def _flat(config: Config, outputs: dict[str, list[float]]) -> list[float]:
 class _Draw:
     """Synthetic values. Only `random()` is used, the one method whose numbers Python promises to keep."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, tensors: Mapping[str, Any]) -> None:
         self._config = config
+        self._tensors = tensors
         self._random = random.Random(SEED).random
         self._time = BASE_TIME
 
@@ -140,10 +146,24 @@ class _Draw:
             return value if math.isfinite(value) else feature.mean
         if feature.kind == "vector":
             return [round(4 * self._random() - 2, 3) for _ in range(feature.width)]
+        if feature.semantic is not None:
+            return self._clear_vector(feature.semantic.quantizer)
         table = self._config.tables[str(feature.table)]
         if feature.kind == "ids":  # none, known and unknown ones, and some twice
             return [self._id(table, self._random() < 0.2) for _ in range(self._below(IDS_MAX + 1))]
         return self._id(table, unknown)
+
+    def _clear_vector(self, quantizer: QuantizerConfig) -> list[float] | None:
+        """A sum of one component per level, moved a little; None (absent) where all that are drawn are near ties."""
+        means = self._tensors[f"{quantizer.prefix}.mean"]
+        for _ in range(VECTOR_DRAWS):
+            chosen = np.array([means[level][self._below(quantizer.codes)] for level in range(quantizer.levels)])
+            noise = np.array([2 * self._random() - 1 for _ in range(quantizer.dim)])
+            x = chosen.sum(axis=0) + noise * np.abs(chosen[-1]).mean() / 2
+            x = np.clip(x, -VALUE_LIMIT, VALUE_LIMIT).astype(np.float32).astype(np.float64)
+            if reference_quantizers.encode(quantizer, self._tensors, x[np.newaxis]).clear.all():
+                return [float(f"{number:.9g}") for number in x]
+        return None
 
     def _id(self, table: TableConfig, unknown: bool) -> int | str:
         return self._unknown(table) if unknown else self._known(table)

@@ -21,7 +21,7 @@ from vqrank_convert.config_sequences import (
 )
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.fold import FLOAT_EXPONENT, pooled_exponent
+from vqrank_convert.exponents import feature_exponents
 from vqrank_convert.plan import Plan, bias_is_per_head
 from vqrank_convert.plan_vql import value_exponents
 from vqrank_convert.version import __version__
@@ -29,6 +29,7 @@ from vqrank_schema.Activate import Activate
 from vqrank_schema.Activation import Activation
 from vqrank_schema.Alpha import Alpha
 from vqrank_schema.AttentionBias import AttentionBias
+from vqrank_schema.Combine import Combine
 from vqrank_schema.Din import DinT
 from vqrank_schema.DinAttention import DinAttentionT
 from vqrank_schema.Dmqn import DmqnT
@@ -46,6 +47,8 @@ from vqrank_schema.Norm import Norm
 from vqrank_schema.Normalize import Normalize
 from vqrank_schema.Output import Output
 from vqrank_schema.Pool import Pool
+from vqrank_schema.Quantizer import QuantizerT
+from vqrank_schema.QuantizerKind import QuantizerKind
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
 from vqrank_schema.Tensor import TensorT
@@ -65,7 +68,9 @@ FEATURE_KIND = {
     "float": FeatureKind.Float,
     "time": FeatureKind.Time,
     "vector": FeatureKind.Vector,
+    "semantic_id": FeatureKind.SemanticId,
 }
+QUANTIZER_KIND = {"rq_gmm": QuantizerKind.RqGmm, "rq_kmeans": QuantizerKind.RqKmeans}
 ACTIVATION = {
     "relu": Activation.Relu,
     "silu": Activation.Silu,
@@ -118,9 +123,9 @@ def build_header(
     model.name = config.name
     model.producer = f"vqrank-convert {__version__}"
     model.tables = _tables(plan)
-    positions = {name: i for i, name in enumerate(config.tables)}
+    model.quantizers = _quantizers(config)
     for group in GROUPS:
-        features = [_feature(feature, group, positions, exponents) for feature in config.groups[group]]
+        features = [_feature(config, feature, group, exponents) for feature in config.groups[group]]
         setattr(model, group, features)
     model.sequences = [_sequence(plan, sequence, exponents) for sequence in config.sequences]
     model.head = _head(config)
@@ -154,18 +159,35 @@ def _tables(plan: Plan) -> list[Any]:
     return result
 
 
-def _feature(feature: FeatureConfig, group: str, positions: Mapping[str, int], exponents: Mapping[str, int]) -> Any:
+def _quantizers(config: Config) -> list[Any]:
+    result = []
+    for quantizer in config.quantizers.values():
+        entry = QuantizerT()
+        entry.name, entry.kind = quantizer.name, QUANTIZER_KIND[quantizer.kind]
+        entry.levels, entry.codes, entry.dim = quantizer.levels, quantizer.codes, quantizer.dim
+        result.append(entry)
+    return result
+
+
+def _feature(config: Config, feature: FeatureConfig, group: str, exponents: Mapping[str, int]) -> Any:
+    tables = list(config.tables)
     entry = FeatureT()
     entry.name, entry.width = feature.name, feature.width
     entry.kind = FEATURE_KIND[feature.kind]
-    entry.table = -1 if feature.table is None else positions[feature.table]
+    entry.table = -1 if feature.table is None else tables.index(feature.table)
     entry.mean, entry.std = feature.mean, feature.std
     entry.pool = Pool.Mean if feature.pool == "mean" else Pool.Sum
     entry.exponent = 0
-    if group == "event" and feature.table is not None:
-        entry.exponent = pooled_exponent(exponents[feature.table], feature.pool)
-    elif group == "event" and feature.kind != "time":
-        entry.exponent = FLOAT_EXPONENT
+    found = feature_exponents(config, feature, exponents) if group == "event" and feature.width else []
+    if feature.semantic is not None:
+        semantic = feature.semantic
+        entry.quantizer = list(config.quantizers).index(semantic.quantizer.name)
+        entry.levels = [tables.index(name) for name in semantic.tables]
+        entry.combine = Combine.Sum if semantic.combine == "sum" else Combine.Concat
+        if semantic.combine == "concat":
+            entry.exponents, found = [s for s, _ in found], []
+    if found:
+        entry.exponent = found[0][0]
     return entry
 
 

@@ -18,6 +18,7 @@ from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse_deviation
 from vqrank_convert.layout import Layout, TensorType, byte_length, pack
+from vqrank_convert.plan_quantizers import plan_quantizer
 from vqrank_convert.plan_vql import plan_vql
 from vqrank_convert.vocabulary import build
 
@@ -80,6 +81,8 @@ def load(checkpoint: Checkpoint, config: Config) -> Weights:
 def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
     """Computes everything but the embedding tables. Tables come last in the file: the rest then shares few pages."""
     plan = Plan(config)
+    for quantizer in config.quantizers.values():
+        plan_quantizer(plan, quantizer, weights)
     for sequence in config.sequences:
         if isinstance(sequence, VqlConfig):
             plan_vql(plan, sequence, weights)

@@ -12,7 +12,8 @@ from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import Config
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.fold import FLOAT_EXPONENT, SUM_LIMIT_LOG2, VALUE_LIMIT, fold, pooled_exponent, value_exponent
+from vqrank_convert.exponents import feature_exponents
+from vqrank_convert.fold import SUM_LIMIT_LOG2, VALUE_LIMIT, fold, value_exponent
 from vqrank_convert.layout import Layout
 from vqrank_convert.reference_vql import group_keys
 
@@ -71,10 +72,9 @@ def value_exponents(
     """The exponent of each head's values. `weights`: v.weight as rounded, [D, A dv], heads group by group."""
     reach = []
     for feature in config.groups["event"]:
-        known = feature.table is not None
-        s = pooled_exponent(exponents[str(feature.table)], feature.pool) if known else FLOAT_EXPONENT
         room = MEAN_ROOM if feature.pool == "mean" else 1.0
-        reach += [room * 2.0 ** (SUM_LIMIT_LOG2 - s)] * feature.width
+        for s, columns in feature_exponents(config, feature, exponents):
+            reach += [room * 2.0 ** (SUM_LIMIT_LOG2 - s)] * columns
     bounds = (np.abs(weights.astype(np.float64)) * np.array(reach)[:, np.newaxis]).sum(axis=0)
     if bounds.max() > VALUE_LIMIT:
         name = f"tensor {sequence.prefix}.vql.v.weight"

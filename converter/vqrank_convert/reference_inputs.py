@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
+from vqrank_convert import reference_quantizers
 from vqrank_convert.config import INT64_MAX, INT64_MIN, Config, FeatureConfig, TableConfig
 from vqrank_convert.reference_layers import Array, Real
 
@@ -58,14 +59,14 @@ class Inputs:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
                 raise RequestError(f"{group}.{feature.name}: a time is an integer")
             return np.zeros(0, self.dtype)
+        if feature.kind == "semantic_id":
+            return self.combine(feature, value, group)
         if value is None:
             return np.zeros(feature.width, self.dtype)
         if feature.kind == "ids":
             return self.pool(feature, value)
         if feature.kind == "vector":
-            if not isinstance(value, list) or len(value) != feature.width:
-                raise RequestError(f"{group}.{feature.name}: expected {feature.width} numbers")
-            return np.array([self.number(feature, x, group) for x in value], self.dtype)
+            return self.numbers(feature, value, group).astype(self.dtype)
         return np.array([self.number(feature, value, group)], self.dtype)
 
     def table_row(self, feature: FeatureConfig, value: Any) -> Array:
@@ -82,6 +83,30 @@ class Inputs:
         for value in values:
             total = total + self.table_row(feature, value)
         return total / self.dtype(len(values)) if feature.pool == "mean" and values else total
+
+    def numbers(self, feature: FeatureConfig, value: Any, group: str) -> Array:
+        """An array of numbers, rounded to float32."""
+        if not isinstance(value, list) or len(value) != feature.numbers:
+            raise RequestError(f"{group}.{feature.name}: expected {feature.numbers} numbers")
+        return np.array([self.number(feature, x, group) for x in value], np.float32)
+
+    def combine(self, feature: FeatureConfig, value: Any, group: str) -> Array:
+        """A semantic id: one row per level, side by side or summed. Codes are those of float64 in any precision."""
+        assert feature.semantic is not None
+        semantic = feature.semantic
+        rows = [0] * len(semantic.tables)
+        if value is not None:
+            x = self.numbers(feature, value, group).astype(np.float64)
+            coded = reference_quantizers.encode(semantic.quantizer, self.tensors, x[np.newaxis])
+            rows = [int(code) + 1 for code in coded.codes[0]]
+        tables = (self.tensors[self.config.tables[name].tensor] for name in semantic.tables)
+        parts = [np.asarray(table[row], self.dtype) for table, row in zip(tables, rows, strict=True)]
+        if semantic.combine == "concat":
+            return np.concatenate(parts)
+        total: Array = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
 
     def number(self, feature: FeatureConfig, value: Any, group: str) -> np.float32:
         if isinstance(value, bool) or not isinstance(value, int | float):

@@ -6,7 +6,7 @@ from vqrank_convert.golden import Golden
 from vqrank_convert.plan import Plan
 from vqrank_convert.writer import Written
 
-PARTS = ("tables", "vocabularies", "fold", "hstu", "attention", "head")
+PARTS = ("tables", "vocabularies", "quantizers", "fold", "hstu", "attention", "head")
 
 
 def render(plan: Plan, written: Written, target: Path, golden: Golden | None, seconds: float) -> str:
@@ -22,11 +22,11 @@ def render(plan: Plan, written: Written, target: Path, golden: Golden | None, se
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines += [f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
     lines.append("")
-    exponents = {f.table: written.exponents[f.table] for f in config.groups["event"] if f.table is not None}
+    exponents = {table: written.exponents[table] for f in config.groups["event"] for table in f.tables}
     facts = [("computed", note) for note in plan.notes]
     if exponents:
         facts.append(("exponents", ", ".join(f"{name} {s}" for name, s in exponents.items())))
-    used = {feature.table for features in config.groups.values() for feature in features}
+    used = {table for features in config.groups.values() for feature in features for table in feature.tables}
     unused = [name for name in config.tables if name not in used]
     if unused:
         facts.append(("not used", f"no feature uses the tables {', '.join(unused)}"))

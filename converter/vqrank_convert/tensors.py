@@ -27,6 +27,12 @@ class Expected:
 def expected_tensors(config: Config) -> list[Expected]:
     """Every tensor that the converter reads for this configuration."""
     result = [Expected(table.tensor, ((table.rows, table.dim),)) for table in config.tables.values()]
+    for quantizer in config.quantizers.values():
+        each = (quantizer.levels, quantizer.codes)
+        result.append(Expected(f"{quantizer.prefix}.mean", ((*each, quantizer.dim),)))
+        if quantizer.scaled:
+            result.append(Expected(f"{quantizer.prefix}.variance", ((*each, quantizer.dim),)))
+            result.append(Expected(f"{quantizer.prefix}.weight", (each,)))
     for sequence in config.sequences:
         if isinstance(sequence, VqlConfig):
             result += _vql(config, sequence)

@@ -17,6 +17,9 @@ enum { TILE_ROWS = 6, TILE_PANELS = 1, SMALL_ROWS = 2, SMALL_PANELS = 2, ROW_PAN
 /* Tiles of the codeword scores; the sums over features spill, which costs little, once a feature. */
 enum { QUANTIZE_ROWS = 6, QUANTIZE_PANELS = 1 };
 
+/* Rows of a residual quantizer at once: accumulators beside a mean, an inverse variance and a difference. */
+enum { GMM_ROWS = 4 };
+
 typedef struct {
     __m256 lo, hi;
 } v16;

@@ -16,6 +16,9 @@ enum { TILE_ROWS = 12, TILE_PANELS = 2, SMALL_ROWS = 4, SMALL_PANELS = 4, ROW_PA
 /* Tiles of the codeword scores, which hold the sums over features beside the chains. */
 enum { QUANTIZE_ROWS = 6, QUANTIZE_PANELS = 2 };
 
+/* Rows of a residual quantizer at once: accumulators beside a mean, an inverse variance and a difference. */
+enum { GMM_ROWS = 8 };
+
 typedef __m512 v16;
 typedef __m512i v16i;
 

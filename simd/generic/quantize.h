@@ -1,26 +1,8 @@
 /* Codeword scores with their argmax, and the exact sums of the clusters. Scores never leave the registers. */
 #include <math.h>
 
+#include "simd/generic/argmax.h"
 #include "simd/generic/tile.h"
-
-/* Of 16 lanes, each the best of codewords lane, lane + 16, ... with its panel in tag: the codeword of the largest,
- * lowest index among equals. Lanes that nothing entered hold -infinity. */
-static uint32_t best_codeword(v16 best, v16 tag)
-{
-    float score[VQR_LANES], panel[VQR_LANES];
-    v16_store(score, best);
-    v16_store(panel, tag);
-    float top = -INFINITY;
-    uint32_t z = 0;
-    for (uint32_t l = 0; l < VQR_LANES; l++) {
-        const uint32_t w = (uint32_t)panel[l] * VQR_LANES + l;
-        if (score[l] > top || (score[l] == top && w < z)) {
-            top = score[l];
-            z = w;
-        }
-    }
-    return z;
-}
 
 /* Sums of one panel's chains over all features, in feature order. */
 VQR_INLINE void panel_scores(v16 *sum, const size_t R, const size_t P, const float *e, size_t e_stride, const float *b,
@@ -87,7 +69,7 @@ VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const
                         p + 1 == panels ? last : VQR_LANES);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++)
-        z[r] = best_codeword(best[r], tag[r]);
+        best_of_lanes(&z[r], best[r], tag[r]);
 }
 
 void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const float *offset,

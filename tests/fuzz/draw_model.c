@@ -18,6 +18,14 @@ static void draw_inputs(struct runtime_options *o, struct fuzz_input *input)
     o->image_dim = bits & 4 ? one_to(input, 20) : 0;
     o->item_ids = bits & 8 ? VQR_IDS_HASH : VQR_IDS_DIRECT;
     o->word_ids = bits & 16 ? VQR_IDS_HASH : VQR_IDS_VOCABULARY;
+    if (!(bits & 32))
+        return;
+    o->content.levels = one_to(input, 3);
+    o->content.codes = one_to(input, 40);
+    o->content.dim = one_to(input, 20);
+    o->content.kind = bits >> 6 & 1;
+    o->content.combine = bits >> 7;
+    o->content.exponent = o->content.combine == VQR_COMBINE_SUM ? 28 : 30;
 }
 
 static void draw_hstu(struct vqr_header_hstu *h, struct fuzz_input *input)

@@ -14,12 +14,12 @@
 /* Longer lines are skipped; the reader's buffer grows on the way. */
 enum { LINE_MAX_HERE = 1 << 15 };
 
-static const struct vqr_feature everything[] = {{"item", VQR_FEATURE_ID, 4},      {"price", VQR_FEATURE_FLOAT, 1},
-                                                {"tags", VQR_FEATURE_IDS, 4},     {"image", VQR_FEATURE_VECTOR, 3},
-                                                {"thumb", VQR_FEATURE_VECTOR, 1}, {"action", VQR_FEATURE_ID, 2},
-                                                {"genres", VQR_FEATURE_IDS, 2},   {"time", VQR_FEATURE_TIME, 0}};
-static const struct vqr_feature lists[] = {{"a", VQR_FEATURE_IDS, 1}, {"b", VQR_FEATURE_IDS, 1}};
-static const struct vqr_feature wide[] = {{"v", VQR_FEATURE_VECTOR, 70}};
+static const struct vqr_feature everything[] = {
+    {"item", VQR_FEATURE_ID, 4, 1},      {"price", VQR_FEATURE_FLOAT, 1, 1},       {"tags", VQR_FEATURE_IDS, 4, 1},
+    {"image", VQR_FEATURE_VECTOR, 3, 3}, {"thumb", VQR_FEATURE_SEMANTIC_ID, 4, 1}, {"action", VQR_FEATURE_ID, 2, 1},
+    {"genres", VQR_FEATURE_IDS, 2, 1},   {"time", VQR_FEATURE_TIME, 0, 1}};
+static const struct vqr_feature lists[] = {{"a", VQR_FEATURE_IDS, 1, 1}, {"b", VQR_FEATURE_IDS, 1, 1}};
+static const struct vqr_feature wide[] = {{"v", VQR_FEATURE_VECTOR, 70, 70}};
 
 /* A time belongs to events. */
 enum { ALL = sizeof everything / sizeof *everything, TIMELESS = ALL - 1 };
@@ -65,11 +65,10 @@ static void check_numbers(const struct vqr_column *column, size_t row, size_t wi
 
 static void check_column(const struct vqr_feature *feature, const struct vqr_column *column, size_t rows)
 {
-    static const enum vqr_column_type expected[] = {[VQR_FEATURE_ID] = VQR_COLUMN_ID,
-                                                    [VQR_FEATURE_FLOAT] = VQR_COLUMN_FLOAT64,
-                                                    [VQR_FEATURE_TIME] = VQR_COLUMN_INT64,
-                                                    [VQR_FEATURE_IDS] = VQR_COLUMN_LISTS,
-                                                    [VQR_FEATURE_VECTOR] = VQR_COLUMN_FLOAT64};
+    static const enum vqr_column_type expected[] = {
+        [VQR_FEATURE_ID] = VQR_COLUMN_ID,          [VQR_FEATURE_FLOAT] = VQR_COLUMN_FLOAT64,
+        [VQR_FEATURE_TIME] = VQR_COLUMN_INT64,     [VQR_FEATURE_IDS] = VQR_COLUMN_LISTS,
+        [VQR_FEATURE_VECTOR] = VQR_COLUMN_FLOAT64, [VQR_FEATURE_SEMANTIC_ID] = VQR_COLUMN_FLOAT64};
     if (column->type == VQR_COLUMN_ABSENT)
         return;
     if (column->type != expected[feature->kind] &&
@@ -85,7 +84,7 @@ static void check_column(const struct vqr_feature *feature, const struct vqr_col
         else if (column->type == VQR_COLUMN_INT64)
             sink = sink + (uint64_t)((const int64_t *)column->values)[row];
         else if (column->type != VQR_COLUMN_LISTS)
-            check_numbers(column, row, feature->width);
+            check_numbers(column, row, feature->numbers);
     }
 }
 

@@ -80,6 +80,7 @@ static enum vqr_column_type type_for(enum vqr_feature_kind kind, uint8_t choice)
     case VQR_FEATURE_FLOAT:
         return VQR_COLUMN_FLOAT64;
     case VQR_FEATURE_VECTOR:
+    case VQR_FEATURE_SEMANTIC_ID:
         return choice & 1 ? VQR_COLUMN_FLOAT32 : VQR_COLUMN_FLOAT64;
     case VQR_FEATURE_TIME:
         return VQR_COLUMN_INT64;
@@ -106,7 +107,7 @@ static void fill(struct fuzz_column *c, const struct vqr_feature *feature, size_
     const uint8_t choice = fuzz_byte(input);
     const enum vqr_column_type type = type_for(feature->kind, choice);
     const int lists = feature->kind == VQR_FEATURE_IDS;
-    const size_t width = feature->kind == VQR_FEATURE_VECTOR ? feature->width : 1, many = lists ? LIST_MAX : width;
+    const size_t width = feature->numbers, many = lists ? LIST_MAX : width;
     if (choice >= 0xf0)
         return; /* absent */
     c->value_size = width * size_of(type);

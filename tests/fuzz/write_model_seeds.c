@@ -99,6 +99,19 @@ static void write_inputs(const char *folder)
     write_file(folder, "tags-mean-hash", &o);
 }
 
+static void write_quantizers(const char *folder)
+{
+    struct runtime_options o = smallest();
+    o.format_version = 3;
+    o.sequences = 0;
+    o.content.levels = o.content.codes = o.content.dim = 2;
+    write_file(folder, "semantic-id", &o);
+    o.content.kind = VQR_RQ_KMEANS;
+    o.content.combine = VQR_COMBINE_SUM;
+    o.content.exponent = 29;
+    write_file(folder, "semantic-id-sum", &o);
+}
+
 static void write_heads(const char *folder)
 {
     struct runtime_options o = smallest();
@@ -120,6 +133,7 @@ int main(int argc, char **argv)
     write_vqls(argv[1]);
     write_hstus(argv[1]);
     write_inputs(argv[1]);
+    write_quantizers(argv[1]);
     write_heads(argv[1]);
     return 0;
 }

@@ -99,6 +99,16 @@ class Library:
         del keep
         return found
 
+    def quantize(self, model_path: Path, quantizer: int, levels: int, x: np.ndarray, isa: str = "") -> np.ndarray:
+        """Codes [rows, levels] of vectors x [rows, dim], by the model's quantizer of that number."""
+        error, x = Error(), np.ascontiguousarray(x, np.float32)
+        codes = np.zeros((len(x), levels), np.uint32)
+        given, found = (array.ctypes.data_as(ctypes.c_void_p) for array in (x, codes))
+        rows, number = ctypes.c_size_t(len(x)), ctypes.c_size_t(quantizer)
+        with self.session(model_path, isa) as (_, session):
+            self.check(self.c.vqr_quantize(session, number, given, rows, found, ctypes.byref(error)), error)
+        return codes
+
     def weights(self, model_path: Path, config: dict, request: dict) -> dict[str, np.ndarray]:
         """Sequence's name -> what its tokens weigh for each candidate of a request, [C, N, W], or [C, 1, last];
         of groups of a vql sequence W is that of the largest."""
@@ -163,8 +173,9 @@ def column_values(feature: dict, values: list) -> tuple[int, object, object]:
         pointer = offsets.ctypes.data_as(ctypes.c_void_p)
         described = Lists(COLUMN_ID, ctypes.cast(every, ctypes.c_void_p), pointer)
         return COLUMN_LISTS, ctypes.pointer(described), (every, offsets)
-    if feature["kind"] == "vector":
-        array = np.array([value or [0] * feature["dim"] for value in values], np.float64)
+    if feature["kind"] in ("vector", "semantic_id"):
+        dim = feature["dim"] if "dim" in feature else max((len(value) for value in values if value), default=1)
+        array = np.array([value or [0] * dim for value in values], np.float64)
     else:
         array = np.array([value or 0 for value in values], np.float64 if feature["kind"] == "float" else np.int64)
     kind = COLUMN_INT64 if feature["kind"] == "time" else COLUMN_FLOAT64

@@ -11,6 +11,30 @@ ACTIVATIONS = ["relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice"]
 WIDTHS = [1, 2, 3, 4, 5, 7, 8, 12, 16, 19, 31, 32, 33, 48, 64]
 
 
+def random_quantizers(rng: random.Random, tables: dict) -> dict:
+    """None, or one or two, with a table for each level."""
+    quantizers = {}
+    for i in range(rng.choice([0, 1, 1, 2])):
+        quantizer = {
+            "kind": rng.choice(["rq_gmm", "rq_kmeans"]), "levels": rng.randint(1, 3),
+            "codes": rng.choice([1, 3, 15, 16, 17, 40, 130]), "dim": rng.choice(WIDTHS[:11]),
+        }
+        quantizers[f"q{i}"] = quantizer
+        dim = rng.choice([None, rng.choice(WIDTHS[:9])])  # None: every level has a dim of its own
+        for level in range(quantizer["levels"]):
+            rows = quantizer["codes"] + 1 + rng.choice([0, 0, 2])
+            tables[f"q{i}-{level}"] = {"rows": rows, "dim": dim or rng.choice(WIDTHS[:9]), "ids": "direct"}
+    return quantizers
+
+
+def random_semantic_id(rng: random.Random, tables: dict, quantizers: dict) -> dict:
+    name = rng.choice(list(quantizers))
+    levels = [f"{name}-{level}" for level in range(quantizers[name]["levels"])]
+    equal = len({tables[level]["dim"] for level in levels}) == 1
+    combine = rng.choice(["concat", "sum"]) if equal else "concat"
+    return {"quantizer": name, "tables": levels, "combine": combine}
+
+
 def random_tables(rng: random.Random) -> dict:
     tables = {}
     for i in range(rng.randint(1, 4)):
@@ -26,17 +50,21 @@ def random_tables(rng: random.Random) -> dict:
     return tables
 
 
-def random_features(rng: random.Random, tables: dict, low: int, time: bool = False) -> list[dict]:
+def random_features(rng: random.Random, tables: dict, quantizers: dict, low: int, time: bool = False) -> list[dict]:
     features = []
+    plain = [name for name in tables if not name.startswith("q")]
     for i in range(rng.randint(low, 4)):
-        kind = rng.choices(["id", "ids", "float", "vector"], [5, 3, 2, 2])[0]
+        weights = [5, 3, 2, 2, 3 if quantizers else 0]
+        kind = rng.choices(["id", "ids", "float", "vector", "semantic_id"], weights)[0]
         feature = {"name": f"f{i}", "kind": kind}
         if kind == "float" and rng.random() < 0.7:
             feature |= {"mean": rng.uniform(-5, 5), "std": rng.uniform(0.1, 9)}
         elif kind == "vector":
             feature["dim"] = rng.choice(WIDTHS[:11])
         elif kind in ("id", "ids"):
-            feature["table"] = rng.choice(list(tables))
+            feature["table"] = rng.choice(plain)
+        elif kind == "semantic_id":
+            feature |= random_semantic_id(rng, tables, quantizers)
         if kind == "ids":
             feature["pool"] = rng.choice(["sum", "mean"])
         features.append(feature)
@@ -60,7 +88,14 @@ def random_hstu(rng: random.Random, layers: int) -> dict:
 
 
 def width(features: list[dict], tables: dict) -> int:
-    return sum(tables[f["table"]]["dim"] if "table" in f else f.get("dim", f["kind"] == "float") for f in features)
+    return sum(feature_width(f, tables) for f in features)
+
+
+def feature_width(f: dict, tables: dict) -> int:
+    if f["kind"] == "semantic_id":
+        dims = [tables[name]["dim"] for name in f["tables"]]
+        return sum(dims) if f["combine"] == "concat" else dims[0]
+    return tables[f["table"]]["dim"] if "table" in f else f.get("dim", f["kind"] == "float")
 
 
 def random_attention(rng: random.Random, clusters: bool) -> dict:
@@ -126,14 +161,16 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int], sequenc
     rng = random.Random(seed)
     while True:
         tables = random_tables(rng)
-        event, candidate = random_features(rng, tables, 1, time=True), random_features(rng, tables, 1)
+        quantizers = random_quantizers(rng, tables)
+        event = random_features(rng, tables, quantizers, 1, time=True)
+        candidate = random_features(rng, tables, quantizers, 1)
         if 4 <= width(event, tables) <= 200 and width(candidate, tables) >= 1:
             break
-    user, context = random_features(rng, tables, 0), random_features(rng, tables, 0)
-    used = {f["table"] for f in event + candidate + user + context if "table" in f}
+    user, context = (random_features(rng, tables, quantizers, 0) for _ in range(2))
+    used = {name for f in event + candidate + user + context for name in f.get("tables", [f.get("table")]) if name}
     return {
         "format": 1, "name": f"random-{seed}", "tables": {name: tables[name] for name in sorted(used)},
-        "user": user, "context": context, "event": event, "candidate": candidate, "quantizers": {},
+        "user": user, "context": context, "event": event, "candidate": candidate, "quantizers": quantizers,
         "sequences": random_sequences(rng, codewords, codebooks) if sequences is None else sequences,
         "head": {
             "hidden": rng.choice([[], [5], [32, 17], [64, 33, 16]]), "activation": rng.choice(ACTIVATIONS),
@@ -177,6 +214,8 @@ def random_module(config: dict, seed: int) -> Ranker:
             noise = torch.randn(p.shape, generator=generator)
             if name.endswith("norm.weight"):
                 p.copy_(1 + 0.1 * noise)
+            elif name.startswith("quantizers."):
+                p.copy_(noise.exp() if name.endswith((".variance", ".weight")) else noise)
             elif name.startswith("tables."):
                 p.copy_(noise)
             elif name.endswith(".var"):
@@ -209,10 +248,11 @@ def random_number(rng: random.Random) -> float:
     return rng.choice([rng.uniform(-20, 20), rng.gauss(0, 1), 3])
 
 
-def random_value(rng: random.Random, feature: dict, tables: dict):
+def random_value(rng: random.Random, feature: dict, config: dict):
     """A value of a feature; null now and then, and empty lists."""
     if rng.random() < 0.15:
         return None
+    tables = config["tables"]
     if feature["kind"] == "id":
         return random_id(rng, tables[feature["table"]])
     if feature["kind"] == "ids":
@@ -221,25 +261,28 @@ def random_value(rng: random.Random, feature: dict, tables: dict):
         return random_number(rng)
     if feature["kind"] == "vector":
         return [rng.gauss(0, 1) for _ in range(feature["dim"] - 1)] + [random_number(rng) / 10]
+    if feature["kind"] == "semantic_id":
+        scale = rng.choice([0.3, 1, 3])
+        return [rng.gauss(0, scale) for _ in range(config["quantizers"][feature["quantizer"]]["dim"])]
     return rng.randint(0, 2**40)
 
 
-def random_row(rng: random.Random, features: list[dict], tables: dict) -> dict:
+def random_row(rng: random.Random, features: list[dict], config: dict) -> dict:
     row = {}
     for feature in features:
-        value = random_value(rng, feature, tables)
+        value = random_value(rng, feature, config)
         if value is not None or rng.random() < 0.5:  # null and absent mean the same
             row[feature["name"]] = value
     return row
 
 
 def random_request(config: dict, seed: int, events: int, candidates: int) -> dict:
-    rng, tables = random.Random(seed), config["tables"]
+    rng = random.Random(seed)
     request = {
         "id": f"r{seed}",
-        "user": random_row(rng, config["user"], tables),
-        "context": random_row(rng, config["context"], tables),
-        "events": [random_row(rng, config["event"], tables) for _ in range(events)],
-        "candidates": [random_row(rng, config["candidate"], tables) for _ in range(candidates)],
+        "user": random_row(rng, config["user"], config),
+        "context": random_row(rng, config["context"], config),
+        "events": [random_row(rng, config["event"], config) for _ in range(events)],
+        "candidates": [random_row(rng, config["candidate"], config) for _ in range(candidates)],
     }
     return request | ({"time": rng.randint(0, 2**41)} if rng.random() < 0.7 else {})

@@ -1,4 +1,4 @@
-"""Random configurations and checkpoints, from the specification alone: sections 1 to 4, 6 and 7, written byte by byte.
+"""Random configurations and checkpoints, from the specification alone: sections 1 to 7, written byte by byte.
 
 Nothing of the project is imported.
 """
@@ -62,7 +62,14 @@ class Checkpoint:
 def width(config: Json, part: str) -> int:
     """The width of the concatenated embeddings of "user", "context", "event" or "candidate"."""
     features, tables = config.get(part, []), config["tables"]
-    return sum(tables[f["table"]]["dim"] if "table" in f else f.get("dim", int(f["kind"] == "float")) for f in features)
+    total = 0
+    for f in features:
+        if f["kind"] == "semantic_id":
+            dims = [tables[name]["dim"] for name in f["tables"]]
+            total += sum(dims) if f["combine"] == "concat" else dims[0]
+        else:
+            total += tables[f["table"]]["dim"] if "table" in f else f.get("dim", int(f["kind"] == "float"))
+    return total
 
 
 class Draw:
@@ -97,9 +104,29 @@ def random_tables(draw: Draw) -> Json:
     return tables
 
 
-def random_feature(draw: Draw, name: str, tables: Json) -> Json:
+def random_quantizers(draw: Draw, tables: Json) -> Json:
+    """None, one or two, with tables for their levels, some with more rows than codes."""
+    quantizers: Json = {}
+    for name in ("content", "Look_2")[: draw.size(0, 3)]:
+        quantizer = {"levels": draw.size(1, 4), "codes": draw.size(1, 40), "dim": draw.size(1, 18)}
+        quantizers[name] = {"kind": draw.pick("rq_gmm", "rq_kmeans")} | quantizer
+        dim = draw.size(1, 12)
+        for level in range(quantizer["levels"]):
+            rows = quantizer["codes"] + draw.size(1, 4)
+            tables[f"{name}{level}"] = {"rows": rows, "dim": draw.pick(dim, dim, draw.size(1, 12)), "ids": "direct"}
+    return quantizers
+
+
+def random_feature(draw: Draw, name: str, tables: Json, quantizers: Json) -> Json:
     """A feature of any kind but time."""
-    feature: Json = {"name": name, "kind": draw.pick("id", "id", "ids", "float", "vector")}
+    kinds = ["id", "id", "ids", "float", "vector"] + ["semantic_id"] * 2 * bool(quantizers)
+    feature: Json = {"name": name, "kind": draw.pick(*kinds)}
+    if feature["kind"] == "semantic_id":
+        feature["quantizer"] = draw.pick(*quantizers)
+        levels = range(quantizers[feature["quantizer"]]["levels"])
+        feature["tables"] = [f"{feature['quantizer']}{level}" for level in levels]
+        equal = len({tables[table]["dim"] for table in feature["tables"]}) == 1
+        feature["combine"] = draw.pick("concat", "sum") if equal else "concat"
     if feature["kind"] in ("id", "ids"):
         feature["table"] = draw.pick(*tables)
     if feature["kind"] == "ids":
@@ -166,9 +193,10 @@ def random_config(rng: np.random.Generator) -> Json:
     """A legal configuration; every optional key is sometimes left out."""
     draw = Draw(rng)
     tables = random_tables(draw)
+    quantizers = random_quantizers(draw, tables)
     parts: dict[str, list[Json]] = {}
     for part, least in (("user", 0), ("context", 0), ("event", 1), ("candidate", 1)):
-        parts[part] = [random_feature(draw, f"{part[0]}{i}", tables) for i in range(draw.size(least, 5))]
+        parts[part] = [random_feature(draw, f"{part[0]}{i}", tables, quantizers) for i in range(draw.size(least, 5))]
     parts["event"] += [{"name": "when", "kind": "time"}] * draw.size(0, 2)
 
     orders = ["long", "keys", "long short", "short long", "short", "long short more", "keys long", "short keys keys2"]
@@ -179,7 +207,8 @@ def random_config(rng: np.random.Generator) -> Json:
     for part in ("user", "context"):
         if not config[part] and rng.random() < 0.5:
             del config[part]
-    draw.optional(config, "quantizers", {})
+    if quantizers or rng.random() < 0.7:
+        config["quantizers"] = quantizers
     hidden = [int(n) for n in rng.integers(1, 40, size=rng.integers(0, 3))]
     outputs = ["ctr", "cvr", "p(buy)"][: draw.size(1, 4)]
     config["head"] = {"hidden": hidden, "activation": draw.pick(*ACTIVATIONS), "outputs": outputs}
@@ -239,6 +268,14 @@ class RandomTensors:
                     self.add(f"{here}{name}.bias", [*lead, size], 0.3)
         return n * self.attention(s, [1 if s["attention"].get("share") else n])
 
+    def quantizer(self, name: str, q: Json) -> None:
+        """A quantizer's tensors."""
+        shape, base = [q["levels"], q["codes"], q["dim"]], f"quantizers.{name}."
+        self.add(base + "mean", shape, 1)
+        for part, own in (("variance", shape), ("weight", shape[:2])) if q["kind"] == "rq_gmm" else ():
+            kind = str(self.rng.choice(["F32", "BF16", "F64"]))
+            self.checkpoint.add(base + part, np.exp(self.rng.normal(size=own)), kind)
+
     def vql(self, s: Json) -> int:
         """A vql sequence's tensors; returns the width that it gives to the head."""
         d, dc, base = width(self.config, "event"), width(self.config, "candidate"), f"sequences.{s['name']}.vql."
@@ -280,6 +317,8 @@ def random_checkpoint(config: Json, rng: np.random.Generator) -> Checkpoint:
     tensors = RandomTensors(config, rng)
     for name, table in config["tables"].items():
         tensors.add(f"tables.{name}.weight", [table["rows"], table["dim"]], 0.7)
+    for name, quantizer in config.get("quantizers", {}).items():
+        tensors.quantizer(name, quantizer)
     inp = sum(width(config, part) for part in ("user", "context", "candidate"))
     for s in config["sequences"]:
         kinds = {"dmqn": tensors.dmqn, "vql": tensors.vql}

@@ -1,4 +1,4 @@
-"""What a model computes, in NumPy, from the specification alone: sections 1 to 4 and 6.
+"""What a model computes, in NumPy, from the specification alone: sections 1 to 6.
 
 Nothing of the project is imported.
 """
@@ -58,7 +58,36 @@ class Oracle:
                 pieces.append(np.array([np.float32(x)], self.dtype))
             elif f["kind"] == "vector":
                 pieces.append(np.array(value or [0] * f["dim"], np.float32).astype(self.dtype))
+            elif f["kind"] == "semantic_id":
+                codes = [-1] * len(f["tables"]) if value is None else self.codes(f["quantizer"], value)[0]
+                tables = (self.tensors[f"tables.{name}.weight"] for name in f["tables"])
+                rows = [table[code + 1] for table, code in zip(tables, codes, strict=True)]
+                pieces += rows if f["combine"] == "concat" else [np.sum(rows, axis=0, dtype=self.dtype)]
         return np.concatenate(pieces)
+
+    def codes(self, name: str, value: list[float]) -> tuple[list[int], float]:
+        """The codes of a vector in float64 (section 5), and the smallest lead over the second best of any level, as a
+        share of their magnitudes."""
+        base, least, codes = f"quantizers.{name}.", np.inf, []
+        r = np.array(value, np.float32).astype(np.float64)
+        for level, mean in enumerate(self.exact[base + "mean"]):
+            x = r - mean
+            scores = -(x * x).sum(1) / 2
+            if base + "variance" in self.exact:
+                variance, weight = self.exact[base + "variance"][level], self.exact[base + "weight"][level]
+                scores = np.log(weight) - np.log(variance).sum(1) / 2 - (x * x / variance).sum(1) / 2
+            codes.append(int(scores.argmax()))
+            r = r - mean[codes[-1]]
+            best, *others = np.sort(scores)[::-1]
+            if others:
+                least = min(least, float((best - others[0]) / (1 + abs(best) + abs(others[0]))))
+        return codes, least
+
+    def clear(self, part: str, values: Json) -> bool:
+        """Whether rounding decides none of the codes of a part's vectors."""
+        features = [f for f in self.config.get(part, []) if f["kind"] == "semantic_id"]
+        found = [(f["quantizer"], values.get(f["name"])) for f in features]
+        return all(value is None or self.codes(name, value)[1] > 1e-4 for name, value in found)
 
     def margins(self, event: Json) -> float:
         """The smallest margin, over all codebooks, between an event's best two codewords."""

@@ -10,11 +10,14 @@ import random
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from library import Library, build_folder, score_lines
 from random_models import random_config, random_module, random_request, random_sequence
 
+from vqrank_convert.config_quantizers import QuantizerConfig
+from vqrank_convert.reference_quantizers import encode
 from vqrank_train.checkpoint import save_checkpoint
 from vqrank_train.predict import Encoder, Prediction, predict
 
@@ -37,7 +40,7 @@ def module_keys(vql, group):
 
 
 @torch.no_grad()
-def rounding_bound(module, request):
+def rounding_bound(module, request, codes):
     """[N, L] per sequence with codebooks: twice the largest error of one event's fp32 scores. A score of D products in
     F chains has at most D + F roundings, the fold one more per element, and a pool of K ids K before them, each of at
     most 2^-24 of the sum of magnitudes: those of the rows, for a pool."""
@@ -45,11 +48,16 @@ def rounding_bound(module, request):
     magnitudes = copy.deepcopy(module)
     for name in module.config.tables:
         magnitudes.tables[name].weight.abs_()
+    for (group, name), own in codes.items():
+        if group == "event":
+            absent = columns[name].isnan().any(-1, keepdim=True)
+            columns[name] = torch.where(absent, 0, own + 1)
     # Rows are whole numbers, -1 where a list has ended; what is a float is a value.
     columns = {name: c.abs() if c.is_floating_point() else c for name, c in columns.items()}
     e = magnitudes.embed("event", columns, (len(request["events"]),))
     features = module.config.groups["event"]
     longest = max((columns[f.name].shape[-1] for f in features if f.kind == "ids"), default=0)
+    levels = max((len(f.tables) for f in features if f.combine == "sum"), default=0)
     bounds = {}
     for sequence in module.config.sequences:
         own = module.sequences[sequence.name]
@@ -61,7 +69,7 @@ def rounding_bound(module, request):
             magnitude = torch.stack([(e @ fold.abs() + offset).amax(-1) for fold, offset in folds])
         else:
             continue
-        bounds[sequence.name] = 2 * (e.shape[-1] + len(features) + 4 + longest) * 2.0**-24 * magnitude
+        bounds[sequence.name] = 2 * (e.shape[-1] + len(features) + 4 + longest + levels) * 2.0**-24 * magnitude
     return bounds
 
 
@@ -72,15 +80,39 @@ def check_clusters(own: Prediction, found, bounds):
         assert (own.margins[name][differ] <= bounds[name][differ]).all(), f"{name}: a clear margin was lost"
 
 
+def library_codes(module, model, config, request):
+    """The library's codes of every semantic id, by group and feature; refuses any that differs from float64's where
+    rounding cannot be why."""
+    found = {}
+    tensors = {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
+    for group, key in (("user", "user"), ("context", "context"), ("event", "events"), ("candidate", "candidates")):
+        rows = request[key] if isinstance(request[key], list) else [request[key]]
+        for feature in (f for f in config[group] if f["kind"] == "semantic_id"):
+            name = feature["quantizer"]
+            quantizer = module.config.quantizers[name]
+            x = np.zeros((len(rows), quantizer.dim), np.float32)
+            for i, row in enumerate(rows):
+                x[i] = row.get(feature["name"]) or 0
+            number = list(config["quantizers"]).index(name)
+            codes = Library().quantize(model, number, quantizer.levels, x)
+            own, _ = module.double().quantizers[name].encode(torch.from_numpy(x).double())
+            one = QuantizerConfig(name, quantizer.kind, quantizer.levels, quantizer.codes, quantizer.dim)
+            sure = np.logical_and.accumulate(encode(one, tensors, x.astype(np.float64)).clear, axis=1)
+            assert (codes == own.numpy())[sure].all(), f"{group}.{feature['name']}: a clear code was lost"
+            found[group, feature["name"]] = torch.from_numpy(codes.astype("int64"))
+    return found
+
+
 def compare(module, model, config, request, isas=("",)):
     """One request on the library against float64; returns the largest error."""
     double, single = module.double(), None
+    codes = library_codes(double, model, config, request)
     clusters = Library().assignments(model, config, request["events"])
     found = {name: torch.from_numpy(z.astype("int64")) for name, z in clusters.items()}
     with torch.no_grad():
-        check_clusters(predict(double, request), found, rounding_bound(double, request))
-        want = predict(double, request, assignments=found).outputs
-        single = predict(module.float(), request, assignments=found).outputs
+        check_clusters(predict(double, request, codes=codes), found, rounding_bound(double, request, codes))
+        want = predict(double, request, assignments=found, codes=codes).outputs
+        single = predict(module.float(), request, assignments=found, codes=codes).outputs
     lines = {isa: score_lines(model, [request], isa) for isa in isas}
     assert len({tuple(line) for line in lines.values()}) == 1, "instruction sets differ"
     got = json.loads(next(iter(lines.values()))[0])

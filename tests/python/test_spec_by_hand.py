@@ -1,7 +1,7 @@
 """Checks the commands against the specification alone: checkpoints written byte by byte, a model computed in NumPy.
 
-Nothing of the project is imported. What is compared is written down in the model specification, sections 1 to 4 and 6
-to 8: random configurations over every switch go through `vqrank-convert` and `vqrank score`, and the outputs must be
+Nothing of the project is imported. What is compared is written down in the model specification, sections 1 to 8:
+random configurations over every switch go through `vqrank-convert` and `vqrank score`, and the outputs must be
 within max(1e-5, 4 times the error of the same formulas in float32) of those computed here in float64. Events whose best
 two codewords are almost equally good are not used: there, rounding may decide.
 
@@ -53,6 +53,8 @@ def random_features(config: Json, part: str, rng: np.random.Generator) -> Json:
             value = [random_id(config["tables"][f["table"]], rng) for _ in range(rng.integers(6))]
         elif f["kind"] == "float":
             value = float(np.round(rng.normal(), 4))
+        elif f["kind"] == "semantic_id":
+            value = [float(x) for x in 1.2 * rng.normal(size=config["quantizers"][f["quantizer"]]["dim"])]
         elif f["kind"] == "vector":
             value = [float(x) for x in rng.normal(size=f["dim"])]
         if rng.random() < 0.9:
@@ -60,16 +62,23 @@ def random_features(config: Json, part: str, rng: np.random.Generator) -> Json:
     return result
 
 
+def clear_features(oracle: Oracle, part: str, rng: np.random.Generator) -> Json:
+    """The same, with codes that do not depend on rounding."""
+    while True:
+        values = random_features(oracle.config, part, rng)
+        if oracle.clear(part, values):
+            return values
+
+
 def random_request(oracle: Oracle, rng: np.random.Generator, request_id: str) -> Json:
     """A request whose events have a clear best codeword in every codebook."""
-    config = oracle.config
     count = int(rng.choice([0, 1, 3, 20, 100]))
-    events = [random_features(config, "event", rng) for _ in range(count)]
+    events = [clear_features(oracle, "event", rng) for _ in range(count)]
     request: Json = {"id": request_id, "events": [e for e in events if oracle.margins(e) > LEAST_MARGIN]}
-    request["candidates"] = [random_features(config, "candidate", rng) for _ in range(int(rng.integers(0, 6)))]
+    request["candidates"] = [clear_features(oracle, "candidate", rng) for _ in range(int(rng.integers(0, 6)))]
     if rng.random() < 0.7:  # before, among and after the events, and much later
         request["time"] = int(rng.integers(0, 2 ** int(rng.choice([30, 40, 41, 44]))))
-    return request | {part: random_features(config, part, rng) for part in ("user", "context") if rng.random() < 0.8}
+    return request | {part: clear_features(oracle, part, rng) for part in ("user", "context") if rng.random() < 0.8}
 
 
 def convert(checkpoint: Checkpoint, folder: Path) -> Path:

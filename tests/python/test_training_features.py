@@ -117,7 +117,8 @@ def test_refusals_of_values(event, code, where):
         ({"kind": "vector"}, "'dim' is required"),
         ({"kind": "vector", "dim": 0}, "at least 1"),
         ({"kind": "vector", "dim": 2, "std": 2}, "unknown key 'std'"),
-        ({"kind": "semantic_id"}, "one of id, ids, float, time, vector"),
+        ({"kind": "semantic_id"}, "'quantizer' is required"),
+        ({"kind": "semantic_id", "quantizer": "none"}, "no quantizer is named 'none'"),
     ],
 )
 def test_config_refusals_of_features(feature, message):

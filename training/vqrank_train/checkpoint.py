@@ -29,14 +29,15 @@ def save_checkpoint(
     """Write `module` as .safetensors, replaced by rename. `config` defaults to the one the module was made from.
 
     `dtype` stores tensors in another type (float16 halves the file), codewords excepted, as the best of near neighbours
-    must stay the best, and dice's variances, which need float32's range.
+    must stay the best, dice's variances, which need float32's range, and quantizers, for both reasons.
     """
     config = module.config.source if config is None else config
     Config.read(config)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if dtype is not None:
         tensors = {
-            n: tensor if n.endswith((".codebook", ".var")) else tensor.to(dtype) for n, tensor in tensors.items()
+            n: tensor if n.endswith((".codebook", ".var")) or n.startswith("quantizers.") else tensor.to(dtype)
+            for n, tensor in tensors.items()
         }
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -124,7 +125,8 @@ def check_state(config: Config, state: dict[str, Tensor]) -> None:
             raise CheckpointError(f"{name}: expected a variance of at least 0, found {found.min():.9g}")
         if name.endswith(".vql.decay") and (found < 0).any():
             raise CheckpointError(f"{name}: expected decays of at least 0, found {found.min():.9g}")
-        if name.endswith(".vql.mix") and not (found > 0).all():
+        quantizer = name.startswith("quantizers.") and name.endswith((".variance", ".weight"))
+        if (quantizer or name.endswith(".vql.mix")) and not (found > 0).all():
             raise CheckpointError(f"{name}: expected values above 0, found {found.min():.9g}")
 
 

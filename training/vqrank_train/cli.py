@@ -15,6 +15,8 @@ from vqrank_train.codebooks import ReportError
 from vqrank_train.commits.data import Commits, default_data
 from vqrank_train.config import ConfigError
 from vqrank_train.errors import DataError, RunError
+from vqrank_train.quantizers.command import add_commands
+from vqrank_train.quantizers.file import QuantizerError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 INTEGER_MAX = 2**31 - 1
@@ -231,6 +233,8 @@ def main() -> None:
     added.add_argument("--out", type=Path, required=True, help="the .png to write")
     added.set_defaults(run=codebooks, parser=added, threads=0)
 
+    add_commands(commands)
+
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)
     added.add_argument("--out", type=Path, required=True)
@@ -245,7 +249,7 @@ def main() -> None:
         args.run(args)
     except UsageError as error:
         args.parser.error(str(error))
-    except (OSError, ConfigError, CheckpointError, DataError, ReportError, RunError) as error:
+    except (OSError, ConfigError, CheckpointError, DataError, QuantizerError, ReportError, RunError) as error:
         sys.exit(f"vqrank-train: error: {error}")
 
 

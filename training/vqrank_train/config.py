@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from vqrank_train.config_inputs import Feature, Table
+from vqrank_train.config_inputs import Feature, Quantizer, Table
 from vqrank_train.config_reader import (
     MISSING,
     ConfigError,
@@ -28,8 +28,8 @@ from vqrank_train.config_sequences import (
 from vqrank_train.config_vql import VqlSequence
 
 __all__ = [
-    "Attention", "Config", "ConfigError", "DinSequence", "DmqnSequence", "Feature", "Head", "Hstu", "Sequence", "Table",
-    "VqlSequence",
+    "Attention", "Config", "ConfigError", "DinSequence", "DmqnSequence", "Feature", "Head", "Hstu", "Quantizer",
+    "Sequence", "Table", "VqlSequence",
 ]  # fmt: skip
 
 GROUPS = ("user", "context", "event", "candidate")
@@ -66,6 +66,7 @@ class Config:
     sequences: tuple[Sequence, ...]
     head: Head
     source: dict[str, Any] = field(repr=False)
+    quantizers: dict[str, Quantizer] = field(default_factory=dict)
 
     @classmethod
     def read(cls, value: Any) -> Config:
@@ -79,16 +80,20 @@ class Config:
             check_name(key, "config.tables"): Table.read(table, f"config.tables.{key}")
             for key, table in reader.take("tables", dict).items()
         }
+        quantizers = {
+            check_name(key, "config.quantizers"): Quantizer.read(quantizer, f"config.quantizers.{key}")
+            for key, quantizer in reader.take("quantizers", dict, {}).items()
+        }
         groups = {}
         for group in GROUPS:
             listed = reader.take(group, list, [] if group in ("user", "context") else MISSING)
-            features = tuple(Feature.read(f, f"config.{group}[{i}]", group, tables) for i, f in enumerate(listed))
+            features = tuple(
+                Feature.read(f, f"config.{group}[{i}]", group, tables, quantizers) for i, f in enumerate(listed)
+            )
             check_distinct([f.name for f in features], f"config.{group}")
             if sum(f.kind == "time" for f in features) > 1:
                 raise ConfigError(f"config.{group}: at most one time feature")
             groups[group] = features
-        if reader.take("quantizers", dict, {}):
-            raise ConfigError("config.quantizers: not supported yet, expected {}")
         sequences = tuple(
             read_sequence(s, f"config.sequences[{i}]") for i, s in enumerate(reader.take("sequences", list))
         )
@@ -97,7 +102,7 @@ class Config:
         check_distinct([s.name for s in sequences], "config.sequences")
         head = Head.read(reader.take("head", dict), "config.head")
         reader.close()
-        config = cls(name, tables, groups, sequences, head, value)
+        config = cls(name, tables, groups, sequences, head, value, quantizers)
         for group in ("event", "candidate"):
             if not config.width(group):
                 raise ConfigError(f"config.{group}: expected at least one feature with an embedding, found none")

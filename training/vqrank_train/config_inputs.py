@@ -7,7 +7,10 @@ from typing import Any
 
 from vqrank_train.config_reader import INT64_MAX, INT64_MIN, ConfigError, Reader, check_unicode
 
-FEATURE_KINDS = ("id", "ids", "float", "time", "vector")  # next: semantic_id
+FEATURE_KINDS = ("id", "ids", "float", "time", "vector", "semantic_id")
+QUANTIZER_KINDS = ("rq_gmm", "rq_kmeans")
+# What readers of a model file accept.
+LEVELS_MAX, CODES_MAX, DIM_MAX = 64, 1 << 20, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,28 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Quantizer:
+    """A residual quantizer of vectors of `dim` numbers: `levels` Q of `codes` K components each."""
+
+    kind: str
+    levels: int
+    codes: int
+    dim: int
+
+    @classmethod
+    def read(cls, value: Any, where: str) -> Quantizer:
+        reader = Reader(value, where)
+        kind = reader.choice("kind", QUANTIZER_KINDS)
+        levels, codes = reader.count("levels", 1, high=LEVELS_MAX), reader.count("codes", 1, high=CODES_MAX)
+        dim = reader.count("dim", 1, high=DIM_MAX)
+        reader.close()
+        return cls(kind, levels, codes, dim)
+
+
+@dataclass(frozen=True)
 class Feature:
-    """One input of a group. `table` for id and ids, `pool` for ids; `mean` and `std` for float; `dim` for vector."""
+    """One input of a group. `table` for id and ids, `pool` for ids; `mean` and `std` for float; `dim` for vector and
+    semantic_id, the numbers of a value; `quantizer`, `tables` by level and `combine` for semantic_id."""
 
     name: str
     kind: str
@@ -54,9 +77,14 @@ class Feature:
     std: float = 1.0
     pool: str = ""
     dim: int = 0
+    quantizer: str = ""
+    tables: tuple[str, ...] = ()
+    combine: str = ""
 
     @classmethod
-    def read(cls, value: Any, where: str, group: str, tables: dict[str, Table]) -> Feature:
+    def read(
+        cls, value: Any, where: str, group: str, tables: dict[str, Table], quantizers: dict[str, Quantizer]
+    ) -> Feature:
         reader = Reader(value, where)
         name, kind = reader.name(), reader.choice("kind", FEATURE_KINDS)
         table, pool, dim, mean, std = "", "", 0, 0.0, 1.0
@@ -66,6 +94,10 @@ class Feature:
                 raise ConfigError(f"{where}.table: no table is named {table!r}")
             if kind == "ids":
                 pool = reader.choice("pool", ("sum", "mean"))
+        elif kind == "semantic_id":
+            found = cls.read_semantic_id(reader, name, tables, quantizers)
+            reader.close()
+            return found
         elif kind == "vector":
             dim = reader.count("dim", 1)
         elif kind == "float":
@@ -77,8 +109,37 @@ class Feature:
         reader.close()
         return cls(name, kind, table, mean, std, pool, dim)
 
+    @classmethod
+    def read_semantic_id(
+        cls, reader: Reader, name: str, tables: dict[str, Table], quantizers: dict[str, Quantizer]
+    ) -> Feature:
+        """The rest of a feature of kind semantic_id."""
+        quantizer = reader.take("quantizer", str)
+        if quantizer not in quantizers:
+            raise ConfigError(f"{reader.where}.quantizer: no quantizer is named {quantizer!r}")
+        levels, codes = quantizers[quantizer].levels, quantizers[quantizer].codes
+        listed, combine = reader.take("tables", list), reader.choice("combine", ("concat", "sum"))
+        if len(listed) != levels:
+            raise ConfigError(f"{reader.where}.tables: expected {levels}, one per level, found {len(listed)}")
+        for table in listed:
+            if not isinstance(table, str) or table not in tables:
+                raise ConfigError(f"{reader.where}.tables: no table is named {table!r}")
+            if tables[table].ids != "direct" or tables[table].rows < codes + 1:
+                raise ConfigError(
+                    f"{reader.where}.tables: expected direct ids and at least {codes + 1} rows, found {table!r} with "
+                    f"{tables[table].ids} and {tables[table].rows}"
+                )
+        dims = [tables[table].dim for table in listed]
+        if combine == "sum" and len(set(dims)) > 1:
+            raise ConfigError(f"{reader.where}.tables: expected equal dims, as combine is sum, found {dims}")
+        dim = quantizers[quantizer].dim
+        return cls(name, "semantic_id", dim=dim, quantizer=quantizer, tables=tuple(listed), combine=combine)
+
     def width(self, tables: dict[str, Table]) -> int:
         """Numbers that this feature adds to its group's embedding."""
+        if self.kind == "semantic_id":
+            dims = [tables[table].dim for table in self.tables]
+            return sum(dims) if self.combine == "concat" else dims[0]
         if self.table:
             return tables[self.table].dim
         return {"float": 1, "time": 0, "vector": self.dim}[self.kind]

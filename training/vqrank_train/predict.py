@@ -108,9 +108,9 @@ class Encoder:
         return rounded
 
     def vector(self, feature: Feature, value: Any, where: str, limit: float) -> list[float]:
-        """`dim` numbers, each rounded once to fp32; zeros when absent."""
+        """`dim` numbers, each rounded once to fp32; when absent zeros, or of a semantic id NaN."""
         if value is None:
-            return [0.0] * feature.dim
+            return [0.0 if feature.kind == "vector" else math.nan] * feature.dim
         if not isinstance(value, list) or len(value) != feature.dim:
             found = f"{len(value)}" if isinstance(value, list) else repr(value)
             raise RequestError("type", f"{where}: expected an array of {feature.dim} numbers, found {found}")
@@ -150,7 +150,7 @@ class Encoder:
         if feature.kind == "float":
             numbers = [self.number(feature, cell, place, limit) for cell, place in cells]
             return torch.tensor(numbers, dtype=torch.float64)
-        if feature.kind == "vector":
+        if feature.kind in ("vector", "semantic_id"):
             vectors = [self.vector(feature, cell, place, limit) for cell, place in cells]
             return torch.tensor(vectors, dtype=torch.float64).reshape(len(cells), feature.dim)
         for cell, place in cells:
@@ -215,10 +215,16 @@ def event_times(config: Config, events: list[dict[str, Any]]) -> list[int | None
 
 
 @torch.no_grad()
-def predict(module: Ranker, request: dict[str, Any], assignments: Mapping[str, Tensor] | None = None) -> Prediction:
+def predict(
+    module: Ranker,
+    request: dict[str, Any],
+    assignments: Mapping[str, Tensor] | None = None,
+    codes: Mapping[tuple[str, str], Tensor] | None = None,
+) -> Prediction:
     """Score one request (a parsed JSON object) exactly as inference is specified, in the module's dtype.
 
-    `assignments`, per dmqn sequence [N, L], force the clusters; margins still tell the module's own scores.
+    `assignments`, per dmqn sequence [N, L], force the clusters; margins still tell the module's own scores. `codes`, by
+    group and name of a semantic_id [rows, Q], force its codes.
     Raises RequestError for a request that the specification refuses.
     """
     for key in request:
@@ -234,6 +240,9 @@ def predict(module: Ranker, request: dict[str, Any], assignments: Mapping[str, T
         "event": encoder.columns("event", events, "events"),
         "candidate": encoder.columns("candidate", candidates, "candidates"),
     }
+    for (group, name), forced_codes in (codes or {}).items():
+        absent = columns[group][name].isnan().any(-1, keepdim=True)
+        columns[group][name] = torch.where(absent, 0, forced_codes.to(torch.long) + 1)
     u, x = module.embed("user", columns["user"], (1,)), module.embed("context", columns["context"], (1,))
     t = module.embed("candidate", columns["candidate"], (len(candidates),))[None]  # [1, C, Dc]
     e = module.embed("event", columns["event"], (len(events),))  # [L, D]

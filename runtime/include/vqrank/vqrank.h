@@ -112,17 +112,19 @@ enum vqr_group { VQR_USER = 0, VQR_CONTEXT = 1, VQR_EVENT = 2, VQR_CANDIDATE = 3
 enum { VQR_GROUPS = 4 };
 
 enum vqr_feature_kind {
-    VQR_FEATURE_ID = 0,    /* an id: one row of a table */
-    VQR_FEATURE_FLOAT = 1, /* a number */
-    VQR_FEATURE_TIME = 2,  /* unix seconds */
-    VQR_FEATURE_IDS = 3,   /* a list of ids: their rows' sum or mean */
-    VQR_FEATURE_VECTOR = 4 /* `width` numbers */
+    VQR_FEATURE_ID = 0,         /* an id: one row of a table */
+    VQR_FEATURE_FLOAT = 1,      /* a number */
+    VQR_FEATURE_TIME = 2,       /* unix seconds */
+    VQR_FEATURE_IDS = 3,        /* a list of ids: their rows' sum or mean */
+    VQR_FEATURE_VECTOR = 4,     /* `numbers` numbers, passed through */
+    VQR_FEATURE_SEMANTIC_ID = 5 /* `numbers` numbers: a quantizer's codes of them, one row of a table per level */
 };
 
 struct vqr_feature {
     const char *name; /* valid until the model is closed */
     enum vqr_feature_kind kind;
-    size_t width; /* columns of the embedding; of a vector, its numbers */
+    size_t width;   /* columns of the embedding */
+    size_t numbers; /* that one value has: of a vector its width, of a semantic id its quantizer's dim, else 1 */
 };
 
 /* The number of features in a group, in the order in which columns are passed. */
@@ -148,10 +150,10 @@ enum vqr_column_type {
     VQR_COLUMN_ABSENT = 0,  /* no row has a value; `values` is not read */
     VQR_COLUMN_INT64 = 1,   /* const int64_t *: ids that are integers, or unix seconds of a time feature */
     VQR_COLUMN_ID = 2,      /* const struct vqr_id *: ids that are integers or strings */
-    VQR_COLUMN_FLOAT64 = 3, /* const double *: values of a float feature before normalisation, or of a vector feature,
-                               [rows][width], rounded once to fp32 */
+    VQR_COLUMN_FLOAT64 = 3, /* const double *: values of a float feature before normalisation, or of a vector or
+                               semantic id feature, [rows][numbers], rounded once to fp32 */
     VQR_COLUMN_LISTS = 4,   /* const struct vqr_lists *, one for the column: values of an ids feature */
-    VQR_COLUMN_FLOAT32 = 5  /* const float *: values of a vector feature, [rows][width] */
+    VQR_COLUMN_FLOAT32 = 5  /* const float *: values of a vector or semantic id feature, [rows][numbers] */
 };
 
 /* Lists of ids, one a row, stored one after another. */
@@ -290,6 +292,24 @@ struct vqr_job {
  * number, with the words that vqr_score has for it alone. Errors: those of vqr_score. */
 VQR_API enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *jobs, size_t count,
                                        struct vqr_error *error);
+
+/* ---- quantizers ---- */
+
+struct vqr_quantizer_info {
+    const char *name; /* valid until the model is closed */
+    size_t levels;    /* codes that a vector gets */
+    size_t codes;     /* at each level */
+    size_t dim;       /* numbers of a vector */
+};
+
+/* The number of quantizers, and a description of one. Errors: ARGUMENT past the end. */
+VQR_API size_t vqr_quantizer_count(const vqr_model *model);
+VQR_API enum vqr_status vqr_quantizer_info(const vqr_model *model, size_t i, struct vqr_quantizer_info *info);
+
+/* The semantic ids of vectors x [rows][dim], as scoring computes them: codes [rows][levels], 0 <= code < codes. On
+ * failure the codes are unspecified. Errors: ARGUMENT, RANGE, OVERFLOW. */
+VQR_API enum vqr_status vqr_quantize(vqr_session *session, size_t quantizer, const float *x, size_t rows,
+                                     uint32_t *codes, struct vqr_error *error);
 
 /* ---- why ---- */
 

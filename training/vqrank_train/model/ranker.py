@@ -9,16 +9,18 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vqrank_train.config import Config, DmqnSequence, Sequence, VqlSequence
+from vqrank_train.config import Config, DmqnSequence, Feature, Sequence, VqlSequence
 from vqrank_train.model.activations import activate, add_activation
 from vqrank_train.model.attention import start_matching
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
 from vqrank_train.model.layers import Named
+from vqrank_train.model.quantizer import ResidualQuantizer
 from vqrank_train.model.vql import Vql
 
 # A group's inputs of shape [...] by feature name: rows [...] (int64) for id, rows [..., K] with -1 for no id for ids,
-# normalised numbers [...] for float, numbers [..., dim] for vector.
+# normalised numbers [...] for float, numbers [..., dim] for vector and semantic_id (NaN where absent), or in
+# place of the latter rows [..., Q] (int64) of the levels' tables, made before.
 Columns = Mapping[str, Tensor]
 
 
@@ -54,6 +56,7 @@ class Ranker(nn.Module):
         self.config = config
         shapes = shapes or {}
         self.tables = Named({name: Table(table.rows, table.dim) for name, table in config.tables.items()})
+        self.quantizers = Named({name: ResidualQuantizer(own) for name, own in config.quantizers.items()})
         sequences: dict[str, Dmqn | Din | Vql] = {
             sequence.name: self.sequence_module(sequence, shapes, bias_per_head) for sequence in config.sequences
         }
@@ -103,6 +106,12 @@ class Ranker(nn.Module):
         """dtype of every parameter."""
         return self.layers[0].weight.dtype
 
+    def semantic_id(self, feature: Feature, column: Tensor) -> Tensor:
+        """Vectors [..., n], or rows [..., Q] made before -> the levels' rows, side by side or summed, [..., width]."""
+        rows = self.quantizers[feature.quantizer].rows(column) if column.is_floating_point() else column
+        parts = [self.tables[name](rows[..., level]) for level, name in enumerate(feature.tables)]
+        return torch.cat(parts, -1) if feature.combine == "concat" else torch.stack(parts).sum(0)
+
     def embed(self, group: str, columns: Columns, shape: tuple[int, ...]) -> Tensor:
         """Inputs of `shape` [...] each -> the group's embedding [..., width], features in the config's order."""
         parts = []
@@ -111,6 +120,8 @@ class Ranker(nn.Module):
                 parts.append(self.tables[feature.table](columns[feature.name]))
             elif feature.kind == "ids":
                 parts.append(self.tables[feature.table].pooled(columns[feature.name], feature.pool))
+            elif feature.kind == "semantic_id":
+                parts.append(self.semantic_id(feature, columns[feature.name]))
             elif feature.kind == "vector":
                 parts.append(columns[feature.name].to(self.dtype))
             elif feature.kind == "float":

@@ -1,0 +1,1 @@
+"""Quantizers of item vectors: fitting them, and what their codes are worth."""
