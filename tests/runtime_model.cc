@@ -193,8 +193,9 @@ struct Header {
         out.ForceDefaults(true); // the header's size does not depend on the numbers in it
         auto name = out.CreateString(o.name);
         std::vector<Offset<fb::EmbeddingTable>> table_list = {table("item", o.items, o.item_dim, o.item_ids),
-                                                              table(o.tables_same_name ? "item" : "word", o.words + 1,
-                                                                    o.word_dim, o.word_ids)};
+                                                              table(o.tables_same_name ? "item" : "word",
+                                                                    o.words + 1 + o.spare_rows, o.word_dim,
+                                                                    o.word_ids)};
         std::vector<Offset<fb::Quantizer>> quantizer_list;
         const uint32_t claimed = o.content.claimed == UINT32_MAX ? o.content.levels : o.content.claimed;
         for (uint32_t l = 0; l < o.content.levels; l++)
@@ -208,7 +209,8 @@ struct Header {
         auto quantizers = out.CreateVector(quantizer_list);
         auto user = group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true,
                           false, false);
-        auto context = group({feature("item", o.context_kind, o.item_dim, 0)}, false, true, true);
+        uint32_t context_width = o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim;
+        auto context = group({feature("item", o.context_kind, context_width, 0)}, false, true, true);
         auto event = group(events(), false, false, false);
         auto candidate = group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)},
                                true, true, true);

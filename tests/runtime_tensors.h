@@ -220,7 +220,7 @@ struct Tensors {
     }
     uint64_t context_width() const
     {
-        return o.item_dim + o.image_dim + content_width();
+        return (o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim) + o.image_dim + content_width();
     }
 
     // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
@@ -353,7 +353,7 @@ struct Tensors {
     void all()
     {
         table("item", o.items, o.item_dim);
-        table("word", kWordCount + 1, o.word_dim);
+        table("word", kWordCount + 1 + o.spare_rows, o.word_dim);
         if (o.word_ids == VQR_IDS_VOCABULARY)
             vocabulary();
         content();

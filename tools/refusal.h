@@ -5,8 +5,6 @@
 
 #include <stdbool.h>
 
-#include "vqrank/vqrank.h"
-
 enum { REFUSAL_MESSAGE_SIZE = 512 };
 
 struct refusal {

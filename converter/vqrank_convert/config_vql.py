@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vqrank_convert.errors import quote, refuse
-from vqrank_convert.jsontext import UINT32_MAX, Fields, check_array, check_integer
+from vqrank_convert.jsontext import COUNT_MAX, Fields, check_array, check_integer
 
 OUT_FROM_TENSOR = -1
 # Far beyond any model; it keeps a mistaken config from asking for millions of tensors.
@@ -51,7 +51,7 @@ class VqlConfig:
 def parse_vql(name: str, fields: Fields) -> VqlConfig:
     """The rest of a sequence's config once its kind is known to be "vql"."""
     heads = fields.integer("heads", 1, HEADS_MAX)
-    dim, v_dim = fields.integer("dim", 1), fields.integer("v_dim", 1)
+    dim, v_dim = fields.integer("dim", 1, COUNT_MAX), fields.integer("v_dim", 1, COUNT_MAX)
     path = fields.where("groups")
     values = check_array(fields.take("groups"), path)
     groups = tuple(_group(value, f"{path}[{i}]", heads) for i, value in enumerate(values))
@@ -81,6 +81,6 @@ def _group(value: Any, path: str, heads: int) -> VqlGroup:
     own = tuple(check_integer(head, f"{path}.heads[{i}]", 0, heads - 1) for i, head in enumerate(listed))
     if not own:
         refuse(f"{path}.heads", "at least one head", "none")
-    codewords = fields.integer("codewords", 1, UINT32_MAX)
+    codewords = fields.integer("codewords", 1, COUNT_MAX)
     fields.finish()
     return VqlGroup(own, codewords)

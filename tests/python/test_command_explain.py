@@ -7,6 +7,7 @@ import converter_support as support
 import numpy as np
 import pytest
 from command_support import convert, convert_with_infinite_weights, lines, run
+from explain_support import attention_weights
 from library import Library
 
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
@@ -119,29 +120,6 @@ ATTENTIONS = [
 ]
 
 
-def attention_weights(attention, name, tensors, t, tokens, j=()):
-    """What a candidate t [Dc] gives each of the tokens [T, D], as docs/model.md has it, in float64; j: codebook."""
-
-    def linear(part, x):
-        weight, bias = (tensors[f"{name}.{part}.{which}"][j].astype(float) for which in ("weight", "bias"))
-        return x @ weight.T + bias
-
-    def softmax(x):
-        powers = np.exp(x - x.max(0))
-        return powers / powers.sum(0)
-
-    q = linear("q", t)
-    if attention["kind"] == "dot":
-        heads = (attention["heads"], attention["dim"])
-        logits = (linear("k", tokens).reshape(-1, *heads) * q.reshape(heads)).sum(-1) / np.sqrt(attention["dim"])
-        return softmax(logits).mean(-1)
-    x = np.stack([np.concatenate([q, y, q - y, q * y]) for y in tokens])
-    for layer in range(len(attention["hidden"])):
-        x = np.maximum(linear(f"mlp.{layer}", x), 0)
-    weights = linear(f"mlp.{len(attention['hidden'])}", x)[:, 0]
-    return softmax(weights) if attention.get("softmax") else weights
-
-
 def model_over_items(tmp_path, sequence):
     """The model file, its config and tensors, and what `rank --explain` prints below its one candidate."""
     config = support.config_with(user=[], context=[], event=ITEM, candidate=ITEM)
@@ -160,7 +138,7 @@ def test_last_events(tmp_path, attention):
     _, _, tensors, shown = model_over_items(tmp_path, sequence)
     rows = tensors["tables.item.weight"].astype(float)
     name = "sequences.short.attention"
-    weights = attention_weights(attention, name, tensors, rows[17], rows[HISTORY[-LAST:]])
+    (weights,) = attention_weights(attention, tensors, name, None, rows[HISTORY[-LAST:]], None, rows[[17]])
     found = [EVENT_LINE.match(line).groups() for line in shown]
     assert [abs(float(line[0])) for line in found] == sorted((abs(float(line[0])) for line in found), reverse=True)
     ago = [1 if newest else int(events) for _, newest, events, _ in found]
@@ -182,7 +160,8 @@ def test_clusters(tmp_path, attention):
     for j, own in enumerate(clusters):
         used = sorted(set(own.tolist()))
         tokens = np.stack([rows[HISTORY][own == k].mean(0) for k in used])
-        weights = attention_weights(attention, "sequences.long.attention", tensors, rows[17], tokens, j)
+        counts = np.array([(own == k).sum() for k in used])
+        (weights,) = attention_weights(attention, tensors, "sequences.long.attention", j, tokens, counts, rows[[17]])
         expected |= {(j, k): weight for k, weight in zip(used, weights, strict=True)}
     found = [LINE.match(line).groups() for line in shown]
     assert [abs(float(line[1])) for line in found] == sorted((abs(float(line[1])) for line in found), reverse=True)

@@ -106,7 +106,7 @@ VQL_CONFIG_CASES = [
     ((*GROUPS, 0, "heads"), 2, "config.sequences.keys.groups[0].heads: expected an array"),
     ((*GROUPS, 0, "heads"), [], "config.sequences.keys.groups[0].heads: expected at least one head, found none"),
     ((*GROUPS, 0, "codewords"), 0, "config.sequences.keys.groups[0].codewords:"),
-    ((*GROUPS, 0, "codewords"), "8", 'groups[0].codewords: expected an integer from 1 to 4294967295, found "8"'),
+    ((*GROUPS, 0, "codewords"), "8", 'groups[0].codewords: expected an integer from 1 to 1048576, found "8"'),
 ]
 
 

@@ -7,6 +7,7 @@ import converter_support as support
 import numpy as np
 import pytest
 from command_support import convert
+from explain_support import attention_weights
 from library import Library
 
 from vqrank_convert.config import parse_config
@@ -15,35 +16,6 @@ from vqrank_convert.reference_inputs import Inputs
 LAST = 6  # of the short sequence in support.config_of_every_kind
 DOT = {"kind": "dot", "heads": 3, "dim": 6}
 DIN = {"kind": "din", "hidden": [12, 7], "activation": "prelu"}
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def attention_weights(attention, tensors, name, j, y, counts, t):
-    """What tokens y [T, D] with `counts` events weigh for candidates t [C, Dc]: [C, T]."""
-
-    def part(suffix):
-        values = tensors[f"{name}.{suffix}"].astype(float)
-        return values if j is None else values[j if len(values) > 1 else 0]
-
-    def linear(x, layer):
-        return x @ part(f"{layer}.weight").T + part(f"{layer}.bias")
-
-    if attention["kind"] == "dot":
-        heads, dim = attention["heads"], attention["dim"]
-        q, k = linear(t, "q").reshape(-1, heads, dim), linear(y, "k").reshape(-1, heads, dim)
-        scores = np.einsum("chd,khd->hck", q, k) / np.sqrt(dim)
-        return softmax(scores + (np.log(np.maximum(counts, 1)) if attention.get("count_bias") else 0)).mean(0)
-    target, token = np.broadcast_arrays(linear(t, "q")[:, None], y)
-    x = np.concatenate([target, token, target - token, target * token], -1)
-    for layer in range(len(attention["hidden"])):
-        x = linear(x, f"mlp.{layer}")
-        x = np.where(x > 0, x, part(f"mlp.{layer}.alpha") * x)
-    a = linear(x, f"mlp.{len(attention['hidden'])}")[..., 0]
-    return softmax(a) if attention.get("softmax") else a
 
 
 def clusters_weights(sequence, tensors, clusters, e, t):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vqrank_train.config_reader import ConfigError, Reader
+from vqrank_train.config_reader import COUNT_MAX, ConfigError, Reader
 
 HEADS_MAX, TERMS_MAX = 1024, 64
 
@@ -41,7 +41,7 @@ def read_group(value: Any, where: str, heads: int) -> VqlGroup:
             raise ConfigError(f"{where}.heads: expected heads from 0 to {heads - 1}, found {head!r}")
     if not own:
         raise ConfigError(f"{where}.heads: expected at least one head, found none")
-    found = VqlGroup(tuple(own), reader.count("codewords", 1))
+    found = VqlGroup(tuple(own), reader.count("codewords", 1, high=COUNT_MAX))
     reader.close()
     return found
 
@@ -49,7 +49,7 @@ def read_group(value: Any, where: str, heads: int) -> VqlGroup:
 def read_vql(name: str, reader: Reader) -> VqlSequence:
     """The rest of a sequence's config once its kind is known."""
     heads = reader.count("heads", 1, high=HEADS_MAX)
-    dim, v_dim = reader.count("dim", 1), reader.count("v_dim", 1)
+    dim, v_dim = reader.count("dim", 1, high=COUNT_MAX), reader.count("v_dim", 1, high=COUNT_MAX)
     listed = reader.take("groups", list)
     groups = tuple(read_group(g, f"{reader.where}.groups[{i}]", heads) for i, g in enumerate(listed))
     seen = sorted(head for group in groups for head in group.heads)

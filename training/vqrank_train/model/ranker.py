@@ -73,10 +73,11 @@ class Ranker(nn.Module):
     ) -> Dmqn | Din | Vql:
         """The module of one sequence; see the class on `shapes`."""
         prefix = f"sequences.{sequence.name}"
+        shapes = {name: shape for name, shape in shapes.items() if len(shape) > 1}  # the others fit nothing below
         event, candidate = self.config.width("event"), self.config.width("candidate")
         part = "vql" if isinstance(sequence, VqlSequence) else "attention"
         out_shape = shapes.get(f"{prefix}.{part}.out.weight")
-        out_width = out_shape[-2] if out_shape and len(out_shape) > 1 else None
+        out_width = out_shape[-2] if out_shape else None
         if isinstance(sequence, DmqnSequence):
             default = (0, sequence.hstu.heads if bias_per_head else 1)
             bias_heads = [

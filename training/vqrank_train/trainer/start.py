@@ -16,10 +16,9 @@ from vqrank_train.model import Ranker
 from vqrank_train.model.attention import DotAttention
 from vqrank_train.model.dmqn import Dmqn
 from vqrank_train.model.vql import Vql
-from vqrank_train.trainer.plan import CONSTANT, OFFSET, check_plan, is_phase
+from vqrank_train.trainer.plan import CONSTANT, DIRECTIONS, OFFSET, RESERVED, check_plan, phases
 
 SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units on matched masses
-DIRECTIONS = 12  # along which the head's first units measure how far a din head's answer is from the candidate
 SAY = 1.0  # logit that the head's first guess adds when everything matches
 NEAR = (0.9, 0.7, 0.4)  # distances, 1 for an unrelated answer, under which the head's second units speak up
 
@@ -79,7 +78,7 @@ def start_clusters(config: Config, dmqn: Dmqn, plan: list[dict[str, float]]) -> 
         scale = torch.zeros(dmqn.projection.shape[1])
         for name, weight in weights.items():
             scale[events[name]] = weight
-        circle = sorted(name for name in weights if is_phase(name))
+        circle = sorted(phases(config) & weights.keys())
         codebook = torch.randn_like(dmqn.codebook[j])
         w = dmqn.sequence.codewords - (dmqn.sequence.empty == "zero")
         if circle:  # positions: codewords at equal angles
@@ -113,7 +112,7 @@ def start_attention(config: Config, attention: DotAttention, plan: list[Any]) ->
     """One sequence's projections. For a din sequence: per head the feature that it matches and the basis [d, width]
     by which its answer holds that feature of the events."""
     events, candidates = config.slices("event"), config.slices("candidate")
-    d, clusters = attention.attention.dim, attention.q.weight.dim() == 3
+    d, clusters, positions = attention.attention.dim, attention.q.weight.dim() == 3, phases(config)
     attention.q.weight.mul_(0.01)
     attention.k.weight.mul_(0.01)
     attention.v.weight.mul_(0.1)
@@ -135,12 +134,12 @@ def start_attention(config: Config, attention: DotAttention, plan: list[Any]) ->
                     k[rows][d - 1, constant] = weight
                     continue
                 basis = content_basis(d, events[name].stop - events[name].start)
-                if is_phase(name):
+                if name in positions:
                     basis = torch.zeros(d, 1)
                     basis[d - 2 if name.startswith("sin") else d - 3] = 1.0
                 if not clusters:
                     v[rows, events[name]] = basis
-                    bases += [] if is_phase(name) else [(name, basis)]
+                    bases += [] if name in positions else [(name, basis)]
                 basis = basis * math.sqrt(weight * math.sqrt(d))
                 q[rows, candidates[name]] = basis
                 k[rows, events[name]] = basis
@@ -251,8 +250,8 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
 
 
 def content_basis(d: int, width: int) -> Tensor:
-    """[d, width], columns near orthonormal, in the first d - 3 rows: the others are for positions and the offset."""
-    rows = max(d - 3, 1)
+    """[d, width], columns near orthonormal, in the rows before the RESERVED ones of positions and the offset."""
+    rows = max(d - RESERVED, 1)
     basis = torch.zeros(d, width)
     orthogonal = torch.linalg.qr(torch.randn(max(rows, width), max(rows, width)))[0]
     basis[:rows] = orthogonal[:rows, :width] * max(1.0, width / rows) ** 0.5
