@@ -581,8 +581,8 @@ static bool gmm_cases(const struct vqr_kernels *ref)
     if (!check_that(ref->gmm_f32(&z, r, 3, 1, 3, mean, ivar, bias, 2) == 1 && z == 0, "z: want 0, got %u", z))
         return false;
     check_case("gmm: tiny differences with tiny variances");
-    /* x = 2^-70, variance 2^-120: x * ivar * x = 2^-20, while x * x alone is 0. */
-    float tiny[] = {0x1p-70f}, spread[VQR_LANES] = {0x1p120f}, zeros[VQR_LANES] = {0}, less[VQR_LANES] = {0, -0x1p-22f};
+    /* x = 2^-76, variance 2^-126: x * ivar * x = 2^-26, while x * x alone is 0. */
+    float tiny[] = {0x1p-76f}, spread[VQR_LANES] = {0x1p126f}, zeros[VQR_LANES] = {0}, less[VQR_LANES] = {0, -0x1p-28f};
     ref->gmm_f32(&z, tiny, 1, 1, 1, zeros, spread, less, 2);
     if (!check_that(z == 1, "z: want 1, got %u", z))
         return false;

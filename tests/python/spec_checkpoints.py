@@ -105,9 +105,9 @@ def random_tables(draw: Draw) -> Json:
 
 
 def random_quantizers(draw: Draw, tables: Json) -> Json:
-    """None, one or two, with tables for their levels, some with more rows than codes."""
+    """One or two, with tables for their levels, some with more rows than codes."""
     quantizers: Json = {}
-    for name in ("content", "Look_2")[: draw.size(0, 3)]:
+    for name in ("content", "Look_2")[: draw.size(1, 3)]:
         quantizer = {"levels": draw.size(1, 4), "codes": draw.size(1, 40), "dim": draw.size(1, 18)}
         quantizers[name] = {"kind": draw.pick("rq_gmm", "rq_kmeans")} | quantizer
         dim = draw.size(1, 12)
@@ -189,11 +189,11 @@ def random_vql(draw: Draw, name: str) -> Json:
     return sequence
 
 
-def random_config(rng: np.random.Generator) -> Json:
-    """A legal configuration; every optional key is sometimes left out."""
+def random_config(rng: np.random.Generator, semantic: bool = False) -> Json:
+    """A legal configuration; every optional key is sometimes left out. `semantic`: with quantizers and semantic ids."""
     draw = Draw(rng)
     tables = random_tables(draw)
-    quantizers = random_quantizers(draw, tables)
+    quantizers = random_quantizers(draw, tables) if semantic else {}
     parts: dict[str, list[Json]] = {}
     for part, least in (("user", 0), ("context", 0), ("event", 1), ("candidate", 1)):
         parts[part] = [random_feature(draw, f"{part[0]}{i}", tables, quantizers) for i in range(draw.size(least, 5))]
@@ -207,8 +207,10 @@ def random_config(rng: np.random.Generator) -> Json:
     for part in ("user", "context"):
         if not config[part] and rng.random() < 0.5:
             del config[part]
-    if quantizers or rng.random() < 0.7:
+    if semantic:
         config["quantizers"] = quantizers
+    else:
+        draw.optional(config, "quantizers", {})
     hidden = [int(n) for n in rng.integers(1, 40, size=rng.integers(0, 3))]
     outputs = ["ctr", "cvr", "p(buy)"][: draw.size(1, 4)]
     config["head"] = {"hidden": hidden, "activation": draw.pick(*ACTIVATIONS), "outputs": outputs}

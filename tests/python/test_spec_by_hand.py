@@ -145,6 +145,13 @@ def test_quantised_keys_score_as_attention_over_all_events(terms: int, tmp_path:
     check_model(config, rng, tmp_path)
 
 
+@pytest.mark.parametrize("seed", range(200, 212))
+def test_semantic_ids_score_as_the_specification_says(seed: int, tmp_path: Path) -> None:
+    """Section 5, among the other kinds of features and every kind of sequence."""
+    rng = np.random.default_rng(seed)
+    check_model(random_config(rng, semantic=True), rng, tmp_path)
+
+
 def test_the_lowest_index_wins_a_tie(tmp_path: Path) -> None:
     """Equal codewords: only the first of them gets events, which the scores show where HSTU's bias differs by token."""
     rng = np.random.default_rng(1)

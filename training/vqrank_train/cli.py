@@ -233,7 +233,7 @@ def main() -> None:
     added.add_argument("--out", type=Path, required=True, help="the .png to write")
     added.set_defaults(run=codebooks, parser=added, threads=0)
 
-    add_commands(commands)
+    add_commands(commands, natural, positive)
 
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)

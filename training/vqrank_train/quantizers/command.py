@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,9 @@ def report(args: argparse.Namespace) -> None:
         print("\n".join(table(found)))
 
 
-def add_commands(commands: Any) -> None:
-    """Adds `quantizer fit` and `quantizer report` to the subparsers of the command."""
+def add_commands(commands: Any, natural: Callable[[str], int], positive: Callable[[str], int]) -> None:
+    """Adds `quantizer fit` and `quantizer report` to the command, whose integers are read by `natural`
+    (from 0) and `positive`."""
     parser = commands.add_parser("quantizer", help="fit quantizers of item vectors, and measure their codes")
     own = parser.add_subparsers(required=True)
 
@@ -73,18 +75,18 @@ def add_commands(commands: Any) -> None:
         added: argparse.ArgumentParser = own.add_parser(
             name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
         )
-        added.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
-        added.set_defaults(run=run)
+        added.add_argument("--threads", type=natural, default=0, help="CPU threads; 0: PyTorch's choice")
+        added.set_defaults(run=run, parser=added)
         return added
 
     added = command("fit", fit, "fit a quantizer to vectors of items")
     added.add_argument("items", type=Path, help=".npy of floats, [items, numbers]")
     added.add_argument("--kind", choices=QUANTIZER_KINDS, default="rq_gmm")
-    added.add_argument("--levels", type=int, default=3)
-    added.add_argument("--codes", type=int, default=128, help="a level")
+    added.add_argument("--levels", type=positive, default=3)
+    added.add_argument("--codes", type=positive, default=128, help="a level")
     added.add_argument("--name", default="content", help="of the quantizer, in its tensors' names")
-    added.add_argument("--sample", type=int, default=200_000, help="items to fit to, at random; 0: all")
-    added.add_argument("--seed", type=int, default=0)
+    added.add_argument("--sample", type=natural, default=200_000, help="items to fit to, at random; 0: all")
+    added.add_argument("--seed", type=natural, default=0)
     added.add_argument("-o", "--out", type=Path, required=True, help="the .safetensors file to write")
 
     added = command("report", report, "use of the codes, what they lose, purity against labels")
