@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_quantizers import CONFIG, tensors_of
+from quantizer_support import CONFIG, tensors_of
 
 from vqrank_train.checkpoint import CheckpointError, build, save_checkpoint
 from vqrank_train.config import Config, ConfigError, Quantizer
