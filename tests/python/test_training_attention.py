@@ -218,7 +218,7 @@ def test_negative_variance_is_refused():
         ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "count_bias": True}}, "unknown key 'count_bias'"),
         ({"attention": {"kind": "din", "hidden": [4], "activation": "dice", "heads": 1}}, "unknown key 'heads'"),
         ({"attention": {"kind": "din", "hidden": [4]}}, "'activation' is required"),
-        ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "positive integers"),
+        ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "integers from 1 to 1048576, found 0"),
         ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
         ({"kind": "gru"}, "one of dmqn, din, vql"),
         ({"name": "sh ort"}, "letters, digits"),
