@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds every configuration and runs every test; prints the time of each suite.
 #
-#   ./test.sh            everything but fuzz, whose corpora it replays
-#   ./test.sh SUITE...   some of: release clang sanitizers aarch64 python demo style, or fuzz
+#   ./test.sh            everything but fuzz, whose corpora it replays, and mutations
+#   ./test.sh SUITE...   some of: release clang sanitizers aarch64 python demo style, or fuzz, mutations
 set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/prepare.sh
 
 all_suites=(style release clang sanitizers aarch64 python demo)
-more_suites=(fuzz) # on request only: what it tries differs from run to run
+more_suites=(fuzz mutations) # on request only: the one tries other things in each run, the other tests the tests
 suites=("${@:-${all_suites[@]}}")
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
     sed -n '2,5s/^# \{0,1\}//p' "$0"
@@ -60,7 +60,7 @@ ctest_preset() {
 
 suite_style() {
     torch_environment
-    build/venv/bin/ruff check converter training tests examples bench
+    build/venv/bin/ruff check converter training tests examples bench scripts
     (cd converter && ../build/venv/bin/mypy)
     (cd training && ../build/venv/bin/mypy)
     find schema simd runtime tools tests examples \( -name '*.c' -o -name '*.h' -o -name '*.cc' -o -name '*.hh' \) -print0 |
@@ -98,6 +98,12 @@ suite_fuzz() {
             -artifact_prefix="build/fuzz/found/$target-" "$taken" "$corpus"
     done
     rm -rf "$taken"
+}
+
+# Breaks the specification's lines one by one: the tests named in tests/mutations/mutations.toml must notice each.
+suite_mutations() {
+    torch_environment
+    build/venv/bin/python scripts/mutate.py
 }
 
 suite_aarch64() {

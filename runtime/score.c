@@ -91,9 +91,11 @@ static enum vqr_status add_part(vqr_session *s, struct block *block, struct vqr_
 static enum vqr_status add_candidates(vqr_session *s, struct block *block, struct vqr_job *job, size_t first,
                                       size_t rows, struct vqr_error *error)
 {
+    const struct vqr_stats counted = job->stats;
     enum vqr_status status = add_part(s, block, job, first, rows, error);
     if (!status)
         return VQR_OK;
+    job->stats = counted;
     size_t sound = 0;
     while (sound < rows && !(status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, &job->request.candidates,
                                                  first + sound, 1, s->x, s->x_stride, s->index, NULL, error)))

@@ -193,7 +193,7 @@ struct Tensors {
     }
     uint64_t context_width() const
     {
-        return o.item_dim + o.image_dim;
+        return (o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim) + o.image_dim;
     }
 
     // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
@@ -295,7 +295,7 @@ struct Tensors {
     void all()
     {
         table("item", o.items, o.item_dim);
-        table("word", kWordCount + 1, o.word_dim);
+        table("word", kWordCount + 1 + o.spare_rows, o.word_dim);
         if (o.word_ids == VQR_IDS_VOCABULARY)
             vocabulary();
         uint64_t in = user_width() + context_width() + candidate_width();
@@ -456,13 +456,14 @@ struct Header {
     {
         out.ForceDefaults(true); // the header's size does not depend on the numbers in it
         auto name = out.CreateString(o.name);
-        auto tables =
-            out.CreateVector(std::vector<Offset<fb::EmbeddingTable>>{table("item", o.items, o.item_dim, o.item_ids),
-                                                                     table(o.tables_same_name ? "item" : "word",
-                                                                           o.words + 1, o.word_dim, o.word_ids)});
+        auto tables = out.CreateVector(
+            std::vector<Offset<fb::EmbeddingTable>>{table("item", o.items, o.item_dim, o.item_ids),
+                                                    table(o.tables_same_name ? "item" : "word",
+                                                          o.words + 1 + o.spare_rows, o.word_dim, o.word_ids)});
         auto user =
             group({feature("age", VQR_KIND_FLOAT, 1, -1), feature("word", VQR_KIND_ID, o.word_dim, 1)}, true, false);
-        auto context = group({feature("item", o.context_kind, o.item_dim, 0)}, false, true);
+        uint32_t context_width = o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim;
+        auto context = group({feature("item", o.context_kind, context_width, 0)}, false, true);
         auto event = group(events(), false, false);
         auto candidate =
             group({feature("item", VQR_KIND_ID, o.item_dim, 0), feature("price", VQR_KIND_FLOAT, 1, -1)}, true, true);

@@ -34,6 +34,7 @@ struct runtime_options {
     uint64_t words;             /* keys of "word" that the header claims */
     uint32_t max_probe;         /* UINT32_MAX: the true one */
     size_t slots;               /* a power of two */
+    uint64_t spare_rows;        /* of "word", beyond one for each key and row 0 */
 
     bool tags;
     uint8_t tags_pool; /* enum vqr_pool; by sum, the exponent of event_exponents has to be 8 less */

@@ -30,6 +30,7 @@ CHANGE(item_vocabulary, o->item_ids = VQR_IDS_VOCABULARY)
 CHANGE(word_direct, o->word_ids = VQR_IDS_DIRECT)
 CHANGE(word_keys, o->words--)
 CHANGE(word_all_keys, o->words = UINT64_MAX - 1)
+CHANGE(word_spare_row, o->spare_rows = 1)
 CHANGE(word_probe, o->max_probe = 32)
 CHANGE(tables_alike, o->tables_same_name = true)
 
@@ -134,6 +135,7 @@ static const struct change changes[] = {
     {"", word_direct},
     {"word", word_keys},
     {"word", word_all_keys},
+    {"word", word_spare_row},
     {"probe 32", word_probe},
     {"item", tables_alike},
 
@@ -254,24 +256,10 @@ static void test_unknown_with_their_tensors(void **state)
 {
     (void)state;
     void (*const unknown[])(struct runtime_options *) = {
-        event_kind_semantic,
-        event_kind_unknown,
-        item_hash_one_row,
-        item_unknown_ids,
-        kind_unknown,
-        empty_unknown,
-        activate_unknown,
-        alpha_unknown,
-        normalize_unknown,
-        normalize_by_zero,
-        norm_unknown,
-        eps_negative,
-        eps_nan,
-        exponent_high,
-        exponent_low,
-        mean_nan,
-        std_zero,
-        name_twice,
+        event_kind_semantic, event_kind_unknown, item_hash_one_row, item_unknown_ids, word_spare_row,
+        context_time,        kind_unknown,       empty_unknown,     activate_unknown, alpha_unknown,
+        normalize_unknown,   normalize_by_zero,  norm_unknown,      eps_negative,     eps_nan,
+        exponent_high,       exponent_low,       mean_nan,          std_zero,         name_twice,
     };
     for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
         struct runtime_options options = runtime_options_default();
@@ -399,6 +387,13 @@ static void test_small_files_take_little_time_a_candidate(void **state)
     o.short_hidden[1] = 64;
     o.last = 65536;
     assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.last = 30000; /* half of what may be: of two such sequences together it is too much */
+    struct runtime_file half = runtime_build(&o);
+    vqr_model_close(open_model(half));
+    free(half.data);
+    o.short_sequences = 2;
+    assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.short_sequences = 1;
     o.last = 4096;
     assert_size_in_proportion(&o);
     struct runtime_file file = runtime_build(&o);

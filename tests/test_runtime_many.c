@@ -172,6 +172,12 @@ static void test_which_fault_is_told(void **state)
     prices[10] = DBL_MAX;
     c.candidates[8]->present[1][10] = 1;
     assert_same_fault(&c, VQR_ERROR_RANGE, "candidate 10, feature \"price\"");
+    /* What it looked up is what the sound candidates before it take, once. */
+    const uint64_t refused = c.job[8].stats.ids;
+    c.job[8].request.candidates.rows = 10;
+    vqr_score_many(c.world.session, c.job, JOBS, NULL);
+    assert_int_equal(c.job[8].status, VQR_OK);
+    assert_int_equal(refused, c.job[8].stats.ids);
     crowd_free(&c);
 }
 

@@ -193,6 +193,27 @@ static void test_refused_requests(void **state)
     world_free(&w);
 }
 
+/* A float is normalised in double: the difference of two large numbers keeps what fp32 would have lost. */
+static void test_float_in_double(void **state)
+{
+    (void)state;
+    struct runtime_options options = runtime_options_default();
+    float *found[2];
+    for (size_t i = 0; i < 2; i++) {
+        options.price_mean = i == 0 ? 1000 : 0;
+        options.price_std = i == 0 ? 0.7 : 1;
+        struct world w = world_new(&options, NULL, 1);
+        w.user->present[0][0] = 0; /* normalised like the price */
+        w.candidates->present[1][0] = 1;
+        ((double *)w.candidates->column_values[1])[0] = i == 0 ? 1000.1 : (1000.1 - 1000) / 0.7;
+        found[i] = scores(&w);
+        world_free(&w);
+    }
+    assert_memory_equal(found[0], found[1], options.outputs * sizeof(float));
+    free(found[0]);
+    free(found[1]);
+}
+
 /* ---- statistics ---- */
 
 static void test_stats(void **state)
@@ -474,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_absent_user_and_context),
         cmocka_unit_test(test_fewer_columns),
         cmocka_unit_test(test_refused_requests),
+        cmocka_unit_test(test_float_in_double),
         cmocka_unit_test(test_stats),
         cmocka_unit_test(test_vocabulary),
         cmocka_unit_test(test_every_isa),

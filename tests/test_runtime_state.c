@@ -362,7 +362,38 @@ static void test_float_limit(void **state)
         assert_refusal(VQR_ERROR_RANGE, vqr_encode(w.session, w.state, &events->rows, NULL, &error), &error);
         assert_says(&error, "event 3,");
     }
+    for (size_t i = 0; i < 3; i++) { /* no sums are made of candidates */
+        w.candidates->present[1][i] = 1;
+        ((double *)w.candidates->column_values[1])[i] = 1e6 * (double)i;
+    }
+    free(scores(&w));
     values_free(events);
+    world_free(&w);
+}
+
+/* The same limit for the numbers of a vector, and no other values than finite ones, in events alone. */
+static void test_vector_limit(void **state)
+{
+    (void)state;
+    struct runtime_options options = configuration(0);
+    options.image_dim = 2;
+    struct world w = world_new(&options, NULL, 1);
+    double image[] = {4096, -4096};
+    struct vqr_column columns[5] = {0}, candidate[3] = {0};
+    columns[4] = candidate[2] = (struct vqr_column){VQR_COLUMN_FLOAT64, image, NULL};
+    const struct vqr_rows events = {columns, 5, 1};
+    const struct vqr_request request = {.candidates = {candidate, 3, 1}};
+    struct vqr_error error;
+    float outputs[2];
+    assert_int_equal(vqr_encode(w.session, w.state, &events, NULL, &error), VQR_OK);
+    const double bad[] = {nextafter(4096, 5000), nextafter(-4096, -5000), (double)NAN, (double)INFINITY};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        image[1] = bad[i];
+        assert_refusal(VQR_ERROR_RANGE, vqr_append(w.session, w.state, &events, NULL, &error), &error);
+        assert_says(&error, "event 0, feature \"image\"");
+        const enum vqr_status status = vqr_score(w.session, w.state, &request, outputs, NULL, &error);
+        assert_int_equal(status, isfinite(bad[i]) ? VQR_OK : VQR_ERROR_RANGE);
+    }
     world_free(&w);
 }
 
@@ -550,6 +581,7 @@ int main(void)
         cmocka_unit_test(test_string_for_a_direct_id),
         cmocka_unit_test(test_failing_encode_empties),
         cmocka_unit_test(test_float_limit),
+        cmocka_unit_test(test_vector_limit),
         cmocka_unit_test(test_wrong_columns),
         cmocka_unit_test(test_state_of_another_model),
         cmocka_unit_test(test_stale),

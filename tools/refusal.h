@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 
-#include "vqrank/vqrank.h"
 
 enum { REFUSAL_MESSAGE_SIZE = 512 };
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import converter_support as support
 import numpy as np
 import pytest
+import xxhash
 from command_support import VQRANK, convert, lines, run
 
 from vqrank_schema.Model import Model
@@ -63,7 +64,9 @@ def test_every_isa_gives_the_same_bytes(model):
     requests = lines({"id": 1, "events": EVENTS * 50, "candidates": CANDIDATES})
     usable = run("score", model, "--isa", "none").stderr.strip().rpartition("usable here: ")[2].split(", ")
     assert "ref" in usable
-    assert len({run("score", model, "--isa", isa, stdin=requests).stdout for isa in usable}) == 1
+    done = {isa: run("score", model, "--isa", isa, "--stats", stdin=requests) for isa in usable}
+    assert len({result.stdout for result in done.values()}) == 1
+    assert all(result.stderr.endswith(f"; instruction set {isa}\n") for isa, result in done.items())
 
 
 def test_candidates_do_not_see_each_other(model):
@@ -105,6 +108,28 @@ def test_a_refusal_leaves_the_others_answered(model, request_, id_, code, part):
     assert answer["error"]["code"] == code and part in answer["error"]["message"]
 
 
+def test_codes_are_listed():
+    """Every code that a request can be refused with stands in docs/command.md."""
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "command.md").read_text().partition("### Refusals")[2].partition("## rank")[0]
+    words = {word for row in re.findall(r"^\|(.*?)\|", page, re.MULTILINE) for word in re.findall(r"`([a-z]+)`", row)}
+    readers = [root / "tools" / f"{name}.c" for name in ("request", "document", "answer", "scorer")]
+    codes = {code for path in readers for code in re.findall(r'refuse\(&?refusal, "(\w+)"', path.read_text())}
+    names = set(re.findall(r'\[VQR_\w+\] = "(\w+)"', (root / "runtime" / "error.c").read_text()))
+    codes |= names - {"ok", "io", "format", "version", "unsupported"}  # of files and processors
+    assert codes == words and len(codes) == 12
+
+
+def test_a_result_that_is_not_finite(model, tmp_path):
+    told = json.loads(run("inspect", model, "--json").stdout)
+    head = next(t for t in told["tensors"] if t["name"] == "head.0.weight")
+    weights = np.zeros((head["bytes"] // 64, 16), np.float32)
+    weights[:, :3] = 3e38  # of three outputs; the rest is padding
+    path = damaged(model, tmp_path / "large.vqr", head["offset"], weights.tobytes())
+    done = run("score", path, stdin=lines({"id": 1, "candidates": CANDIDATES}))
+    assert done.returncode == 1 and json.loads(done.stdout)["error"]["code"] == "overflow"
+
+
 def test_bytes_that_are_not_utf8(model):
     done = subprocess.run(
         [VQRANK, "score", model], input=b'{"id": "\xff", "candidates": []}\n', capture_output=True, check=False
@@ -129,6 +154,23 @@ def test_stats_count_unknown_ids(model):
     done = run("score", model, "--stats", stdin=lines({"id": 1, "candidates": [{"item": 1000}, {"item": 1}]}, "{"))
     assert done.returncode == 1
     assert "2 requests, 1 refused; 2 ids looked up, 1 unknown" in done.stderr
+
+
+def test_ids_of_the_other_kind_are_no_keys(tmp_path):
+    """Where probing meets a key of the other kind that is stored as the id would be: a string at place 0 of the text
+    where the integer 0 is looked for, an integer where the empty string is."""
+
+    def slot(raw):
+        return xxhash.xxh3_64_intdigest(raw) % 4
+
+    text = next(key for key in map("key {}".format, range(99)) if slot(key.encode()) == slot(struct.pack("<q", 0)))
+    number = next(key for key in range(1, len(text)) if slot(struct.pack("<q", key)) == slot(b""))
+    config = support.config_with()
+    config["tables"]["action"] = {"rows": 3, "dim": 4, "ids": "vocabulary", "keys": [text, number]}
+    path = convert(tmp_path, config)
+    for keys, unknown in (([text, number], 0), ([0, ""], 2)):
+        request = {"id": 1, "events": [{"action": key} for key in keys], "candidates": []}
+        assert f"2 ids looked up, {unknown} unknown" in run("score", path, "--stats", stdin=lines(request)).stderr
 
 
 # ---- rank ----

@@ -217,10 +217,10 @@ def test_unknown_absent_and_null_are_row_0():
 
 def test_value_is_rounded_to_float32_once():
     config = config_with()
-    config["event"][3].update(mean=0.1, std=0.7)
+    config["event"][3].update(mean=1000.0, std=0.7)
     request = request_of(config, events=1, candidates=1)
-    request["events"][0]["dwell"] = 16.3
-    expected = float(np.float32((16.3 - 0.1) / 0.7))
+    request["events"][0]["dwell"] = 1000.1  # as a float32 it would have lost most of the difference
+    expected = float(np.float32((1000.1 - 1000.0) / 0.7))
     plain = config_with()
     plain["event"][3].update(mean=0.0, std=1.0)
     same = {**request, "events": [{**request["events"][0], "dwell": expected}]}

@@ -210,6 +210,7 @@ def test_negative_variance_is_refused():
         ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "positive integers"),
         ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
         ({"kind": "vql"}, "one of dmqn, din"),
+        ({"name": "sh ort"}, "letters, digits"),
     ],
 )
 def test_config_refusals(change, message):

@@ -118,6 +118,26 @@ def test_float_is_rounded_once_to_fp32():
     rounded = torch.tensor((value - 30) / 10, dtype=torch.float64).float().double().item()
     found = predict(module, {"id": "r", "user": {"age": value}, "candidates": [{}]})
     assert found.outputs["ctr"] == [torch.sigmoid(torch.tensor(0.1 * rounded, dtype=torch.float64)).item()]
+    predict(module, {"id": "r", "user": {"age": 1e6}, "candidates": [{}]})  # the limit of 4096 is for events
+
+
+def test_training_assigns_by_noisy_scores():
+    """Logits s / tau plus Gumbel noise pick a codeword as often as softmax(s / tau) says; one-hot forward, and in the
+    gradient the softmax of the same noisy logits."""
+    dmqn = tiny().dmqn("long")
+    scores = torch.tensor([2.0, 1.0, 0.0]).double().expand(1, 40000, 3).clone().requires_grad_()
+    weights = torch.tensor([1.0, -2.0, 5.0]).double()
+    for tau in (0.5, 2.0):
+        torch.manual_seed(3)
+        hard = dmqn.sample(scores, tau)
+        assert ((hard == 0) | (hard == 1)).all() and (hard.sum(-1) == 1).all()
+        expected = (torch.tensor([2.0, 1.0, 0.0]).double() / tau).softmax(-1)
+        torch.testing.assert_close(hard.detach().mean((0, 1)), expected, rtol=0, atol=0.01)
+        torch.manual_seed(3)
+        noise = -torch.empty_like(scores).exponential_().log()
+        soft = (scores / tau + noise).softmax(-1)
+        found, wanted = (torch.autograd.grad((z * weights).sum(), scores)[0] for z in (hard, soft))
+        torch.testing.assert_close(found, wanted)
 
 
 def test_an_output_that_is_not_finite():

@@ -1,7 +1,7 @@
 """The same trials for every row of the table: each of the data set's settings, on the validation part.
 
-A trial is a sixth of a run with a seed that no run of the table has. The best setting of a row is written into
-training/configs/table/*.json by hand: what a table was made with does not change by itself.
+A trial is a run, or `trial_share` of its steps, with a seed that no run of the table has. The best setting of a row is
+written into training/configs/table/*.json by hand: what a table was made with does not change by itself.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from vqrank_train.experiments.table import load, shared_arguments, slug
 from vqrank_train.trainer.fit import Trainer
 from vqrank_train.trainer.spec import read_json
 
-SHARE = 1 / 6  # of a run's steps
-WARM_UP = 12  # steps: a trial's rate rises over as large a part of it as a run's does, and a little more
+WARM_UP = 12  # steps, of trials
 SEED = 100
 
 
@@ -29,9 +28,9 @@ def folder_of(out: Path, name: str, row: str, setting: str) -> Path:
 
 
 def trial_spec(table: dict[str, Any], row: str, setting: str) -> dict[str, Any]:
-    """The training config of a trial: a run's with SHARE of its steps, and a shorter warm-up."""
+    """The training config of a trial: a run's with the table's share of its steps, and a shorter warm-up."""
     spec = spec_of(table, row, setting)
-    steps = round(spec["training"]["steps"] * SHARE)
+    steps = round(spec["training"]["steps"] * table["trial_share"])
     spec["training"] |= {"steps": steps, "validate": steps, "warm_up": WARM_UP}
     return spec
 
