@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vqrank_train.config import ConfigError
-from vqrank_train.trainer.plan import check_keys
+from vqrank_train.trainer.plan import check_keys, check_number
 from vqrank_train.trainer.spec import check_options, read_json
 
 DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
@@ -51,12 +51,16 @@ def check_table(table: Any, name: str) -> None:
 
     What a model and its start may be is said where one is made.
     """
-    check_keys(table, "the table", ("data", "model", "training", "sequences", "rows", "settings"), ("start",))
+    required = ("data", "model", "training", "sequences", "rows", "settings", "trial_share")
+    check_keys(table, "the table", required, ("start",))
     if table["data"] != name:
         raise ConfigError(f"data: expected {name!r}, as the file is named, found {table['data']!r}")
     for key in ("model", "training", "sequences", "rows", "settings"):
         check_object(table[key], key)
     check_object(table.get("start", {}), "start")
+    check_number(table["trial_share"], "trial_share")
+    if not 0 < table["trial_share"] <= 1:
+        raise ConfigError(f"trial_share: expected a number above 0, at most 1, found {table['trial_share']!r}")
     check_object(table["model"].get("head"), "model.head")
     for key, sequence in table["sequences"].items():
         check_keys(sequence, f"sequences.{key}", ("sequence", "start"))
@@ -77,6 +81,7 @@ def check_table(table: Any, name: str) -> None:
         check_one_of(row["setting"], table["settings"], f"{where}.setting")
         try:
             check_options({"steps": row["steps"]})
+            check_options({"steps": round(row["steps"] * table["trial_share"])})
             for setting in table["settings"]:
                 check_options(spec_of(table, key, setting)["training"])
         except ConfigError as error:
