@@ -51,16 +51,16 @@ def check_table(table: Any, name: str) -> None:
 
     What a model and its start may be is said where one is made.
     """
-    keys = ("data", "trial_share", "model", "training", "sequences", "rows", "settings")
-    check_keys(table, "the table", keys, ("start",))
-    check_number(table["trial_share"], "trial_share")
-    if not 0 < table["trial_share"] <= 1:
-        raise ConfigError(f"trial_share: expected a share of a run's steps, found {table['trial_share']!r}")
+    required = ("data", "model", "training", "sequences", "rows", "settings", "trial_share")
+    check_keys(table, "the table", required, ("start",))
     if table["data"] != name:
         raise ConfigError(f"data: expected {name!r}, as the file is named, found {table['data']!r}")
     for key in ("model", "training", "sequences", "rows", "settings"):
         check_object(table[key], key)
     check_object(table.get("start", {}), "start")
+    check_number(table["trial_share"], "trial_share")
+    if not 0 < table["trial_share"] <= 1:
+        raise ConfigError(f"trial_share: expected a number above 0, at most 1, found {table['trial_share']!r}")
     check_object(table["model"].get("head"), "model.head")
     for key, sequence in table["sequences"].items():
         check_keys(sequence, f"sequences.{key}", ("sequence", "start"))
@@ -81,6 +81,7 @@ def check_table(table: Any, name: str) -> None:
         check_one_of(row["setting"], table["settings"], f"{where}.setting")
         try:
             check_options({"steps": row["steps"]})
+            check_options({"steps": round(row["steps"] * table["trial_share"])})
             for setting in table["settings"]:
                 check_options(spec_of(table, key, setting)["training"])
         except ConfigError as error:
