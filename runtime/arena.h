@@ -41,6 +41,12 @@ static inline uint8_t *vqr_align(void *p)
     return (uint8_t *)p + (VQR_ARENA_ALIGN - address % VQR_ARENA_ALIGN) % VQR_ARENA_ALIGN;
 }
 
+/* a + b, or SIZE_MAX when that does not fit. */
+static inline size_t vqr_plus(size_t a, size_t b)
+{
+    return a > SIZE_MAX - b ? SIZE_MAX : a + b;
+}
+
 /* a * b, or SIZE_MAX when that does not fit. */
 static inline size_t vqr_times(size_t a, size_t b)
 {

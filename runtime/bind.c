@@ -22,6 +22,9 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
     case VQR_SEQUENCE_DIN:
         sequence->kind = &vqr_din;
         break;
+    case VQR_SEQUENCE_VQL:
+        sequence->kind = &vqr_vql;
+        break;
     default:
         return vqr_refuse_unknown(binder, header.kind, "sequence \"%s\": kind", header.name);
     }

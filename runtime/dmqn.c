@@ -51,7 +51,7 @@ static void quantize(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, s
                      const struct vqr_event_block *block, uint32_t *z)
 {
     const float *fold = dmqn->fold + codebook * dmqn->width * vqr_padded(dmqn->codewords);
-    k->quantize_f32(z, block->e, block->stride, block->rows, fold, dmqn->widths, dmqn->features, dmqn->codewords);
+    k->quantize_f32(z, block->e, block->stride, block->rows, fold, NULL, dmqn->widths, dmqn->features, dmqn->codewords);
 }
 
 static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,

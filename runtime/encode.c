@@ -5,6 +5,20 @@
 #include "runtime/state.h"
 #include "simd/cpu.h"
 
+/* The column of the events' times, from event `first` on. */
+static void find_times(const struct vqr_model *model, const struct vqr_rows *events, size_t first,
+                       struct vqr_event_block *block)
+{
+    const struct vqr_inputs *inputs = &model->inputs[VQR_EVENT];
+    for (size_t i = 0; i < inputs->count && i < events->column_count; i++) {
+        const struct vqr_column *column = &events->columns[i];
+        if (inputs->input[i].kind != VQR_FEATURE_TIME || column->type == VQR_COLUMN_ABSENT)
+            continue;
+        block->time = (const int64_t *)column->values + first;
+        block->has_time = column->present ? column->present + first : NULL;
+    }
+}
+
 /* Embeds events first ... first + count and converts them to the fixed point of the exact sums. */
 static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events, size_t first, size_t count,
                                   struct vqr_stats *stats, struct vqr_event_block *block, struct vqr_error *error)
@@ -18,6 +32,7 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
                  model->event_columns.scale);
     *block = (struct vqr_event_block){
         .e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .first = first, .total = events->rows, .sign = 1};
+    find_times(model, events, first, block);
     return VQR_OK;
 }
 
@@ -55,11 +70,17 @@ static enum vqr_status append(vqr_session *s, vqr_state *state, const struct vqr
                         (unsigned long long)state->events, events->rows);
     size_t done = 0;
     struct vqr_stats counted = {0, 0};
+    for (size_t i = 0; i < s->model->sequence_count; i++)
+        if (s->model->sequence[i].kind->begin)
+            s->model->sequence[i].kind->begin(&s->model->sequence[i], s->sequence[i], state->sequence[i]);
     status = accumulate(s, state, events, events->rows, 1, &counted, &done, error);
     if (status) {
         /* Sums are exact integers, so taking the blocks that went in back out restores every bit. */
         size_t undone = 0;
         accumulate(s, state, events, done, -1, NULL, &undone, NULL);
+        for (size_t i = 0; i < s->model->sequence_count; i++)
+            if (s->model->sequence[i].kind->undo)
+                s->model->sequence[i].kind->undo(&s->model->sequence[i], s->sequence[i], state->sequence[i]);
         return status;
     }
     for (size_t i = 0; i < s->model->sequence_count; i++) {

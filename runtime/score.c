@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "runtime/arena.h"
 #include "runtime/error.h"
 #include "runtime/gather.h"
 #include "runtime/session.h"
@@ -50,6 +51,16 @@ static enum vqr_status check_job(const vqr_session *s, const struct vqr_job *job
     return vqr_check_rows(s->model, VQR_CANDIDATE, &job->request.candidates, error);
 }
 
+/* What of a user's interests depends on the request's time. */
+static void start_sequences(vqr_session *s, const vqr_state *state, const struct vqr_request *request)
+{
+    for (size_t i = 0; i < s->model->sequence_count; i++) {
+        const struct vqr_sequence *sequence = &s->model->sequence[i];
+        if (sequence->kind->start)
+            sequence->kind->start(sequence, &s->k, s->sequence[i], state->sequence[i], request->time);
+    }
+}
+
 /* What all candidates of a user share. */
 static enum vqr_status start_job(vqr_session *s, struct vqr_job *job, struct vqr_error *error)
 {
@@ -59,8 +70,10 @@ static enum vqr_status start_job(vqr_session *s, struct vqr_job *job, struct vqr
     if (!status)
         status =
             gather_one(s, VQR_CONTEXT, &job->request.context, ux + model->inputs[VQR_USER].width, &job->stats, error);
-    if (!status)
+    if (!status) {
+        start_sequences(s, job->state, &job->request);
         vqr_head_hoist(model, &s->k, &s->head);
+    }
     return status;
 }
 
@@ -222,19 +235,25 @@ enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_s
     if (!model || !info || i >= model->sequence_count)
         return VQR_ERROR_ARGUMENT;
     const struct vqr_sequence *sequence = &model->sequence[i];
+    struct vqr_arena counting = {NULL, 0};
+    sequence->kind->take_state(sequence, &counting);
     *info = (struct vqr_sequence_info){.name = sequence->name,
                                        .codebooks = sequence->codebooks,
                                        .tokens = sequence->tokens,
-                                       .interest_width = sequence->interest_width};
+                                       .interest_width = sequence->interest_width,
+                                       .state_bytes = counting.used,
+                                       .candidate_work = (uint64_t)sequence->candidate_work};
     return VQR_OK;
 }
 
-static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i, const struct vqr_rows *candidates,
+static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i, const struct vqr_request *request,
                                float *weights, struct vqr_error *error)
 {
+    const struct vqr_rows *candidates = &request->candidates;
     const struct vqr_sequence *sequence = &s->model->sequence[i];
     const size_t step = (sequence->codebooks ? sequence->codebooks : 1) * sequence->tokens;
     enum vqr_status status = vqr_check_rows(s->model, VQR_CANDIDATE, candidates, error);
+    start_sequences(s, state, request);
     for (size_t c = 0; !status && c < candidates->rows; c++) {
         status = vqr_gather(s->model, &s->k, VQR_CANDIDATE, candidates, c, 1, s->x, s->x_stride, s->index, NULL, error);
         if (status)
@@ -250,20 +269,20 @@ static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i,
 }
 
 enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
-                            const struct vqr_rows *candidates, float *weights, struct vqr_error *error)
+                            const struct vqr_request *request, float *weights, struct vqr_error *error)
 {
-    enum vqr_status status = vqr_check_pair(session, state, candidates, "candidates", error);
+    enum vqr_status status = vqr_check_pair(session, state, request, "request", error);
     if (status)
         return status;
     if (sequence >= session->model->sequence_count)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "there is no sequence %zu, the model has %zu", sequence,
                         session->model->sequence_count);
-    if (!weights && candidates->rows != 0)
+    if (!weights && request->candidates.rows != 0)
         return vqr_fail(error, VQR_ERROR_ARGUMENT, "weights is NULL");
     if (state->stale)
         return vqr_fail(error, VQR_ERROR_STALE, "events were appended since the last vqr_refresh");
     const uint64_t host = vqr_fp_enter();
-    status = explain(session, state, sequence, candidates, weights, error);
+    status = explain(session, state, sequence, request, weights, error);
     vqr_fp_restore(host);
     return status;
 }

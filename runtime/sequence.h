@@ -19,8 +19,10 @@ struct vqr_event_block {
     const float *e;   /* [rows, stride] embeddings */
     const int32_t *q; /* [rows, stride] the same as fixed-point integers */
     size_t stride, rows;
-    size_t first, total; /* the block's first event among all events of the call */
-    int32_t sign;        /* 1 adds the events, -1 takes them back out */
+    const int64_t *time;     /* [rows] the events' times, or NULL if none has one */
+    const uint8_t *has_time; /* [rows] 0 for an event without a time; NULL: all have one */
+    size_t first, total;     /* the block's first event among all events of the call */
+    int32_t sign;            /* 1 adds the events, -1 takes them back out */
 };
 
 struct vqr_sequence_ops {
@@ -37,6 +39,10 @@ struct vqr_sequence_ops {
     void (*reset)(const struct vqr_sequence *sequence, void *state);
     void (*append)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
                    const struct vqr_event_block *block);
+    /* Before the blocks of a call, and instead of them all when the call is refused after some went in: for what append
+     * with sign -1 does not take back out to the bit. NULL where it does. */
+    void (*begin)(const struct vqr_sequence *sequence, void *scratch, const void *state);
+    void (*undo)(const struct vqr_sequence *sequence, const void *scratch, void *state);
     /* After the blocks of a call of `total` events have all gone in: kinds that cannot take events back out hold them
      * in scratch until then. NULL where append is all. */
     void (*commit)(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total);
@@ -47,6 +53,10 @@ struct vqr_sequence_ops {
     /* Interests from sums. Errors: OVERFLOW. */
     enum vqr_status (*refresh)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                                void *state, struct vqr_error *error);
+    /* Before the candidates of one request, whose time is *now (NULL: it has none): for kinds whose interests depend on
+     * the time; what it computes lies in scratch until the next start. NULL for the others. */
+    void (*start)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
+                  const int64_t *now);
     /* The interest vectors of candidates t[rows][t_stride] into out[rows][out_stride], interest_width columns; up to
      * 2 * VQR_LANES columns after them may be overwritten. rows <= VQR_CANDIDATE_BLOCK. */
     void (*attend)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
@@ -73,6 +83,6 @@ struct vqr_sequence {
     double candidate_work; /* and that a candidate's attention to them takes at most */
 };
 
-extern const struct vqr_sequence_ops vqr_dmqn, vqr_din;
+extern const struct vqr_sequence_ops vqr_dmqn, vqr_din, vqr_vql;
 
 #endif

@@ -65,7 +65,7 @@ static_assert(int(VQR_NORM_GROUP) == int(fb::Norm_MAX), "Norm");
 static_assert(int(VQR_OUTPUT_CONCAT_RAW) == int(fb::Output_MAX), "Output");
 static_assert(int(VQR_EMPTY_ZERO) == int(fb::Empty_MAX), "Empty");
 static_assert(int(VQR_DICE) == int(fb::Activation_MAX), "Activation");
-static_assert(int(VQR_SEQUENCE_DIN) == int(fb::SequenceKind_MAX), "SequenceKind");
+static_assert(int(VQR_SEQUENCE_VQL) == int(fb::SequenceKind_MAX), "SequenceKind");
 static_assert(int(VQR_POOL_MEAN) == int(fb::Pool_MAX), "Pool");
 
 // ---- the frame: what comes before FlatBuffers ----

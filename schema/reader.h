@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    VQR_FORMAT_VERSION = 2, /* the newest that this reader knows */
+    VQR_FORMAT_VERSION = 3, /* the newest that this reader knows */
     VQR_SEGMENT_ALIGN = 64,
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
@@ -60,7 +60,7 @@ enum vqr_activation {
     VQR_TANH = 5,
     VQR_DICE = 6
 };
-enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1, VQR_SEQUENCE_DIN = 2 };
+enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1, VQR_SEQUENCE_DIN = 2, VQR_SEQUENCE_VQL = 3 };
 
 /* Which kind of target attention a sequence has; a damaged file can have none or both. */
 enum vqr_attention_kind {
@@ -146,6 +146,11 @@ struct vqr_header_attention {
     size_t hidden_count; /* of the MLP; widths by vqr_header_attention_hidden */
 };
 
+struct vqr_header_vql {
+    uint32_t heads, dim, v_dim, decay_terms, out;
+    size_t groups, exponents; /* how many of each are listed; read by the functions below */
+};
+
 struct vqr_header_sequence {
     const char *name;
     size_t index; /* i */
@@ -155,11 +160,21 @@ struct vqr_header_sequence {
     int empty;
     struct vqr_header_hstu hstu;
     uint32_t last; /* din */
+    struct vqr_header_vql vql;
 };
 void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_header_sequence *sequence);
 
 /* The width of hidden layer `layer` of sequence i's attention MLP. */
 uint32_t vqr_header_attention_hidden(const struct vqr_header *header, size_t i, size_t layer);
+
+/* Group g of sequence i, which is of kind vql; its head number n; and the exponent of head a's values. */
+struct vqr_header_vql_group {
+    size_t heads;
+    uint32_t codewords;
+};
+void vqr_header_vql_group(const struct vqr_header *header, size_t i, size_t g, struct vqr_header_vql_group *group);
+uint32_t vqr_header_vql_head(const struct vqr_header *header, size_t i, size_t g, size_t n);
+int32_t vqr_header_vql_exponent(const struct vqr_header *header, size_t i, size_t a);
 
 struct vqr_header_head {
     size_t hidden_count, output_count;

@@ -169,7 +169,27 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
     } else if (const fb::Din *din = stored->kind_as_Din()) {
         sequence->last = din->last();
         sequence->attention = view_attention(din->attention(), din->din());
+    } else if (const fb::Vql *vql = stored->kind_as_Vql()) {
+        sequence->vql = {vql->heads(), vql->dim(),           vql->v_dim(),           vql->decay_terms(),
+                         vql->out(),   count(vql->groups()), count(vql->exponents())};
     }
+}
+
+void vqr_header_vql_group(const struct vqr_header *header, size_t i, size_t g, struct vqr_header_vql_group *group)
+{
+    const fb::VqlGroup *stored = at(at(model_of(header)->sequences(), i)->kind_as_Vql()->groups(), g);
+    group->heads = count(stored->heads());
+    group->codewords = stored->codewords();
+}
+
+uint32_t vqr_header_vql_head(const struct vqr_header *header, size_t i, size_t g, size_t n)
+{
+    return at(at(at(model_of(header)->sequences(), i)->kind_as_Vql()->groups(), g)->heads(), n);
+}
+
+int32_t vqr_header_vql_exponent(const struct vqr_header *header, size_t i, size_t a)
+{
+    return at(at(model_of(header)->sequences(), i)->kind_as_Vql()->exponents(), a);
 }
 
 uint32_t vqr_header_attention_hidden(const struct vqr_header *header, size_t i, size_t layer)

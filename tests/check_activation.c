@@ -69,6 +69,29 @@ bool check_log_f32(vqr_log_f32_fn *ref, vqr_log_f32_fn *fn)
     return activation(ref, fn);
 }
 
+/* The bits of a double are compared as an integer's: both functions run the same code, also for NaN. */
+static bool double_one(vqr_exp_f64_fn *ref, vqr_exp_f64_fn *fn, size_t n)
+{
+    check_case("n %zu", n);
+    double *x = check_input(n, sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = ldexp((double)check_unit(), (int)check_below(2100) - 1050);
+    const struct check_output y = check_output(n, sizeof(double));
+    ref(y.want, x, n);
+    fn(y.got, x, n);
+    return check_same_i64(&y);
+}
+
+bool check_exp_f64(vqr_exp_f64_fn *ref, vqr_exp_f64_fn *fn)
+{
+    return double_one(ref, fn, 0) && double_one(ref, fn, 1) && double_one(ref, fn, check_quick ? 501 : 50001);
+}
+
+bool check_log_f64(vqr_log_f64_fn *ref, vqr_log_f64_fn *fn)
+{
+    return double_one(ref, fn, 0) && double_one(ref, fn, 1) && double_one(ref, fn, check_quick ? 501 : 50001);
+}
+
 bool check_tanh_f32(vqr_tanh_f32_fn *ref, vqr_tanh_f32_fn *fn)
 {
     return activation(ref, fn);

@@ -43,14 +43,14 @@ static void poison_padding(float *b, size_t codewords, size_t width)
 }
 
 static bool compare(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn, const float *e, size_t e_stride, size_t rows,
-                    const float *b, const struct layout *layout, size_t codewords)
+                    const float *b, const float *offset, const struct layout *layout, size_t codewords)
 {
     /* The list of widths ends at a guard page as well. */
     uint32_t *widths = check_input(layout->features, sizeof *widths);
     memcpy(widths, layout->widths, layout->features * sizeof *widths);
     const struct check_output z = check_output(rows, sizeof(uint32_t));
-    ref(z.want, e, e_stride, rows, b, widths, layout->features, codewords);
-    fn(z.got, e, e_stride, rows, b, widths, layout->features, codewords);
+    ref(z.want, e, e_stride, rows, b, offset, widths, layout->features, codewords);
+    fn(z.got, e, e_stride, rows, b, offset, widths, layout->features, codewords);
     return check_same_i32(&z);
 }
 
@@ -64,7 +64,8 @@ static bool random_one(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn, const 
     const float *e = check_floats(check_extent(rows, e_stride, width), fill);
     float *b = check_floats(vqr_padded(codewords) * width, fill);
     poison_padding(b, codewords, width);
-    return compare(ref, fn, e, e_stride, rows, b, layout, codewords);
+    const float *offset = check_below(2) ? check_floats(vqr_padded(codewords), fill) : NULL;
+    return compare(ref, fn, e, e_stride, rows, b, offset, layout, codewords);
 }
 
 /* Events of width 1 whose codewords are the scores themselves, so that a case can say which score is where. The rows
@@ -78,10 +79,10 @@ static bool scores_one(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn, const 
     float *b = check_floats(vqr_padded(codewords), FILL_UNIT);
     memcpy(b, scores, codewords * sizeof *b);
     poison_padding(b, codewords, 1);
-    if (!compare(ref, fn, e, 1, rows, b, &layouts[0], codewords))
+    if (!compare(ref, fn, e, 1, rows, b, NULL, &layouts[0], codewords))
         return false;
     uint32_t *z = check_input(rows, sizeof *z);
-    fn(z, e, 1, rows, b, layouts[0].widths, 1, codewords);
+    fn(z, e, 1, rows, b, NULL, layouts[0].widths, 1, codewords);
     for (size_t r = 0; r < rows; r++)
         if (!check_that(z[r] == want, "row %zu: want %u, got %u", r, want, z[r]))
             return false;
@@ -287,4 +288,65 @@ bool check_cluster_mean_f32(vqr_cluster_mean_f32_fn *ref, vqr_cluster_mean_f32_f
             if (!mean_one(ref, fn, tokens, width, 1 + check_below(9)))
                 return false;
     return mean_one(ref, fn, 128, 64, 130) && mean_one(ref, fn, 20, 257, 20);
+}
+
+/* ---- decayed sums ---- */
+
+static double random_double(void)
+{
+    return ldexp((double)check_unit(), (int)check_below(80) - 40);
+}
+
+static double *random_doubles(size_t n)
+{
+    double *x = check_input(n, sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = random_double();
+    return x;
+}
+
+static bool decayed_one(vqr_accumulate_decayed_f64_fn *ref, vqr_accumulate_decayed_f64_fn *fn, size_t rows,
+                        size_t heads, size_t v_dim)
+{
+    const size_t clusters = 1 + check_below(9), width = heads * v_dim, v_stride = width + check_below(4);
+    check_case("rows %zu heads %zu v_dim %zu clusters %zu v_stride %zu", rows, heads, v_dim, clusters, v_stride);
+    const float *v = check_floats(check_extent(rows, v_stride, width), FILL_UNIT);
+    const double *psi = random_doubles(rows * heads);
+    uint32_t *z = check_input(rows, sizeof *z);
+    for (size_t r = 0; r < rows; r++)
+        z[r] = (uint32_t)check_below(clusters);
+    const struct check_output s = check_output_of(random_doubles(clusters * width), clusters * width, sizeof(double));
+    const struct check_output c = check_output_of(random_doubles(clusters * heads), clusters * heads, sizeof(double));
+    ref(s.want, c.want, v, v_stride, rows, heads, v_dim, psi, z);
+    fn(s.got, c.got, v, v_stride, rows, heads, v_dim, psi, z);
+    return check_same_i64(&s) && check_same_i64(&c);
+}
+
+bool check_accumulate_decayed_f64(vqr_accumulate_decayed_f64_fn *ref, vqr_accumulate_decayed_f64_fn *fn)
+{
+    for (size_t v_dim = 1; v_dim <= 2 * VQR_LANES + 1; v_dim++)
+        for (size_t heads = 1; heads <= 4; heads++)
+            if (!decayed_one(ref, fn, check_below(30), heads, v_dim))
+                return false;
+    return decayed_one(ref, fn, 500, 8, 16);
+}
+
+static bool scale_one(vqr_scale_f64_fn *ref, vqr_scale_f64_fn *fn, size_t rows, size_t heads, size_t width)
+{
+    check_case("rows %zu heads %zu width %zu", rows, heads, width);
+    const struct check_output x =
+        check_output_of(random_doubles(rows * heads * width), rows * heads * width, sizeof(double));
+    const double *scale = random_doubles(heads);
+    ref(x.want, scale, rows, heads, width);
+    fn(x.got, scale, rows, heads, width);
+    return check_same_i64(&x);
+}
+
+bool check_scale_f64(vqr_scale_f64_fn *ref, vqr_scale_f64_fn *fn)
+{
+    for (size_t width = 1; width <= 2 * VQR_LANES + 1; width++)
+        for (size_t heads = 1; heads <= 4; heads++)
+            if (!scale_one(ref, fn, check_below(30), heads, width))
+                return false;
+    return true;
 }

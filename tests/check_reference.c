@@ -224,7 +224,7 @@ static bool quantize_sums(const struct vqr_kernels *ref, size_t rows, size_t cod
     float *b = check_input(width * vqr_padded(codewords), sizeof *b);
     ref->pack_f32(b, matrix, codewords, width, codewords);
     uint32_t *z = check_input(rows, sizeof *z);
-    ref->quantize_f32(z, e, width, rows, b, widths, 4, codewords);
+    ref->quantize_f32(z, e, width, rows, b, NULL, widths, 4, codewords);
     for (size_t r = 0; r < rows; r++) {
         double highest = -INFINITY, chosen = 0.0;
         for (size_t w = 0; w < codewords; w++) {
@@ -399,7 +399,7 @@ static bool quantize_cases(const struct vqr_kernels *ref)
     b[VQR_LANES + 1] = 1.0f;
     b[2 * VQR_LANES + 1] = -0x1p24f;
     uint32_t z = 99;
-    ref->quantize_f32(&z, e, 3, 1, b, widths, 2, 2);
+    ref->quantize_f32(&z, e, 3, 1, b, NULL, widths, 2, 2);
     if (!check_that(z == 1, "z: want 1, got %u", z))
         return false;
     check_case("quantize: the first of equals, never NaN");
@@ -414,7 +414,7 @@ static bool quantize_cases(const struct vqr_kernels *ref)
                  {{-5, -4, INFINITY, INFINITY}, 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         memcpy(b, cases[i].scores, sizeof cases[i].scores);
-        ref->quantize_f32(&z, e, 1, 1, b, widths, 1, 4);
+        ref->quantize_f32(&z, e, 1, 1, b, NULL, widths, 1, 4);
         if (!check_that(z == cases[i].want, "case %zu: want %u, got %u", i, cases[i].want, z))
             return false;
     }

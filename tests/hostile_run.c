@@ -111,7 +111,7 @@ static void run_scores(const struct odd_world *w, const struct vqr_request *requ
     free(outputs);
 }
 
-static void run_sequences(const struct odd_world *w, const struct vqr_rows *events, const struct vqr_rows *candidates)
+static void run_sequences(const struct odd_world *w, const struct vqr_rows *events, const struct vqr_request *request)
 {
     struct vqr_error error;
     for (size_t i = 0; i < vqr_sequence_count(w->model); i++) {
@@ -124,7 +124,7 @@ static void run_sequences(const struct odd_world *w, const struct vqr_rows *even
         assert_int_equal(vqr_sequence_codebooks(w->model, i), info.codebooks);
         if (info.codebooks > 0)
             check(vqr_assign(w->session, i, events, clusters, &error), &error);
-        check(vqr_explain(w->session, w->state, i, candidates, weights, &error), &error);
+        check(vqr_explain(w->session, w->state, i, request, weights, &error), &error);
         free(clusters);
         free(weights);
     }
@@ -140,14 +140,15 @@ static void run_request(const struct odd_world *w)
     struct vqr_error error;
     struct vqr_stats stats = {0, 0};
     const struct vqr_rows events = odd_rows(w, VQR_EVENT, ROWS, columns[VQR_EVENT]);
-    const struct vqr_request request = {odd_rows(w, VQR_USER, 1, columns[VQR_USER]),
-                                        odd_rows(w, VQR_CONTEXT, 1, columns[VQR_CONTEXT]),
-                                        odd_rows(w, VQR_CANDIDATE, ROWS, columns[VQR_CANDIDATE])};
+    const struct vqr_request request = {.user = odd_rows(w, VQR_USER, 1, columns[VQR_USER]),
+                                        .context = odd_rows(w, VQR_CONTEXT, 1, columns[VQR_CONTEXT]),
+                                        .candidates = odd_rows(w, VQR_CANDIDATE, ROWS, columns[VQR_CANDIDATE]),
+                                        .time = w->form ? &odd.ints[w->form == 1 ? ROWS - 1 : 0] : NULL};
     check(vqr_encode(w->session, w->state, &events, &stats, &error), &error);
     check(vqr_append(w->session, w->state, &events, &stats, &error), &error);
     check(vqr_refresh(w->session, w->state, &error), &error);
     run_scores(w, &request);
-    run_sequences(w, &events, &request.candidates);
+    run_sequences(w, &events, &request);
     for (size_t g = 0; g < VQR_GROUPS; g++)
         free(columns[g]);
 }

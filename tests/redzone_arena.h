@@ -36,6 +36,11 @@ static inline uint8_t *vqr_align(void *p)
     return (uint8_t *)p + (VQR_ARENA_ALIGN - address % VQR_ARENA_ALIGN) % VQR_ARENA_ALIGN;
 }
 
+static inline size_t vqr_plus(size_t a, size_t b)
+{
+    return a + b;
+}
+
 static inline size_t vqr_times(size_t a, size_t b)
 {
     return a * b;

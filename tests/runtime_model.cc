@@ -5,6 +5,7 @@
 #include "tests/runtime_model.h"
 #pragma GCC diagnostic pop
 
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -264,6 +265,37 @@ struct Tensors {
                                            : dot_attention(name + ".attention", a, count);
     }
 
+    // [rows, columns] without padding, values from low to high.
+    void flat(const std::string &name, uint64_t rows, uint64_t columns, float low, float high)
+    {
+        std::vector<float> x(rows * columns);
+        for (float &value : x)
+            value = low + (random.between(0.5f) + 0.5f) * (high - low);
+        add_floats(name, fb::Layout_Rows, {rows, columns}, x);
+    }
+
+    uint64_t vql_sequence(const std::string &sequence)
+    {
+        const runtime_vql &v = o.vql;
+        const uint64_t values = (uint64_t)v.heads * v.v_dim;
+        const std::string name = sequence + ".vql";
+        for (size_t g = 0; g < v.groups; g++) {
+            const std::string at = name + ".groups." + std::to_string(g);
+            panels(at + ".fold", {event_width(), v.codewords[g]});
+            rows(at + ".offset", {v.codewords[g]});
+            flat(at + ".codebook", v.codewords[g], (uint64_t)v.group_heads[g] * v.dim, -o.scale, o.scale);
+        }
+        panels(name + ".v.weight", {event_width(), values});
+        panels(name + ".q.weight", {candidate_width(), (uint64_t)v.heads * v.dim});
+        if (v.out > 0)
+            panels(name + ".out.weight", {values, v.out});
+        if (v.terms > 0) {
+            flat(name + ".decay", v.heads, v.terms, 0.0f, v.decay);
+            flat(name + ".mix", v.heads, v.terms, 0x1p-24f, 2.0f);
+        }
+        return v.out > 0 ? v.out : values;
+    }
+
     // Returns the width of its interests.
     uint64_t sequence(const std::string &name)
     {
@@ -301,6 +333,8 @@ struct Tensors {
         uint64_t in = user_width() + context_width() + candidate_width();
         for (uint32_t i = 0; i < o.sequences; i++)
             in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
+        for (uint32_t i = 0; i < o.vql_sequences; i++)
+            in += vql_sequence("sequences." + sequence_name("keys", i));
         in += short_sequences();
         for (size_t i = 0; i <= o.hidden_count; i++) {
             uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;
@@ -411,6 +445,34 @@ struct Header {
         return fb::CreateSequence(out, name, (fb::SequenceKind)o.sequence_kind, dmqn.Union());
     }
 
+    // The largest exponent under which no value of a vql sequence passes 2^30, whatever the weights within `scale` are.
+    int32_t value_exponent() const
+    {
+        const uint32_t widths[RUNTIME_EVENTS_MAX] = {o.item_dim, o.word_dim, 1, 0, o.tags ? o.item_dim : 0,
+                                                     o.image_dim};
+        double bound = 0;
+        for (size_t i = 0; i < RUNTIME_EVENTS_MAX; i++)
+            bound += widths[i] * std::ldexp(1.5, 30 - o.event_exponents[i]) * (double)o.scale;
+        const int s = bound > 0 ? 30 - (std::ilogb(bound) + 1) : 0;
+        return s < -98 ? -98 : s > 120 ? 120 : s;
+    }
+
+    Offset<fb::Sequence> vql_sequence(uint32_t i)
+    {
+        const runtime_vql &v = o.vql;
+        auto name = out.CreateString(Tensors::sequence_name("keys", i));
+        std::vector<Offset<fb::VqlGroup>> groups;
+        std::vector<int32_t> exponents;
+        const uint32_t *head = v.head;
+        for (size_t g = 0; g < v.groups; head += v.group_heads[g], g++)
+            groups.push_back(fb::CreateVqlGroup(out, out.CreateVector(head, v.group_heads[g]), v.codewords[g]));
+        for (size_t a = 0; a < v.exponents; a++)
+            exponents.push_back(v.exponent[a] == INT32_MAX ? value_exponent() : v.exponent[a]);
+        auto list = out.CreateVector(groups);
+        auto vql = fb::CreateVql(out, v.heads, v.dim, v.v_dim, list, v.terms, v.out, out.CreateVector(exponents));
+        return fb::CreateSequence(out, name, fb::SequenceKind_Vql, vql.Union());
+    }
+
     Offset<fb::Sequence> short_sequence(uint32_t i)
     {
         auto name = out.CreateString(Tensors::sequence_name("short", i));
@@ -424,6 +486,8 @@ struct Header {
         std::vector<Offset<fb::Sequence>> longs, shorts;
         for (uint32_t i = 0; i < o.sequences; i++)
             longs.push_back(sequence(i));
+        for (uint32_t i = 0; i < o.vql_sequences; i++)
+            longs.push_back(vql_sequence(i));
         for (uint32_t i = 0; i < o.short_sequences; i++)
             shorts.push_back(short_sequence(i));
         std::vector<Offset<fb::Sequence>> &first = o.short_first ? shorts : longs,
@@ -530,6 +594,22 @@ struct runtime_options runtime_options_default(void)
     o.attention.kind = VQR_ATTENTION_DOT;
     o.attention.heads = 2;
     o.attention.dim = 6;
+    o.vql = {};
+    o.vql.heads = 3;
+    o.vql.dim = 4;
+    o.vql.v_dim = 5;
+    o.vql.groups = 2;
+    o.vql.group_heads[0] = 2;
+    o.vql.group_heads[1] = 1;
+    o.vql.codewords[0] = 17;
+    o.vql.codewords[1] = 6;
+    o.vql.head[0] = 2;
+    o.vql.head[1] = 0;
+    o.vql.head[2] = 1;
+    o.vql.exponents = 3;
+    for (int32_t &exponent : o.vql.exponent)
+        exponent = INT32_MAX;
+    o.vql.decay = 0.1f;
     o.last = 5;
     o.short_attention = o.attention;
     o.hidden[0] = 18;

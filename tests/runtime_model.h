@@ -1,4 +1,4 @@
-/* Builds small complete DMQN models in memory: every tensor that a configuration needs, with seeded random weights.
+/* Builds small complete models in memory: every tensor that a configuration needs, with seeded random weights.
  * What a configuration says and what its tensors are can come from two sets of options, to build files that are wrong
  * in one place. C++ behind it (FlatBuffers' generated builder), for tests only.
  *
@@ -20,7 +20,17 @@
 extern "C" {
 #endif
 
-enum { RUNTIME_HIDDEN_MAX = 4, RUNTIME_EVENTS_MAX = 6 };
+enum { RUNTIME_HIDDEN_MAX = 4, RUNTIME_EVENTS_MAX = 6, RUNTIME_GROUPS_MAX = 4, RUNTIME_HEADS_MAX = 6 };
+
+struct runtime_vql {
+    uint32_t heads, dim, v_dim, terms, out;
+    size_t groups;
+    uint32_t group_heads[RUNTIME_GROUPS_MAX], codewords[RUNTIME_GROUPS_MAX]; /* how many of each */
+    uint32_t head[RUNTIME_HEADS_MAX];                                        /* their numbers, group by group */
+    size_t exponents;
+    int32_t exponent[RUNTIME_HEADS_MAX]; /* INT32_MAX: the largest that is sure to be right */
+    float decay;                         /* decays lie in 0 ... decay */
+};
 
 struct runtime_options {
     uint64_t seed;
@@ -57,6 +67,9 @@ struct runtime_options {
     struct vqr_header_attention attention;
     uint32_t attention_hidden[RUNTIME_HIDDEN_MAX];
 
+    uint32_t vql_sequences; /* "keys", "keys1", ...: after those */
+    struct runtime_vql vql;
+
     uint32_t short_sequences; /* "short", "short1", ...: of last events, after the others or before them */
     bool short_first;
     uint32_t last;
@@ -71,7 +84,8 @@ struct runtime_options {
     const char *without_tensor; /* left out, or NULL */
 };
 
-/* N 2, W 20, one HSTU layer of two heads, attention of two heads, two outputs. */
+/* N 2, W 20, one HSTU layer of two heads, attention of two heads, two outputs. What is not there has values as well:
+ * VQL of three heads in two groups, without decay. */
 struct runtime_options runtime_options_default(void);
 
 struct runtime_file {

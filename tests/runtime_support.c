@@ -20,6 +20,29 @@ size_t random_below(uint64_t *random, size_t n)
 
 /* ---- models ---- */
 
+/* Heads in any order, in one group after another until none is left. */
+static void random_vql(struct runtime_vql *vql, uint64_t *random)
+{
+    vql->heads = 1 + (uint32_t)random_below(random, RUNTIME_HEADS_MAX);
+    vql->dim = 1 + (uint32_t)random_below(random, 19);
+    vql->v_dim = 1 + (uint32_t)random_below(random, 19);
+    vql->terms = (uint32_t)random_below(random, 3);
+    vql->out = random_below(random, 2) ? 1 + (uint32_t)random_below(random, 40) : 0;
+    vql->exponents = vql->heads;
+    for (uint32_t a = 0; a < vql->heads; a++) {
+        const size_t place = random_below(random, a + 1);
+        vql->head[a] = vql->head[place];
+        vql->head[place] = a;
+    }
+    vql->groups = 0;
+    for (uint32_t left = vql->heads; left > 0; vql->groups++) {
+        const uint32_t own = 1 + (uint32_t)random_below(random, left);
+        vql->group_heads[vql->groups] = vql->groups + 1 < RUNTIME_GROUPS_MAX ? own : left;
+        vql->codewords[vql->groups] = 1 + (uint32_t)random_below(random, 40);
+        left -= vql->group_heads[vql->groups];
+    }
+}
+
 struct runtime_options random_options(uint64_t i)
 {
     struct runtime_options o = runtime_options_default();
@@ -54,6 +77,8 @@ struct runtime_options random_options(uint64_t i)
     o.hidden[1] = 1 + (uint32_t)random_below(&random, 40);
     o.activation = random_below(&random, 2) ? VQR_SILU : VQR_RELU;
     o.outputs = 1 + random_below(&random, 20);
+    o.vql_sequences = (uint32_t)random_below(&random, 2);
+    random_vql(&o.vql, &random);
     return o;
 }
 
@@ -228,7 +253,7 @@ void encode(struct world *w, const struct vqr_rows *events)
 
 struct vqr_request request_of(const struct world *w)
 {
-    return (struct vqr_request){w->user->rows, w->context->rows, w->candidates->rows};
+    return (struct vqr_request){.user = w->user->rows, .context = w->context->rows, .candidates = w->candidates->rows};
 }
 
 float *scores(struct world *w)

@@ -29,7 +29,8 @@ static struct codebook compared(double products)
     float panels[2 * WIDTH * VQR_PANEL] = {0};
     struct codebook codebook = {.codewords = CODEWORDS, .nearest_cosine = nearest};
     fill_panels(panels);
-    assert_true(codebook_compare(&codebook, panels, WIDTH, products));
+    const struct codebook_columns columns = {.panels = panels, .width = WIDTH};
+    assert_true(codebook_compare(&codebook, &columns, products));
     return codebook;
 }
 
@@ -62,11 +63,24 @@ static void test_fewer(void **state)
     assert_int_equal(compared(PAIRS_ALL * WIDTH - 1).compared_codewords, CODEWORDS - 1);
 }
 
+/* An offset is one number more: it tells codewords of one direction apart, and is the same where they are the same. */
+static void test_offset(void **state)
+{
+    (void)state;
+    double nearest[3];
+    float panels[WIDTH * VQR_PANEL] = {3, 3, 3}, offset[VQR_PANEL] = {4, -4, 4};
+    struct codebook codebook = {.codewords = 3, .nearest_cosine = nearest};
+    const struct codebook_columns columns = {.panels = panels, .offset = offset, .width = WIDTH};
+    assert_true(codebook_compare(&codebook, &columns, PAIRS_ALL));
+    assert_true(fabs(nearest[0] - 1) < 1e-6 && fabs(nearest[1] - (9 - 16) / 25.0) < 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),
         cmocka_unit_test(test_fewer),
+        cmocka_unit_test(test_offset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

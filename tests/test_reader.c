@@ -189,7 +189,7 @@ static void test_unknown_values_are_handed_on(void **state)
     assert_true(hstu->norm == 99 && hstu->output == 99);
     free(file.data);
 
-    static const uint8_t kinds[] = {0, 3, 255};
+    static const uint8_t kinds[] = {0, 4, 255};
     for (size_t i = 0; i < sizeof(kinds); i++) {
         options = model_options_default();
         options.sequence_kind = kinds[i];

@@ -112,6 +112,41 @@ CHANGE(no_sequences, o->sequences = 0)
 CHANGE(more_sequences, o->sequences = 2)
 CHANGE(same_sequences, (o->sequences = 2, o->sequences_same_name = true))
 
+CHANGE(vql_heads_none, o->vql.heads = 0)
+CHANGE(vql_heads_fewer, o->vql.heads--)
+CHANGE(vql_heads_more, o->vql.heads++)
+CHANGE(vql_heads_most, o->vql.heads = UINT32_MAX)
+CHANGE(vql_head_missing, (o->vql.heads = 4, o->vql.exponents = 4))
+CHANGE(vql_dim_none, o->vql.dim = 0)
+CHANGE(vql_dim_more, o->vql.dim++)
+CHANGE(vql_dim_most, o->vql.dim = UINT32_MAX)
+CHANGE(vql_v_none, o->vql.v_dim = 0)
+CHANGE(vql_v_more, o->vql.v_dim++)
+CHANGE(vql_v_most, o->vql.v_dim = UINT32_MAX)
+CHANGE(vql_terms, o->vql.terms = 1)
+CHANGE(vql_terms_most, o->vql.terms = 65)
+CHANGE(vql_out, o->vql.out = 3)
+CHANGE(vql_out_most, o->vql.out = UINT32_MAX)
+CHANGE(vql_groups_none, o->vql.groups = 0)
+CHANGE(vql_groups_fewer, o->vql.groups = 1)
+CHANGE(vql_groups_more, (o->vql.groups = 3, o->vql.group_heads[2] = 1, o->vql.codewords[2] = 4))
+CHANGE(vql_groups_many, (o->vql.groups = 4, o->vql.group_heads[2] = o->vql.group_heads[3] = 1))
+CHANGE(vql_group_empty, o->vql.group_heads[1] = 0)
+CHANGE(vql_group_heads, (o->vql.group_heads[0] = 1, o->vql.group_heads[1] = 2))
+CHANGE(vql_codewords_none, o->vql.codewords[1] = 0)
+CHANGE(vql_codewords_more, o->vql.codewords[1]++)
+CHANGE(vql_codewords_most, o->vql.codewords[1] = UINT32_MAX)
+CHANGE(vql_head_twice, o->vql.head[2] = 0)
+CHANGE(vql_head_twice_in_a_group, o->vql.head[1] = 2)
+CHANGE(vql_head_far, o->vql.head[2] = 3)
+CHANGE(vql_head_farthest, o->vql.head[0] = UINT32_MAX)
+CHANGE(vql_exponents_none, o->vql.exponents = 0)
+CHANGE(vql_exponents_more, o->vql.exponents = 4)
+CHANGE(vql_exponent_high, o->vql.exponent[1] = 121)
+CHANGE(vql_exponent_low, o->vql.exponent[2] = -99)
+CHANGE(vql_exponent_large, o->vql.exponent[0] = 22) /* a price of 4096 alone passes 2^30 */
+CHANGE(vql_exponent_lowest, o->vql.exponent[0] = INT32_MIN)
+
 CHANGE(hidden_width, o->hidden[0]++)
 CHANGE(hidden_zero, o->hidden[0] = 0)
 CHANGE(hidden_most, o->hidden[0] = UINT32_MAX)
@@ -228,6 +263,43 @@ static const struct change changes[] = {
     {"activation is 100", activation_unknown},
 };
 
+static const struct change vql_changes[] = {
+    {"heads is 0", vql_heads_none},
+    {"value exponents", vql_heads_fewer},
+    {"value exponents", vql_heads_more},
+    {"heads is", vql_heads_most},
+    {"list 3 heads, expected each of 4 once", vql_head_missing},
+    {"dim is 0", vql_dim_none},
+    {"codebook", vql_dim_more},
+    {"dim is", vql_dim_most},
+    {"v_dim is 0", vql_v_none},
+    {"v.weight", vql_v_more},
+    {"v_dim is", vql_v_most},
+    {"vql.decay", vql_terms},
+    {"decay_terms is 65, expected 0 to 64", vql_terms_most},
+    {"out.weight", vql_out},
+    {"out is", vql_out_most},
+    {"0 groups, expected 1 to 3", vql_groups_none},
+    {"list 2 heads, expected each of 3 once", vql_groups_fewer},
+    {"group 2 lists head 0", vql_groups_more},
+    {"4 groups, expected 1 to 3", vql_groups_many},
+    {"group 1 has 0 heads, expected 1 to 3", vql_group_empty},
+    {"codebook", vql_group_heads},
+    {"codewords of a group is 0", vql_codewords_none},
+    {"groups.1.fold", vql_codewords_more},
+    {"codewords of a group is", vql_codewords_most},
+    {"group 1 lists head 0, expected every head from 0 to 2 in exactly one group", vql_head_twice},
+    {"group 0 lists head 2", vql_head_twice_in_a_group},
+    {"group 1 lists head 3", vql_head_far},
+    {"group 0 lists head 4294967295", vql_head_farthest},
+    {"0 value exponents for 3 heads", vql_exponents_none},
+    {"4 value exponents for 3 heads", vql_exponents_more},
+    {"head 1 have exponent 121, expected -98 to 120", vql_exponent_high},
+    {"head 2 have exponent -99", vql_exponent_low},
+    {"head 0 have exponent 22", vql_exponent_large},
+    {"head 0 have exponent", vql_exponent_lowest},
+};
+
 static void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
 {
     struct runtime_file file = runtime_build_saying(tensors, says);
@@ -249,6 +321,33 @@ static void test_configuration_unlike_tensors(void **state)
         changes[i].apply(&says);
         assert_refused(&tensors, &says, changes[i].says);
     }
+}
+
+static void test_vql_configuration_unlike_tensors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof vql_changes / sizeof *vql_changes; i++) {
+        struct runtime_options tensors = runtime_options_default();
+        tensors.vql_sequences = 1;
+        struct runtime_options says = tensors;
+        vql_changes[i].apply(&says);
+        assert_refused(&tensors, &says, vql_changes[i].says);
+    }
+}
+
+/* Tables may hold anything finite, and weights be large: values past what fp32 holds are refused before any exponent.
+ */
+static void test_vql_values_that_overflow(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    o.sequences = 0;
+    o.vql_sequences = 1;
+    o.event_exponents[0] = o.event_exponents[1] = -90; /* rows to 2^120 */
+    o.scale = 2;
+    hostile_run_good(runtime_build(&o));
+    o.scale = 200;
+    assert_refused(&o, &o, "values of head 2 may reach");
 }
 
 /* What the library cannot know stays refused when the tensors are there. */
@@ -288,6 +387,9 @@ static void test_missing_and_extra_tensors(void **state)
     struct runtime_options says = runtime_options_default();
     says.hstu.pre_norm = true;
     says.attention.out = 3;
+    says.vql_sequences = 1;
+    says.vql.terms = 2;
+    says.vql.out = 3;
     struct runtime_file file = runtime_build(&says);
     struct vqr_header header;
     struct vqr_header_info info;
@@ -401,6 +503,23 @@ static void test_small_files_take_little_time_a_candidate(void **state)
     free(file.data);
 }
 
+/* Decayed sums are kept for every term, and heads share codewords: what multiplies are numbers in the header. */
+static void test_small_files_with_vql_take_little_memory(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    o.item_dim = o.word_dim = 1;
+    o.sequences = 0;
+    o.vql_sequences = 1;
+    o.vql.v_dim = 2048;
+    o.vql.codewords[0] = 16384;
+    assert_size_in_proportion(&o);
+    o.vql.v_dim = 64;
+    o.vql.codewords[0] = 4096;
+    o.vql.terms = 64;
+    assert_size_in_proportion(&o);
+}
+
 /* ---- what is legal, though odd ---- */
 
 static void run(const struct runtime_options *options)
@@ -440,6 +559,18 @@ static void test_legal_extremes(void **state)
     run(&o);
     o = runtime_options_default();
     o.scale = 0;
+    o.vql_sequences = 2;
+    run(&o);
+    o = runtime_options_default();
+    o.vql_sequences = 1;
+    o.vql.terms = 64;
+    o.vql.decay = FLT_MAX;
+    run(&o);
+    o.vql.decay = 0;
+    run(&o);
+    o.vql.terms = 0;
+    for (size_t a = 0; a < 3; a++)
+        o.vql.exponent[a] = -98; /* every value rounds to nothing */
     run(&o);
     o = runtime_options_default();
     o.hidden_count = 4;
@@ -452,10 +583,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_configuration_unlike_tensors),
+        cmocka_unit_test(test_vql_configuration_unlike_tensors),
+        cmocka_unit_test(test_vql_values_that_overflow),
         cmocka_unit_test(test_unknown_with_their_tensors),
         cmocka_unit_test(test_missing_and_extra_tensors),
         cmocka_unit_test(test_names_that_are_used_twice),
         cmocka_unit_test(test_small_files_take_little_memory),
+        cmocka_unit_test(test_small_files_with_vql_take_little_memory),
         cmocka_unit_test(test_legal_extremes),
         cmocka_unit_test(test_unknown_activation_without_hidden_layers),
         cmocka_unit_test(test_small_files_take_little_time_a_candidate),

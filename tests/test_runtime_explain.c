@@ -22,7 +22,8 @@ static struct told explain(const struct world *w, vqr_session *session, size_t s
     told.weights = malloc(CANDIDATES * told.step * sizeof(float));
     assert_non_null(told.weights);
     memset(told.weights, 0x5a, CANDIDATES * told.step * sizeof(float));
-    assert_int_equal(vqr_explain(session, w->state, sequence, &w->candidates->rows, told.weights, &error), VQR_OK);
+    const struct vqr_request request = {.candidates = w->candidates->rows};
+    assert_int_equal(vqr_explain(session, w->state, sequence, &request, told.weights, &error), VQR_OK);
     return told;
 }
 
@@ -112,23 +113,23 @@ static void test_refusals(void **state)
     struct vqr_sequence_info info;
     struct vqr_error error;
     float weight = 0;
-    const struct vqr_rows *rows = &w.candidates->rows;
+    const struct vqr_request request = {.candidates = w.candidates->rows}, *asked = &request;
     assert_int_equal(vqr_sequence_info(w.model, 1, &info), VQR_ERROR_ARGUMENT);
-    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 1, rows, &weight, &error), &error);
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 1, asked, &weight, &error), &error);
     assert_says(&error, "there is no sequence 1, the model has 1");
-    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 0, rows, NULL, &error), &error);
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 0, asked, NULL, &error), &error);
     assert_says(&error, "weights is NULL");
-    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(NULL, w.state, 0, rows, &weight, &error), &error);
+    assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(NULL, w.state, 0, asked, &weight, &error), &error);
     assert_says(&error, "session is NULL");
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_explain(w.session, w.state, 0, NULL, &weight, &error), &error);
-    assert_says(&error, "candidates is NULL");
+    assert_says(&error, "request is NULL");
     uint32_t cluster;
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_assign(w.session, 1, &events->rows, &cluster, &error), &error);
     assert_says(&error, "there is no sequence 1, the model has 1");
     assert_refusal(VQR_ERROR_ARGUMENT, vqr_assign(w.session, 0, &events->rows, NULL, &error), &error);
     assert_says(&error, "clusters is NULL");
     append(&w, &events->rows);
-    assert_refusal(VQR_ERROR_STALE, vqr_explain(w.session, w.state, 0, rows, &weight, &error), &error);
+    assert_refusal(VQR_ERROR_STALE, vqr_explain(w.session, w.state, 0, asked, &weight, &error), &error);
     values_free(events);
     world_free(&w);
 }

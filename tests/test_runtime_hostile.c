@@ -1,6 +1,7 @@
 /* Damaged files: bytes changed one by one and many at once, directories of tensors rearranged, values that are no
  * numbers, vocabularies that lead astray, weights that overflow. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 
 /* ---- bytes ---- */
 
-enum { FORMS = 3 };
+enum { FORMS = 4 };
 
 static struct runtime_file build_form(size_t form)
 {
@@ -28,6 +29,11 @@ static struct runtime_file build_form(size_t form)
         o.empty = VQR_EMPTY_ZERO;
         o.hidden_count = 0;
         o.activation = VQR_SILU;
+    } else if (form == 3) {
+        o.sequences = 0;
+        o.vql_sequences = 1;
+        o.vql.terms = 2;
+        o.vql.out = 3;
     }
     return runtime_build(&o);
 }
@@ -173,6 +179,34 @@ static void test_every_small_tensor(void **state)
     }
 }
 
+static void test_decay_and_mix(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tensor;
+        float value;
+        const char *says; /* NULL: taken */
+    } cases[] = {{"decay", -0x1p-149f, "head 0, term 1: decay is -1.4013e-45"},
+                 {"decay", 0.0f, NULL},
+                 {"decay", 3e38f, NULL},
+                 {"mix", 0.0f, "head 0, term 1: decay is"},
+                 {"mix", -1.0f, "and mix -1, expected at least 0 and more than 0"},
+                 {"mix", 0x1p-149f, NULL},
+                 {"mix", 3e38f, NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct runtime_file file = build_form(3);
+        char name[64];
+        snprintf(name, sizeof name, "sequences.keys.vql.%s", cases[i].tensor);
+        hostile_floats(file, name)[1] = cases[i].value;
+        if (cases[i].says) {
+            assert_file_refused(file, cases[i].says);
+            free(file.data);
+        } else {
+            hostile_run_good(file);
+        }
+    }
+}
+
 /* ---- embedding tables ---- */
 
 enum { BAD_ROW = 17, BAD_COLUMN = 4 };
@@ -180,7 +214,7 @@ enum { BAD_ROW = 17, BAD_COLUMN = 4 };
 static void score_item(struct world *w, int64_t item, enum vqr_status expected)
 {
     const struct vqr_column columns[2] = {{VQR_COLUMN_INT64, &item, NULL}, {VQR_COLUMN_ABSENT, NULL, NULL}};
-    const struct vqr_request request = {{NULL, 0, 0}, {NULL, 0, 0}, {columns, 2, 1}};
+    const struct vqr_request request = {.candidates = {columns, 2, 1}};
     struct vqr_error error;
     float outputs[2];
     const enum vqr_status status = vqr_score(w->session, w->state, &request, outputs, NULL, &error);
@@ -241,7 +275,7 @@ static void test_bad_unknown_row(void **state)
     struct world w = world_new(&options, NULL, 2);
     hostile_floats(w.file, "tables.item.weight")[2] = NAN;
     const struct vqr_rows nothing = {NULL, 0, 3};
-    const struct vqr_request request = {{NULL, 0, 0}, {NULL, 0, 0}, {NULL, 0, 3}};
+    const struct vqr_request request = {.candidates = {NULL, 0, 3}};
     struct vqr_error error;
     float outputs[6];
     assert_refusal(VQR_ERROR_TABLE, vqr_encode(w.session, w.state, &nothing, NULL, &error), &error);
@@ -321,7 +355,7 @@ static void assert_not_found(const uint32_t key[4], uint32_t row, struct vqr_id 
     for (size_t i = 0; i < options.slots; i++)
         slots[i] = row;
     const struct vqr_column columns[2] = {{VQR_COLUMN_ABSENT, NULL, NULL}, {VQR_COLUMN_ID, &id, NULL}};
-    const struct vqr_request request = {{columns, 2, 1}, {NULL, 0, 0}, {NULL, 0, 0}};
+    const struct vqr_request request = {.user = {columns, 2, 1}};
     struct vqr_stats stats = {0, 0};
     assert_int_equal(vqr_score(w.session, w.state, &request, NULL, &stats, NULL), VQR_OK);
     assert_int_equal(stats.unknown_ids, 1);
@@ -486,10 +520,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forms_are_good),    cmocka_unit_test(test_every_header_byte),
         cmocka_unit_test(test_random_damage),     cmocka_unit_test(test_every_small_tensor),
-        cmocka_unit_test(test_bad_table_row),     cmocka_unit_test(test_bad_unknown_row),
-        cmocka_unit_test(test_vocabulary_damage), cmocka_unit_test(test_vocabulary_bounds),
-        cmocka_unit_test(test_vocabulary_probes), cmocka_unit_test(test_overflow),
-        cmocka_unit_test(test_lists_and_vectors),
+        cmocka_unit_test(test_decay_and_mix),     cmocka_unit_test(test_bad_table_row),
+        cmocka_unit_test(test_bad_unknown_row),   cmocka_unit_test(test_vocabulary_damage),
+        cmocka_unit_test(test_vocabulary_bounds), cmocka_unit_test(test_vocabulary_probes),
+        cmocka_unit_test(test_overflow),          cmocka_unit_test(test_lists_and_vectors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,6 +28,12 @@ static struct runtime_options at_the_edge(size_t i)
     o.hstu.qk_dim = o.hstu.v_dim = width;
     o.hstu.heads = 1 + i % 2;
     o.attention.dim = width;
+    o.vql_sequences = 1;
+    o.vql.dim = width;
+    o.vql.v_dim = 15 + (uint32_t)(i / 3) % 3;
+    o.vql.out = i % 2 ? 0 : width;
+    for (size_t g = 0; g < o.vql.groups; g++)
+        o.vql.codewords[g] = width;
     o.attention.out = i % 2 ? width : 0;
     o.hidden[0] = width;
     o.outputs = width;

@@ -37,6 +37,14 @@ static struct runtime_options configuration(size_t i)
         o.codebooks = 3;
         o.outputs = 1;
         break;
+    case 3: /* attention with quantised keys, alone and beside clusters; events do not fade */
+        o.vql_sequences = 2;
+        o.vql.out = 4;
+        break;
+    case 4:
+        o.sequences = 0;
+        o.vql_sequences = 1;
+        break;
     default: /* every switch of HSTU the other way */
         o.hstu.pre_norm = o.hstu.residual = true;
         o.hstu.layers = 2;
@@ -51,7 +59,7 @@ static struct runtime_options configuration(size_t i)
     return o;
 }
 
-enum { CONFIGURATIONS = 4 };
+enum { CONFIGURATIONS = 6 };
 
 /* ---- exact sums ---- */
 
@@ -225,6 +233,8 @@ static struct world poisoned_world(void)
 {
     struct runtime_options options = configuration(1);
     options.items = POISONED + 1;
+    options.vql_sequences = 1;
+    options.vql.terms = 2; /* sums that round: what was appended is not taken out again but put back */
     struct world w = world_new(&options, NULL, CANDIDATES);
     struct vqr_header header;
     struct vqr_header_tensor tensor;

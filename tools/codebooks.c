@@ -22,33 +22,80 @@ enum {
 
 /* ---- the file ---- */
 
-static bool find_fold(const struct vqr_header *header, const char *sequence, struct vqr_header_tensor *tensor)
+/* The F32 tensor of this name; NULL if the file has none. */
+static const float *find_floats(const struct vqr_header *header, const char *name)
 {
+    struct vqr_header_tensor tensor;
+    const bool found = vqr_header_find_tensor(header, name, &tensor) && tensor.type == VQR_TENSOR_F32;
+    return found ? (const float *)(const void *)(header->data + tensor.offset) : NULL;
+}
+
+/* What an event is multiplied with to choose its cluster in codebook j of a sequence. */
+static struct codebook_columns find_columns(const struct vqr_header *header, const struct vqr_header_sequence *sequence,
+                                            size_t j, size_t codewords, size_t width)
+{
+    struct codebook_columns columns = {.width = width};
     char name[VQR_NAME_SIZE];
-    snprintf(name, sizeof name, "sequences.%s.fold", sequence);
-    return vqr_header_find_tensor(header, name, tensor) && tensor->rank == 3 && tensor->layout == VQR_PANELS &&
-           tensor->type == VQR_TENSOR_F32;
+    if (sequence->kind == VQR_SEQUENCE_VQL) {
+        snprintf(name, sizeof name, "sequences.%s.vql.groups.%zu.fold", sequence->name, j);
+        columns.panels = find_floats(header, name);
+        snprintf(name, sizeof name, "sequences.%s.vql.groups.%zu.offset", sequence->name, j);
+        columns.offset = find_floats(header, name);
+        return columns;
+    }
+    snprintf(name, sizeof name, "sequences.%s.fold", sequence->name);
+    columns.panels = find_floats(header, name);
+    if (columns.panels != NULL)
+        columns.panels += j * width * ((codewords + VQR_PANEL - 1) / VQR_PANEL * VQR_PANEL);
+    return columns;
+}
+
+static size_t event_width(const struct vqr_header *header)
+{
+    struct vqr_header_info info;
+    size_t width = 0;
+    vqr_header_info(header, &info);
+    for (size_t i = 0; i < info.features[VQR_EVENT]; i++) {
+        struct vqr_header_feature feature;
+        vqr_header_feature(header, VQR_EVENT, i, &feature);
+        width += feature.width;
+    }
+    return width;
+}
+
+static size_t codebooks_of(const struct vqr_header_sequence *sequence)
+{
+    return sequence->kind == VQR_SEQUENCE_DMQN  ? sequence->codebooks
+           : sequence->kind == VQR_SEQUENCE_VQL ? sequence->vql.groups
+                                                : 0;
+}
+
+static size_t codewords_of(const struct vqr_header *header, const struct vqr_header_sequence *sequence, size_t j)
+{
+    struct vqr_header_vql_group group;
+    if (sequence->kind != VQR_SEQUENCE_VQL)
+        return sequence->codewords;
+    vqr_header_vql_group(header, sequence->index, j, &group);
+    return group.codewords;
 }
 
 /* The codebooks of one sequence, at `list`. */
 static bool init_sequence(struct codebook *list, const struct vqr_header *header,
                           const struct vqr_header_sequence *sequence, double products)
 {
-    struct vqr_header_tensor fold = {0};
-    const bool found = find_fold(header, sequence->name, &fold);
-    for (size_t j = 0; j < sequence->codebooks; j++) {
+    for (size_t j = 0; j < codebooks_of(sequence); j++) {
+        const size_t codewords = codewords_of(header, sequence, j);
         struct codebook *codebook = &list[j];
         *codebook = (struct codebook){.sequence = sequence->name,
                                       .sequence_index = sequence->index,
                                       .number = j,
-                                      .codewords = sequence->codewords};
-        codebook->nearest_cosine = calloc(sequence->codewords, sizeof *codebook->nearest_cosine);
-        codebook->events = calloc(sequence->codewords, sizeof *codebook->events);
+                                      .codewords = codewords};
+        codebook->nearest_cosine = calloc(codewords, sizeof *codebook->nearest_cosine);
+        codebook->events = calloc(codewords, sizeof *codebook->events);
         if (codebook->nearest_cosine == NULL || codebook->events == NULL)
             return false;
-        const size_t padded = (sequence->codewords + VQR_PANEL - 1) / VQR_PANEL * VQR_PANEL;
-        const float *panels = (const float *)(const void *)(header->data + fold.offset) + j * fold.shape[1] * padded;
-        if (found && !codebook_compare(codebook, panels, fold.shape[1], products))
+        const struct codebook_columns columns = find_columns(header, sequence, j, codewords, event_width(header));
+        if (columns.panels != NULL && !codebook_compare(codebook, &columns, products))
             return false;
     }
     return true;
@@ -62,7 +109,7 @@ bool codebooks_init(struct codebooks *codebooks, const struct vqr_header *header
     vqr_header_info(header, &info);
     for (size_t i = 0; i < info.sequences; i++) {
         vqr_header_sequence(header, i, &sequence);
-        total += sequence.kind == VQR_SEQUENCE_DMQN ? sequence.codebooks : 0;
+        total += codebooks_of(&sequence);
     }
     *codebooks = (struct codebooks){.list = calloc(total + 1, sizeof *codebooks->list)};
     if (codebooks->list == NULL)
@@ -70,11 +117,9 @@ bool codebooks_init(struct codebooks *codebooks, const struct vqr_header *header
     codebooks->count = total;
     for (size_t i = 0, first = 0; i < info.sequences; i++) {
         vqr_header_sequence(header, i, &sequence);
-        if (sequence.kind != VQR_SEQUENCE_DMQN)
-            continue;
         if (!init_sequence(codebooks->list + first, header, &sequence, PRODUCTS_MAX / (double)total))
             return false;
-        first += sequence.codebooks;
+        first += codebooks_of(&sequence);
     }
     return true;
 }
@@ -133,24 +178,25 @@ static bool add_events(struct codebook *codebooks, size_t count, struct scorer *
     return found;
 }
 
-/* Looks at every candidate's weights; first[j][w] counts the candidates whose heaviest cluster of codebook j is w. */
-static bool add_weights(struct codebook *codebooks, size_t count, struct scorer *scorer, float *weights,
+/* Looks at every candidate's weights[j][step]; first[j][w] counts the candidates whose heaviest cluster of codebook j
+ * is w. */
+static bool add_weights(struct codebook *codebooks, size_t count, size_t step, struct scorer *scorer, float *weights,
                         uint64_t *first, struct refusal *refusal)
 {
-    const size_t codewords = codebooks->codewords, candidates = scorer->request.score.candidates.rows;
+    const size_t candidates = scorer->request.score.candidates.rows;
     for (size_t row = 0; row < candidates; row++) {
         if (!explain_row(scorer, codebooks->sequence_index, row, weights, refusal))
             return false;
         for (size_t j = 0; j < count; j++) {
-            const size_t best = explain_heaviest(weights + j * codewords, codewords);
-            codebooks[j].largest_weight_sum += fabs((double)weights[j * codewords + best]);
-            first[j * codewords + best]++;
+            const size_t best = explain_heaviest(weights + j * step, codebooks[j].codewords);
+            codebooks[j].largest_weight_sum += fabs((double)weights[j * step + best]);
+            first[j * step + best]++;
         }
     }
     for (size_t j = 0; j < count; j++) {
         uint64_t usual = 0;
-        for (size_t w = 0; w < codewords; w++)
-            usual = first[j * codewords + w] > usual ? first[j * codewords + w] : usual;
+        for (size_t w = 0; w < codebooks[j].codewords; w++)
+            usual = first[j * step + w] > usual ? first[j * step + w] : usual;
         codebooks[j].candidates += candidates;
         codebooks[j].compared += candidates > 1 ? candidates : 0;
         codebooks[j].usual += candidates > 1 ? usual : 0;
@@ -160,10 +206,13 @@ static bool add_weights(struct codebook *codebooks, size_t count, struct scorer 
 
 static bool add_attention(struct codebook *codebooks, size_t count, struct scorer *scorer, struct refusal *refusal)
 {
-    float *weights = calloc(count * codebooks->codewords, sizeof *weights);
-    uint64_t *first = calloc(count * codebooks->codewords, sizeof *first);
-    const bool added = weights != NULL && first != NULL ? add_weights(codebooks, count, scorer, weights, first, refusal)
-                                                        : refuse_memory(refusal, "what a request says of codebooks");
+    struct vqr_sequence_info info;
+    vqr_sequence_info(scorer->model, codebooks->sequence_index, &info);
+    float *weights = calloc(count * info.tokens, sizeof *weights);
+    uint64_t *first = calloc(count * info.tokens, sizeof *first);
+    const bool added = weights != NULL && first != NULL
+                           ? add_weights(codebooks, count, info.tokens, scorer, weights, first, refusal)
+                           : refuse_memory(refusal, "what a request says of codebooks");
     free(weights);
     free(first);
     return added;

@@ -27,7 +27,7 @@ struct codebook {
     size_t sequence_index, number; /* codebook `number` of sequence `sequence_index` */
     size_t codewords;
 
-    /* From the file: how alike the columns of the fold are, whose products with an event choose its cluster. */
+    /* From the file: how alike the columns are whose products with an event choose its cluster. */
     struct codebook_pair pairs[CODEBOOK_PAIRS]; /* closest first */
     size_t pair_count;
     size_t compared_codewords; /* the first ones, each with each: fewer than all where that would take too long */
@@ -59,9 +59,16 @@ struct codebook_use {
 /* Fills *codebooks from a model's file; false when out of memory. codebooks_free in either case. */
 bool codebooks_init(struct codebooks *codebooks, const struct vqr_header *header);
 
-/* Fills the pairs and nearest cosines of a codebook from its fold, `panels` of [width, codewords] (schema/model.fbs),
- * within that many products of two numbers; nearest_cosine has room for all codewords. False when out of memory. */
-bool codebook_compare(struct codebook *codebook, const float *panels, size_t width, double products);
+/* What an event, with a 1 after its numbers where there is an offset, is multiplied with to choose its cluster. */
+struct codebook_columns {
+    const float *panels; /* of [width, codewords] (schema/model.fbs) */
+    const float *offset; /* [codewords], or NULL: none */
+    size_t width;
+};
+
+/* Fills the pairs and nearest cosines of a codebook from its columns, within that many products of two numbers;
+ * nearest_cosine has room for all codewords. False when out of memory. */
+bool codebook_compare(struct codebook *codebook, const struct codebook_columns *columns, double products);
 
 /* Adds the scorer's last request, which was answered; false with the reason in *refusal, and nothing added. */
 bool codebooks_add(struct codebooks *codebooks, struct scorer *scorer, struct refusal *refusal);

@@ -5,16 +5,24 @@
 
 #include "codebooks.h"
 
-/* Column w of a codebook's panels [D][16], at unit length; zeros stay zeros. */
-static void unit_column(double *column, const float *panels, size_t width, size_t w)
+static size_t length_of(const struct codebook_columns *columns)
 {
+    return columns->width + (columns->offset != NULL);
+}
+
+/* Column w at unit length; zeros stay zeros. */
+static void unit_column(double *column, const struct codebook_columns *columns, size_t w)
+{
+    const size_t width = columns->width;
     double square = 0;
-    for (size_t i = 0; i < width; i++) {
-        column[i] = (double)panels[(w / VQR_PANEL * width + i) * VQR_PANEL + w % VQR_PANEL];
-        square += column[i] * column[i];
-    }
-    const double scale = square > 0 ? 1 / sqrt(square) : 0;
     for (size_t i = 0; i < width; i++)
+        column[i] = (double)columns->panels[(w / VQR_PANEL * width + i) * VQR_PANEL + w % VQR_PANEL];
+    if (columns->offset != NULL)
+        column[width] = (double)columns->offset[w];
+    for (size_t i = 0; i < length_of(columns); i++)
+        square += column[i] * column[i];
+    const double scale = square > 0 ? 1 / sqrt(square) : 0;
+    for (size_t i = 0; i < length_of(columns); i++)
         column[i] *= scale;
 }
 
@@ -39,28 +47,28 @@ static size_t affordable(size_t width, double products)
     return (size_t)((1 + sqrt(1 + 8 * pairs)) / 2);
 }
 
-bool codebook_compare(struct codebook *codebook, const float *panels, size_t width, double products)
+bool codebook_compare(struct codebook *codebook, const struct codebook_columns *columns, double products)
 {
-    const size_t most = affordable(width, products);
+    const size_t width = length_of(columns), most = affordable(width, products);
     const size_t codewords = codebook->codewords < most ? codebook->codewords : most;
     codebook->compared_codewords = codewords;
-    double *columns = calloc(codewords * width + 1, sizeof *columns);
-    if (columns == NULL)
+    double *unit = calloc(codewords * width + 1, sizeof *unit);
+    if (unit == NULL)
         return false;
     for (size_t w = 0; w < codewords; w++) {
-        unit_column(columns + w * width, panels, width, w);
+        unit_column(unit + w * width, columns, w);
         codebook->nearest_cosine[w] = -1;
     }
     for (size_t b = 1; b < codewords; b++) {
         for (size_t a = 0; a < b; a++) {
             struct codebook_pair pair = {.a = a, .b = b};
             for (size_t i = 0; i < width; i++)
-                pair.cosine += columns[a * width + i] * columns[b * width + i];
+                pair.cosine += unit[a * width + i] * unit[b * width + i];
             codebook->nearest_cosine[a] = fmax(codebook->nearest_cosine[a], pair.cosine);
             codebook->nearest_cosine[b] = fmax(codebook->nearest_cosine[b], pair.cosine);
             offer_pair(codebook, &pair);
         }
     }
-    free(columns);
+    free(unit);
     return true;
 }

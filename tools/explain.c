@@ -240,7 +240,10 @@ bool explain_row(struct scorer *scorer, size_t sequence, size_t row, float *weig
         struct vqr_error error;
         for (size_t i = 0; i < candidates->column_count; i++)
             columns[i] = value_row(&scorer->schema.features[VQR_CANDIDATE][i], &candidates->columns[i], row, &lists[i]);
-        const struct vqr_rows one = {.columns = columns, .column_count = candidates->column_count, .rows = 1};
+        const struct vqr_request one = {.candidates = {.columns = columns,
+                                                       .column_count = candidates->column_count,
+                                                       .rows = 1},
+                                        .time = scorer->request.score.time};
         const enum vqr_status status = vqr_explain(scorer->session, scorer->state, sequence, &one, weights, &error);
         explained = status == VQR_OK || refuse_library(refusal, status, &error);
     }

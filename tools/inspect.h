@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "codebooks.h"
@@ -48,6 +49,12 @@ extern const char *const inspect_groups[VQR_GROUPS];
 
 /* The start of a line: "tables" before the first item of a section, "" before the others. */
 void inspect_print_label(FILE *out, const char *label);
+
+/* The "s" of several. */
+const char *inspect_plural(uint64_t count);
+
+/* The part of the text on sequences. */
+void inspect_print_sequences(FILE *out, const struct inspection *inspection);
 
 /* The two ways of saying codebooks: lines, false when out of memory; a JSON object, NULL when out of memory. */
 bool codebooks_print_text(FILE *out, const struct codebooks *codebooks);

@@ -92,10 +92,36 @@ static json_t *describe_attention(const struct vqr_header *header, const struct 
     return object;
 }
 
-static json_t *describe_sequence(const struct vqr_header *header, size_t i)
+static json_t *describe_group(const struct vqr_header *header, size_t i, size_t g)
+{
+    struct vqr_header_vql_group group;
+    json_t *heads = json_array();
+    vqr_header_vql_group(header, i, g, &group);
+    for (size_t n = 0; n < group.heads; n++)
+        json_array_append_new(heads, json_integer(vqr_header_vql_head(header, i, g, n)));
+    return json_pack("{s:o, s:i}", "heads", heads, "codewords", (int)group.codewords);
+}
+
+static json_t *describe_vql(const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    const struct vqr_header_vql *vql = &sequence->vql;
+    json_t *groups = json_array(), *exponents = json_array();
+    for (size_t g = 0; g < vql->groups; g++)
+        json_array_append_new(groups, describe_group(header, sequence->index, g));
+    for (size_t a = 0; a < vql->exponents; a++)
+        json_array_append_new(exponents, json_integer(vqr_header_vql_exponent(header, sequence->index, a)));
+    return json_pack("{s:o, s:s, s:i, s:i, s:i, s:o, s:i, s:o, s:o}", "name", json_from_text(sequence->name), "kind",
+                     "vql", "heads", (int)vql->heads, "dim", (int)vql->dim, "v_dim", (int)vql->v_dim, "groups", groups,
+                     "decay_terms", (int)vql->decay_terms, "out", vql->out > 0 ? json_integer(vql->out) : json_null(),
+                     "exponents", exponents);
+}
+
+static json_t *describe_kind(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_sequence sequence;
     vqr_header_sequence(header, i, &sequence);
+    if (sequence.kind == VQR_SEQUENCE_VQL)
+        return describe_vql(header, &sequence);
     if (sequence.kind == VQR_SEQUENCE_DIN)
         return json_pack("{s:o, s:s, s:i, s:o}", "name", json_from_text(sequence.name), "kind", "din", "last",
                          (int)sequence.last, "attention", describe_attention(header, &sequence));
@@ -105,6 +131,24 @@ static json_t *describe_sequence(const struct vqr_header *header, size_t i)
                      "codebooks", (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
                      inspect_word(WORDS_EMPTY, sequence.empty), "hstu", describe_hstu(&sequence.hstu), "attention",
                      describe_attention(header, &sequence));
+}
+
+static json_t *describe_sequence(const struct inspection *inspection, size_t i)
+{
+    struct vqr_sequence_info info;
+    json_t *object = describe_kind(&inspection->header, i);
+    vqr_sequence_info(inspection->model, i, &info);
+    json_object_set_new(object, "state_bytes", json_from_whole(info.state_bytes));
+    json_object_set_new(object, "candidate_work", json_from_whole(info.candidate_work));
+    return object;
+}
+
+static json_t *describe_sequences(const struct inspection *inspection)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < inspection->info.sequences; i++)
+        json_array_append_new(array, describe_sequence(inspection, i));
+    return array;
 }
 
 static json_t *describe_head(const struct vqr_header *header)
@@ -173,18 +217,17 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
 {
     const struct vqr_header *header = &inspection->header;
     const struct vqr_header_info *info = &inspection->info;
-    json_t *root =
-        json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-                  json_from_text(info->name), "format_version", (int)info->format_version, "producer",
-                  json_from_text(info->producer), "file_bytes", json_from_whole(header->size), "header_bytes",
-                  json_from_whole(info->header_bytes), "session_bytes",
-                  json_from_whole(vqr_session_size(inspection->model)), "state_bytes",
-                  json_from_whole(vqr_state_size(inspection->model)), "tables",
-                  describe_all(header, info->tables, describe_table), "features", describe_features(inspection),
-                  "sequences", describe_all(header, info->sequences, describe_sequence), "head", describe_head(header),
-                  "tensors", describe_all(header, info->tensors, describe_tensor), "golden_requests",
-                  json_from_whole(info->goldens), "config", describe_config(info->config), "verified",
-                  describe_verification(inspection));
+    json_t *root = json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
+                             json_from_text(info->name), "format_version", (int)info->format_version, "producer",
+                             json_from_text(info->producer), "file_bytes", json_from_whole(header->size),
+                             "header_bytes", json_from_whole(info->header_bytes), "session_bytes",
+                             json_from_whole(vqr_session_size(inspection->model)), "state_bytes",
+                             json_from_whole(vqr_state_size(inspection->model)), "tables",
+                             describe_all(header, info->tables, describe_table), "features",
+                             describe_features(inspection), "sequences", describe_sequences(inspection), "head",
+                             describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
+                             "golden_requests", json_from_whole(info->goldens), "config", describe_config(info->config),
+                             "verified", describe_verification(inspection));
     if (root != NULL && inspection->codebooks != NULL &&
         json_object_set_new(root, "codebooks", codebooks_describe(inspection->codebooks)) != 0) {
         json_decref(root);

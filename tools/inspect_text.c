@@ -13,7 +13,7 @@ void inspect_print_label(FILE *out, const char *label)
     fprintf(out, "%-11s ", label);
 }
 
-static const char *plural(uint64_t count)
+const char *inspect_plural(uint64_t count)
 {
     return count == 1 ? "" : "s";
 }
@@ -33,7 +33,7 @@ static void print_file(FILE *out, const struct inspection *inspection)
     inspect_print_label(out, "file");
     fprintf(out, "%s bytes, of them header %s; %zu tensor%s, %zu golden request%s\n",
             text_grouped(file, inspection->header.size), text_grouped(header, info->header_bytes), info->tensors,
-            plural(info->tensors), info->goldens, plural(info->goldens));
+            inspect_plural(info->tensors), info->goldens, inspect_plural(info->goldens));
 }
 
 static void print_memory(FILE *out, const struct inspection *inspection)
@@ -95,84 +95,6 @@ static void print_features(FILE *out, const struct inspection *inspection)
     }
 }
 
-static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
-{
-    inspect_print_label(out, "");
-    if (hstu->layers == 0) {
-        fputs("no HSTU: clusters go to the attention as they are\n", out);
-        return;
-    }
-    fprintf(out, "HSTU: %u layer%s of %u head%s, query and key %u wide, value %u wide; %s\n", (unsigned)hstu->layers,
-            plural(hstu->layers), (unsigned)hstu->heads, plural(hstu->heads), (unsigned)hstu->qk_dim,
-            (unsigned)hstu->v_dim, hstu->share ? "one set of weights for all codebooks" : "weights per codebook");
-    inspect_print_label(out, "");
-    fprintf(out, "      pre_norm %s, affine %s, activate %s, alpha %s, bias %s, normalize %s",
-            hstu->pre_norm ? "yes" : "no", hstu->affine ? "yes" : "no", inspect_word(WORDS_ACTIVATE, hstu->activate),
-            inspect_word(WORDS_ALPHA, hstu->alpha), inspect_word(WORDS_BIAS, hstu->bias),
-            inspect_word(WORDS_NORMALIZE, hstu->normalize));
-    if (hstu->normalize == VQR_NORMALIZE_CONSTANT)
-        fprintf(out, " %u", (unsigned)hstu->normalize_constant);
-    fputc('\n', out);
-    inspect_print_label(out, "");
-    fprintf(out, "      norm %s, eps %g, output %s, residual %s\n", inspect_word(WORDS_NORM, hstu->norm),
-            (double)hstu->eps, inspect_word(WORDS_OUTPUT, hstu->output), hstu->residual ? "yes" : "no");
-}
-
-/* ", one set of weights for all codebooks", where there are several codebooks that could have their own. */
-static const char *share_words(const struct vqr_header_sequence *sequence)
-{
-    if (sequence->kind != VQR_SEQUENCE_DMQN)
-        return "";
-    return sequence->attention.share ? "; one set of weights for all codebooks" : "; weights per codebook";
-}
-
-static void print_attention(FILE *out, const struct vqr_header *header, const struct vqr_header_sequence *sequence)
-{
-    const struct vqr_header_attention *attention = &sequence->attention;
-    inspect_print_label(out, "");
-    if (attention->kind == VQR_ATTENTION_DIN) {
-        fputs("attention: din, ", out);
-        for (size_t i = 0; i < attention->hidden_count; i++)
-            fprintf(out, "%s%u", i == 0 ? "hidden " : "-",
-                    (unsigned)vqr_header_attention_hidden(header, sequence->index, i));
-        if (attention->hidden_count > 0)
-            fprintf(out, " %s", inspect_word(WORDS_ACTIVATION, attention->activation));
-        else
-            fputs("no hidden layers", out);
-        fprintf(out, ", softmax %s%s\n", attention->softmax ? "yes" : "no", share_words(sequence));
-    } else if (attention->kind == VQR_ATTENTION_DOT) {
-        fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, plural(attention->heads),
-                (unsigned)attention->dim);
-        if (attention->out > 0)
-            fprintf(out, ", projected to %u", (unsigned)attention->out);
-        fprintf(out, "%s%s\n", attention->count_bias ? ", count bias" : "", share_words(sequence));
-    } else {
-        fputs("attention of an unknown kind\n", out);
-    }
-}
-
-static void print_sequences(FILE *out, const struct inspection *inspection)
-{
-    for (size_t i = 0; i < inspection->info.sequences; i++) {
-        struct vqr_header_sequence sequence;
-        vqr_header_sequence(&inspection->header, i, &sequence);
-        inspect_print_label(out, i == 0 ? "sequences" : "");
-        text_print_padded(out, sequence.name, 16);
-        if (sequence.kind == VQR_SEQUENCE_DMQN) {
-            fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence.codebooks,
-                    plural(sequence.codebooks), (unsigned)sequence.codewords,
-                    sequence.empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
-            print_hstu(out, &sequence.hstu);
-        } else if (sequence.kind == VQR_SEQUENCE_DIN) {
-            fprintf(out, " DIN: the last %u event%s\n", (unsigned)sequence.last, plural(sequence.last));
-        } else {
-            fputs(" of an unknown kind\n", out);
-            continue;
-        }
-        print_attention(out, &inspection->header, &sequence);
-    }
-}
-
 static void print_head(FILE *out, const struct inspection *inspection)
 {
     struct vqr_header_head head;
@@ -182,7 +104,7 @@ static void print_head(FILE *out, const struct inspection *inspection)
         fprintf(out, "%s%u", i == 0 ? "" : "-", (unsigned)vqr_header_hidden(&inspection->header, i));
     if (head.hidden_count > 0)
         fprintf(out, " %s, ", inspect_word(WORDS_ACTIVATION, head.activation));
-    fprintf(out, "output%s", plural(head.output_count));
+    fprintf(out, "output%s", inspect_plural(head.output_count));
     for (size_t i = 0; i < head.output_count; i++) {
         fputs(i == 0 ? " " : ", ", out);
         text_print_clean(out, vqr_header_output(&inspection->header, i));
@@ -242,7 +164,7 @@ bool inspect_print_text(FILE *out, const struct inspection *inspection)
         print_memory(out, inspection);
         print_tables(out, inspection);
         print_features(out, inspection);
-        print_sequences(out, inspection);
+        inspect_print_sequences(out, inspection);
         print_head(out, inspection);
         print_tensors(out, inspection);
     }

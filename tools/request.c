@@ -415,6 +415,7 @@ bool request_read(struct request *request, char *line, size_t length, struct ref
         !read_array(request, VQR_EVENT, &request->events, refusal) ||
         !read_array(request, VQR_CANDIDATE, &request->score.candidates, refusal))
         return false;
+    request->score.time = request->has_time ? &request->time : NULL;
     /* Every place that takes a value has refused it by now; a request with a number lost must never pass. */
     return !request->document.overflow || refuse(refusal, "range", "a number is too large for 64 bits");
 }

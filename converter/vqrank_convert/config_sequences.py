@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import Any
 
 from vqrank_convert.activations import ACTIVATIONS
+from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig, parse_vql, resolve_vql
 from vqrank_convert.errors import ConversionError, quote, refuse
-from vqrank_convert.jsontext import UINT32_MAX, Fields, check_array, check_distinct, check_integer
+from vqrank_convert.jsontext import COUNT_MAX, UINT32_MAX, Fields, check_array, check_distinct, check_integer
 
-OUT_FROM_TENSOR = -1
 # Far beyond any model; it keeps a mistaken config from asking for millions of tensors.
 LAYERS_MAX = 1024
 
@@ -135,7 +135,7 @@ class DinConfig:
         return ()
 
 
-SequenceConfig = DmqnConfig | DinConfig
+SequenceConfig = DmqnConfig | DinConfig | VqlConfig
 
 
 def parse_sequences(values: list[Any], event_width: int) -> tuple[SequenceConfig, ...]:
@@ -149,6 +149,8 @@ def parse_sequences(values: list[Any], event_width: int) -> tuple[SequenceConfig
 
 def resolve_out(sequence: SequenceConfig, shapes: Mapping[str, Sequence[int]]) -> SequenceConfig:
     """Fills in the one width that a config may leave to a tensor: Do of an attention with `"out": true`."""
+    if isinstance(sequence, VqlConfig):
+        return resolve_vql(sequence, shapes)
     attention = sequence.attention
     if not isinstance(attention, DotAttentionConfig) or attention.out != OUT_FROM_TENSOR:
         return sequence
@@ -166,14 +168,16 @@ def _sequence(value: Any, i: int, event_width: int) -> SequenceConfig:
     fields = Fields(value, f"config.sequences[{i}]")
     name = fields.name("name")
     fields.path = f"config.sequences.{name}"
-    kind = fields.choice("kind", ("dmqn", "din"), later=("vql",))
+    kind = fields.choice("kind", ("dmqn", "din", "vql"))
     result: SequenceConfig
-    if kind == "din":
-        last = fields.integer("last", 1)
+    if kind == "vql":
+        result = parse_vql(name, fields)
+    elif kind == "din":
+        last = fields.integer("last", 1, COUNT_MAX)
         result = DinConfig(name, last, _attention(fields, event_width, codebooks=False))
     else:
-        codebooks = fields.integer("codebooks", 1)
-        codewords = fields.integer("codewords", 1)
+        codebooks = fields.integer("codebooks", 1, COUNT_MAX)
+        codewords = fields.integer("codewords", 1, COUNT_MAX)
         empty = fields.choice("empty", ("masked", "zero"), default="masked")
         hstu = _hstu(Fields(fields.take("hstu"), fields.where("hstu")))
         attention = _attention(fields, event_width, codebooks=True)
@@ -186,9 +190,9 @@ def _hstu(fields: Fields) -> HstuConfig:
     layers = fields.integer("layers", 0, LAYERS_MAX)
     absent = 0 if layers == 0 else None
     least = 1 if layers else 0
-    heads = fields.integer("heads", least, default=absent)
-    qk_dim = fields.integer("qk_dim", least, default=absent)
-    v_dim = fields.integer("v_dim", least, default=absent)
+    heads = fields.integer("heads", least, COUNT_MAX, default=absent)
+    qk_dim = fields.integer("qk_dim", least, COUNT_MAX, default=absent)
+    v_dim = fields.integer("v_dim", least, COUNT_MAX, default=absent)
     normalize, constant = fields.take_or("normalize", "one"), 0
     if isinstance(normalize, dict):
         inner = Fields(normalize, fields.where("normalize"))
@@ -229,12 +233,12 @@ def _attention(sequence: Fields, event_width: int, codebooks: bool) -> Attention
     share = codebooks and fields.boolean("share")
     result: AttentionConfig
     if kind == "din":
-        hidden = parse_hidden(fields)
+        hidden = parse_hidden(fields, COUNT_MAX)
         activation = fields.choice("activation", ACTIVATIONS)
         result = DinAttentionConfig(event_width, hidden, activation, fields.boolean("softmax"), share)
     else:
-        heads = fields.integer("heads", 1)
-        dim = fields.integer("dim", 1)
+        heads = fields.integer("heads", 1, COUNT_MAX)
+        dim = fields.integer("dim", 1, COUNT_MAX)
         out = OUT_FROM_TENSOR if fields.boolean("out") else 0  # as wide as the tensor says (`resolve_out`)
         count_bias = codebooks and fields.boolean("count_bias")
         result = DotAttentionConfig(heads, dim, share, out, count_bias)
@@ -242,10 +246,10 @@ def _attention(sequence: Fields, event_width: int, codebooks: bool) -> Attention
     return result
 
 
-def parse_hidden(fields: Fields) -> tuple[int, ...]:
+def parse_hidden(fields: Fields, maximum: int = UINT32_MAX) -> tuple[int, ...]:
     """Widths of an MLP's hidden layers; there may be none."""
     path = fields.where("hidden")
     widths = check_array(fields.take("hidden"), path)
-    if len(widths) > LAYERS_MAX:
-        refuse(path, f"at most {LAYERS_MAX} layers", str(len(widths)))
-    return tuple(check_integer(width, f"{path}[{i}]", 1, UINT32_MAX) for i, width in enumerate(widths))
+    if len(widths) >= LAYERS_MAX:  # the last layer is one more
+        refuse(path, f"fewer than {LAYERS_MAX} layers", str(len(widths)))
+    return tuple(check_integer(width, f"{path}[{i}]", 1, maximum) for i, width in enumerate(widths))

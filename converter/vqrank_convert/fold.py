@@ -10,6 +10,8 @@ from vqrank_convert.errors import refuse
 
 F64 = npt.NDArray[np.float64]
 
+# What a vql sequence's values may reach: half of what float32 holds, so that no chain rounds past it.
+VALUE_LIMIT = 2.0**127
 # What an embedded value may reach in an exact sum: |rne(e * 2^s)| <= 2^30 (2^24 events then fit an int64).
 SUM_LIMIT_LOG2 = 30
 EXPONENT_MIN, EXPONENT_MAX = -98, 120
@@ -21,14 +23,14 @@ BIAS_ELEMENTS_MAX = 2**30
 
 
 def fold(projection: F64, codebook: F64) -> F64:
-    """G_j = P_j C_j^T in float64: [N, D, D], [N, W, D] -> [N, D, W].
+    """G_j = P_j C_j^T in float64: [N, D, K], [N, W, K] -> [N, D, W].
 
     Accumulated over k ascending with separate multiplications and additions, so that the bits depend on nothing but
     the inputs (a BLAS would choose an order of its own).
     """
-    codebooks, d, _ = projection.shape
+    codebooks, d, inner = projection.shape
     result = np.zeros((codebooks, d, codebook.shape[1]))
-    for k in range(d):
+    for k in range(inner):
         result += projection[:, :, k, None] * codebook[:, None, :, k]
     return result
 
@@ -61,16 +63,24 @@ def inverse_deviation(variance: F64, eps: float, name: str) -> F64:
 
 
 def exponent_for(largest: float) -> int:
-    """The largest s with rne(largest * 2^s) <= 2^30, within [-98, 120]; 0 for a table of zeros.
+    """The largest s with rne(largest * 2^s) <= 2^30, within [-98, 120]: 120 for a table of zeros.
 
     `largest` is the greatest magnitude in the table, a float32 value: it has 24 significant bits, so that nothing
     between 2^30 and 2^30 + 1/2 (which would round down to 2^30) can come up.
     """
     if largest == 0.0:
-        return 0
+        return EXPONENT_MAX
     fraction, exponent = math.frexp(largest)  # largest = fraction * 2^exponent, 0.5 <= fraction < 1
     s = SUM_LIMIT_LOG2 - exponent + (1 if fraction == 0.5 else 0)
     return max(EXPONENT_MIN, min(EXPONENT_MAX, s))
+
+
+def value_exponent(bound: float) -> int:
+    """The largest s in [-98, 120] with bound * 2^s <= 2^30, for values that stay within `bound`; 0 for zeros."""
+    if bound == 0.0:
+        return 0
+    fraction, exponent = math.frexp(bound)
+    return max(EXPONENT_MIN, min(EXPONENT_MAX, SUM_LIMIT_LOG2 - exponent + (fraction == 0.5)))
 
 
 def pooled_exponent(table_exponent: int, pool: str | None) -> int:

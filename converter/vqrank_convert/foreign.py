@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from vqrank_convert.checkpoint import Checkpoint, Real, TensorInfo
 from vqrank_convert.config import Config, resolve
-from vqrank_convert.config_sequences import OUT_FROM_TENSOR, DmqnConfig, DotAttentionConfig, HstuConfig
+from vqrank_convert.config_sequences import DmqnConfig, DotAttentionConfig, HstuConfig
+from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig
 from vqrank_convert.errors import ConversionError, quote, refuse
 from vqrank_convert.jsontext import Fields, check_object, parse
 from vqrank_convert.tensors import expected_tensors
@@ -119,6 +120,8 @@ class Mapped(Checkpoint):
     def _lead_outputs(self, config: Config) -> None:
         """The output projections whose width is yet to be learnt from their shape."""
         for sequence in config.sequences:
+            if isinstance(sequence, VqlConfig):
+                continue
             name = f"{sequence.prefix}.attention.out.weight"
             attention = sequence.attention
             if isinstance(attention, DotAttentionConfig) and attention.out == OUT_FROM_TENSOR and name in self.tensors:

@@ -19,9 +19,11 @@ from vqrank_convert.config_sequences import (
     HstuConfig,
     SequenceConfig,
 )
+from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.fold import FLOAT_EXPONENT, pooled_exponent
 from vqrank_convert.plan import Plan, bias_is_per_head
+from vqrank_convert.plan_vql import value_exponents
 from vqrank_convert.version import __version__
 from vqrank_schema.Activate import Activate
 from vqrank_schema.Activation import Activation
@@ -47,8 +49,10 @@ from vqrank_schema.Pool import Pool
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
 from vqrank_schema.Tensor import TensorT
+from vqrank_schema.Vql import VqlT
+from vqrank_schema.VqlGroup import VqlGroupT
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 IDENTIFIER = b"VQRM"
 HEADER_LIMIT = 64 << 20
 # The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.
@@ -118,7 +122,7 @@ def build_header(
     for group in GROUPS:
         features = [_feature(feature, group, positions, exponents) for feature in config.groups[group]]
         setattr(model, group, features)
-    model.sequences = [_sequence(plan, sequence) for sequence in config.sequences]
+    model.sequences = [_sequence(plan, sequence, exponents) for sequence in config.sequences]
     model.head = _head(config)
     model.tensors = []
     for planned, offset in zip(plan.tensors, offsets, strict=True):
@@ -165,9 +169,12 @@ def _feature(feature: FeatureConfig, group: str, positions: Mapping[str, int], e
     return entry
 
 
-def _sequence(plan: Plan, sequence: SequenceConfig) -> Any:
+def _sequence(plan: Plan, sequence: SequenceConfig, exponents: Mapping[str, int]) -> Any:
     entry = SequenceT()
     entry.name = sequence.name
+    if isinstance(sequence, VqlConfig):
+        entry.kindType, entry.kind = SequenceKind.Vql, _vql(plan, sequence, exponents)
+        return entry
     if isinstance(sequence, DmqnConfig):
         dmqn = DmqnT()
         dmqn.codebooks, dmqn.codewords = sequence.codebooks, sequence.codewords
@@ -182,6 +189,19 @@ def _sequence(plan: Plan, sequence: SequenceConfig) -> Any:
         entry.kind.attention = _dot_attention(sequence.attention)
     else:
         entry.kind.din = _din_attention(sequence.attention)
+    return entry
+
+
+def _vql(plan: Plan, sequence: VqlConfig, exponents: Mapping[str, int]) -> Any:
+    entry = VqlT()
+    entry.heads, entry.dim, entry.vDim = sequence.heads, sequence.dim, sequence.v_dim
+    entry.decayTerms, entry.out = sequence.decay_terms, sequence.out
+    entry.groups = []
+    for group in sequence.groups:
+        one = VqlGroupT()
+        one.heads, one.codewords = list(group.heads), group.codewords
+        entry.groups.append(one)
+    entry.exponents = value_exponents(plan.config, sequence, plan.values[sequence.name], exponents)
     return entry
 
 

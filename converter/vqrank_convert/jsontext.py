@@ -14,6 +14,8 @@ OUTPUT_NAME = re.compile(r"[!-~]+")
 NAME_MAX = 150
 TEXT_MAX = 1000
 UINT32_MAX = 2**32 - 1
+# What the library takes of heads, widths and whatever else a sequence counts.
+COUNT_MAX = 2**20
 
 
 def parse(text: str, what: str) -> Any:

@@ -13,10 +13,12 @@ import numpy.typing as npt
 from vqrank_convert.activations import DICE_EPS, parameters
 from vqrank_convert.checkpoint import Checkpoint, LazyTable, round32
 from vqrank_convert.config import Config, TableConfig
-from vqrank_convert.config_sequences import DmqnConfig, DotAttentionConfig, SequenceConfig
+from vqrank_convert.config_sequences import DinConfig, DmqnConfig, DotAttentionConfig
+from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse_deviation
 from vqrank_convert.layout import Layout, TensorType, byte_length, pack
+from vqrank_convert.plan_vql import plan_vql
 from vqrank_convert.vocabulary import build
 
 F64 = npt.NDArray[np.float64]
@@ -44,11 +46,13 @@ class PlannedTensor:
 
 @dataclass
 class Plan:
-    """The tensors in file order, the longest probe of each vocabulary by table, and notes on what was computed."""
+    """The tensors in file order, the longest probe of each vocabulary by table, the weights of each vql sequence's
+    values by its name, and notes on what was computed."""
 
     config: Config
     tensors: list[PlannedTensor] = field(default_factory=list)
     max_probe: dict[str, int] = field(default_factory=dict)
+    values: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, part: str, layout: Layout, values: F64) -> None:
@@ -77,6 +81,9 @@ def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
     """Computes everything but the embedding tables. Tables come last in the file: the rest then shares few pages."""
     plan = Plan(config)
     for sequence in config.sequences:
+        if isinstance(sequence, VqlConfig):
+            plan_vql(plan, sequence, weights)
+            continue
         if isinstance(sequence, DmqnConfig):
             _plan_dmqn(plan, sequence, weights)
         _plan_attention(plan, sequence, weights)
@@ -148,7 +155,7 @@ def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
         plan.notes.append(f"{prefix}.hstu bias expanded from toeplitz, {list(biases[0].shape)} a layer")
 
 
-def _plan_attention(plan: Plan, sequence: SequenceConfig, weights: Weights) -> None:
+def _plan_attention(plan: Plan, sequence: DmqnConfig | DinConfig, weights: Weights) -> None:
     attention, prefix = sequence.attention, f"{sequence.prefix}.attention"
     if not sequence.parts:  # the leading J, which the file has everywhere
         weights = Weights({name: weights[name][np.newaxis] for name in weights if name.startswith(f"{prefix}.")})

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from vqrank_convert import reference_vql
 from vqrank_convert.config import Config, parse_config, resolve
 from vqrank_convert.config_sequences import DinConfig, DmqnConfig, HstuConfig
+from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.reference_inputs import Inputs, RequestError
 from vqrank_convert.reference_layers import Array, Layers, Real, chain, sigmoid, silu
 
@@ -26,8 +28,8 @@ UNIT32 = 2.0**-24
 
 class Scored(NamedTuple):
     """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
-    dmqn sequences in order.  margins: how far the winning score lies above that of the next different codeword, [L, N]
-    (inf if there is none)."""
+    dmqn and vql sequences in order.  margins: how far the winning score lies above that of the next different
+    codeword, [L, N] (inf if there is none)."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
@@ -57,7 +59,7 @@ def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events
     """Assigns events to codewords in float64."""
     reference = _Reference(config, tensors, np.float64)
     e = reference.inputs.embed_all("event", events)
-    return side_by_side([reference.quantize(sequence, e) for sequence in reference.dmqn], len(e))
+    return side_by_side([reference.assign(sequence, e) for sequence in reference.quantized], len(e))
 
 
 def side_by_side(found: list[Quantized], length: int) -> Quantized:
@@ -69,13 +71,19 @@ def side_by_side(found: list[Quantized], length: int) -> Quantized:
 class _Reference:
     def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real) -> None:
         parsed = config if isinstance(config, Config) else parse_config(config)
-        shapes = {name: np.shape(tensors[name]) for name in tensors if name.endswith(".attention.out.weight")}
+        shapes = {name: np.shape(tensors[name]) for name in tensors if name.endswith(".out.weight")}
         self.config = resolve(parsed, shapes)
         self.tensors = tensors
         self.dtype = dtype
         self.inputs = Inputs(self.config, tensors, dtype)
         self.layers = Layers(tensors, dtype)
-        self.dmqn = [sequence for sequence in self.config.sequences if isinstance(sequence, DmqnConfig)]
+        self.quantized = [s for s in self.config.sequences if isinstance(s, DmqnConfig | VqlConfig)]
+
+    def assign(self, sequence: DmqnConfig | VqlConfig, e: Array) -> Quantized:
+        """The codewords of events e [L, D]."""
+        if isinstance(sequence, DmqnConfig):
+            return self.quantize(sequence, e)
+        return Quantized(*reference_vql.assign(sequence, self.tensors, e, len(self.config.groups["event"])))
 
     # ---- DMQN ----
 
@@ -192,6 +200,11 @@ class _Reference:
         row, column = np.indices((sequence.codewords, sequence.codewords))
         return np.asarray(bias[sequence.codewords - 1 + column - row])
 
+    def times(self, request: dict[str, Any]) -> list[int | None]:
+        """The events' times; None for an event without one."""
+        name = next((feature.name for feature in self.config.groups["event"] if feature.kind == "time"), None)
+        return [None if name is None else event.get(name) for event in request.get("events", [])]
+
     # ---- the whole ----
 
     def score(self, request: dict[str, Any]) -> Scored:
@@ -205,11 +218,16 @@ class _Reference:
         x = [np.broadcast_to(once, (len(t), once.size)), t]
         quantized = []
         for sequence in self.config.sequences:
-            if isinstance(sequence, DmqnConfig):
-                quantized.append(self.quantize(sequence, e))
-                x.append(self.interest(sequence, e, quantized[-1].assignments, t))
-            else:
+            if isinstance(sequence, DinConfig):
                 x.append(self.last_events(sequence, e, t))
+                continue
+            quantized.append(self.assign(sequence, e))
+            z = quantized[-1].assignments
+            if isinstance(sequence, DmqnConfig):
+                x.append(self.interest(sequence, e, z, t))
+            else:
+                kernel = reference_vql.event_weights(sequence, self.tensors, self.times(request), request.get("time"))
+                x.append(reference_vql.attend(sequence, self.layers, e, z, kernel, t, self.dtype))
         head = self.config.head
         result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}

@@ -7,7 +7,8 @@ from itertools import pairwise
 from vqrank_convert.activations import parameters
 from vqrank_convert.checkpoint import DTYPES, TensorInfo
 from vqrank_convert.config import Config
-from vqrank_convert.config_sequences import DinAttentionConfig, DmqnConfig, DotAttentionConfig, SequenceConfig
+from vqrank_convert.config_sequences import DinAttentionConfig, DinConfig, DmqnConfig, DotAttentionConfig
+from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import ConversionError, quote
 
 Shape = tuple[int, ...]
@@ -27,7 +28,10 @@ def expected_tensors(config: Config) -> list[Expected]:
     """Every tensor that the converter reads for this configuration."""
     result = [Expected(table.tensor, ((table.rows, table.dim),)) for table in config.tables.values()]
     for sequence in config.sequences:
-        result += _dmqn(config, sequence) if isinstance(sequence, DmqnConfig) else _attention(config, sequence)
+        if isinstance(sequence, VqlConfig):
+            result += _vql(config, sequence)
+        else:
+            result += _dmqn(config, sequence) if isinstance(sequence, DmqnConfig) else _attention(config, sequence)
     widths = config.head_widths
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
         result.append(Expected(f"head.{layer}.weight", ((outputs, inputs),)))
@@ -64,7 +68,21 @@ def _dmqn(config: Config, sequence: DmqnConfig) -> Iterator[Expected]:
     yield from _attention(config, sequence)
 
 
-def _attention(config: Config, sequence: SequenceConfig) -> Iterator[Expected]:
+def _vql(config: Config, sequence: VqlConfig) -> Iterator[Expected]:
+    p, a, d, dc = f"{sequence.prefix}.vql", sequence.heads, config.width("event"), config.width("candidate")
+    yield Expected(f"{p}.k.weight", ((a * sequence.dim, d),))
+    yield Expected(f"{p}.v.weight", ((a * sequence.v_dim, d),))
+    yield Expected(f"{p}.q.weight", ((a * sequence.dim, dc),))
+    if sequence.out:
+        yield Expected(f"{p}.out.weight", ((sequence.out, a * sequence.v_dim),))
+    for g, group in enumerate(sequence.groups):
+        yield Expected(f"{p}.groups.{g}.codebook", ((group.codewords, len(group.heads) * sequence.dim),))
+    if sequence.decay_terms:
+        yield Expected(f"{p}.decay", ((a, sequence.decay_terms),))
+        yield Expected(f"{p}.mix", ((a, sequence.decay_terms),))
+
+
+def _attention(config: Config, sequence: DmqnConfig | DinConfig) -> Iterator[Expected]:
     """The target attention's tensors; `sequence.parts` leads their shapes."""
     attention, p, j = sequence.attention, f"{sequence.prefix}.attention", sequence.parts
     d, dc = config.width("event"), config.width("candidate")

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from vqrank_convert.checkpoint import Checkpoint
 from vqrank_convert.errors import ConversionError, one_line
-from vqrank_convert.fold import exponent_for
+from vqrank_convert.fold import EXPONENT_MAX, exponent_for
 from vqrank_convert.header import GoldenEntry, build_header
 from vqrank_convert.layout import ALIGN, round_up
 from vqrank_convert.plan import Plan, PlannedTensor, table_chunks
@@ -58,7 +58,7 @@ def write_model(
     With `golden` given, `compute_bits` is called with the file as it stands without it, and its result takes the place
     of golden.bits. Whatever it raises leaves the target untouched.
     """
-    placeholder = dict.fromkeys(plan.config.tables, 0)
+    placeholder = dict.fromkeys(plan.config.tables, EXPONENT_MAX)
     room = len(build_header(plan, [ALIGN] * len(plan.tensors), 0, placeholder, golden))
     offsets, length = place(plan, room)
     with _replacing(target) as (temporary, file):

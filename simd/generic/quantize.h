@@ -45,11 +45,16 @@ VQR_INLINE void panel_scores(v16 *sum, const size_t R, const size_t P, const flo
 
 /* P panels from `panel` on, of which the last holds `lanes` codewords. */
 VQR_INLINE void take_panels(v16 *best, v16 *tag, const size_t R, const size_t P, const float *e, size_t e_stride,
-                            const float *b, size_t b_stride, const uint32_t *widths, size_t features, size_t panel,
-                            size_t lanes)
+                            const float *b, size_t b_stride, const float *offset, const uint32_t *widths,
+                            size_t features, size_t panel, size_t lanes)
 {
     v16 sum[TILE_ACCUMULATORS];
     panel_scores(sum, R, P, e, e_stride, b + panel * b_stride, b_stride, widths, features);
+    if (offset) {
+        VQR_UNROLL
+        for (size_t i = 0; i < R * P; i++)
+            sum[i] = v16_add(sum[i], v16_load(offset + (panel + i % P) * VQR_LANES));
+    }
     VQR_UNROLL
     for (size_t p = 0; p < P; p++) {
         const v16 number = v16_set1((float)(panel + p)); /* exact: fewer than 2^24 panels */
@@ -62,8 +67,8 @@ VQR_INLINE void take_panels(v16 *best, v16 *tag, const size_t R, const size_t P,
 }
 
 VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const float *e, size_t e_stride,
-                              const float *b, size_t b_stride, const uint32_t *widths, size_t features,
-                              size_t codewords)
+                              const float *b, size_t b_stride, const float *offset, const uint32_t *widths,
+                              size_t features, size_t codewords)
 {
     v16 best[QUANTIZE_ROWS], tag[QUANTIZE_ROWS];
     VQR_UNROLL
@@ -74,18 +79,19 @@ VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const
     const size_t panels = vqr_panels(codewords), last = codewords - (panels - 1) * VQR_LANES;
     size_t p = 0;
     for (; p + P <= panels; p += P)
-        take_panels(best, tag, R, P, e, e_stride, b, b_stride, widths, features, p, p + P == panels ? last : VQR_LANES);
+        take_panels(best, tag, R, P, e, e_stride, b, b_stride, offset, widths, features, p,
+                    p + P == panels ? last : VQR_LANES);
     if (P > 1)
         for (; p < panels; p++)
-            take_panels(best, tag, R, 1, e, e_stride, b, b_stride, widths, features, p,
+            take_panels(best, tag, R, 1, e, e_stride, b, b_stride, offset, widths, features, p,
                         p + 1 == panels ? last : VQR_LANES);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++)
         z[r] = best_codeword(best[r], tag[r]);
 }
 
-void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const uint32_t *widths,
-                      size_t features, size_t codewords)
+void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const float *offset,
+                      const uint32_t *widths, size_t features, size_t codewords)
 {
     size_t width = 0;
     for (size_t f = 0; f < features; f++)
@@ -93,10 +99,11 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
     const size_t b_stride = width * VQR_LANES;
     size_t r = 0;
     for (; r + QUANTIZE_ROWS <= rows; r += QUANTIZE_ROWS)
-        quantize_rows(QUANTIZE_ROWS, QUANTIZE_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features,
-                      codewords);
+        quantize_rows(QUANTIZE_ROWS, QUANTIZE_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, offset, widths,
+                      features, codewords);
     for (; r < rows; r++)
-        quantize_rows(1, ROW_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, widths, features, codewords);
+        quantize_rows(1, ROW_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, offset, widths, features,
+                      codewords);
 }
 
 void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
@@ -115,7 +122,8 @@ void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, s
 }
 
 /* Integer sums are exact in any order, and integers convert to double with one rounding on every machine, so the two
- * kernels below are plain C that the compiler vectorizes for this ISA. */
+ * kernels below are plain C that the compiler vectorizes for this ISA; so are the two after them, whose elements are
+ * sums of their own, one product and one addition at a time. */
 
 void FN(accumulate_i32)(int64_t *sums, uint32_t *counts, const int32_t *q, size_t q_stride, size_t rows, size_t width,
                         const uint32_t *z, int32_t sign)
@@ -144,4 +152,28 @@ void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const 
         for (size_t i = 0; i < width; i++)
             mean[i] = counts[c] == 0 ? 0.0f : (float)((double)sum[i] * unit[i] / n);
     }
+}
+
+void FN(accumulate_decayed_f64)(double *sums, double *counts, const float *v, size_t v_stride, size_t rows,
+                                size_t heads, size_t v_dim, const double *psi, const uint32_t *z)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h < heads; h++) {
+            double *restrict sum = sums + (z[r] * heads + h) * v_dim;
+            const float *restrict x = v + r * v_stride + h * v_dim;
+            const double weight = psi[r * heads + h];
+            for (size_t i = 0; i < v_dim; i++)
+                sum[i] += weight * (double)x[i];
+            counts[z[r] * heads + h] += weight;
+        }
+}
+
+void FN(scale_f64)(double *x, const double *scale, size_t rows, size_t heads, size_t width)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h < heads; h++) {
+            double *restrict y = x + (r * heads + h) * width;
+            for (size_t i = 0; i < width; i++)
+                y[i] *= scale[h];
+        }
 }

@@ -31,6 +31,18 @@ void FN(log_f32)(float *y, const float *x, size_t n)
         y[i] = vqr_ref_log(x[i]);
 }
 
+void FN(exp_f64)(double *y, const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = Sleef_finz_expd1_u10purecfma(x[i]);
+}
+
+void FN(log_f64)(double *y, const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = Sleef_finz_logd1_u10purecfma(x[i]);
+}
+
 void FN(tanh_f32)(float *y, const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

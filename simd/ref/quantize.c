@@ -15,8 +15,8 @@ static float score(const float *e, const float *b, const uint32_t *widths, size_
     return sum;
 }
 
-void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const uint32_t *widths,
-                      size_t features, size_t codewords)
+void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const float *offset,
+                      const uint32_t *widths, size_t features, size_t codewords)
 {
     size_t width = 0;
     for (size_t f = 0; f < features; f++)
@@ -26,7 +26,8 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
             const float *column = b + w / VQR_LANES * width * VQR_LANES + w % VQR_LANES;
-            const float s = score(e + r * e_stride, column, widths, features);
+            const float sum = score(e + r * e_stride, column, widths, features);
+            const float s = offset ? sum + offset[w] : sum;
             if (s > best) {
                 best = s;
                 z[r] = (uint32_t)w;
@@ -62,4 +63,24 @@ void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const 
             r[t * r_stride + i] =
                 counts[c] == 0 ? 0.0f : (float)((double)sums[c * width + i] * unit[i] / (double)counts[c]);
     }
+}
+
+void FN(accumulate_decayed_f64)(double *sums, double *counts, const float *v, size_t v_stride, size_t rows,
+                                size_t heads, size_t v_dim, const double *psi, const uint32_t *z)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h < heads; h++) {
+            double *sum = sums + (z[r] * heads + h) * v_dim;
+            for (size_t i = 0; i < v_dim; i++)
+                sum[i] += psi[r * heads + h] * (double)v[r * v_stride + h * v_dim + i];
+            counts[z[r] * heads + h] += psi[r * heads + h];
+        }
+}
+
+void FN(scale_f64)(double *x, const double *scale, size_t rows, size_t heads, size_t width)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t h = 0; h < heads; h++)
+            for (size_t i = 0; i < width; i++)
+                x[(r * heads + h) * width + i] *= scale[h];
 }

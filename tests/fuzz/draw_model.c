@@ -56,12 +56,34 @@ static void draw_attention(struct vqr_header_attention *a, uint32_t *hidden, int
     hidden[1] = a->dim % 7 + 1;
 }
 
+/* Heads from `first` on, once around, in groups of `each`. */
+static void draw_vql(struct runtime_vql *v, struct fuzz_input *input)
+{
+    static const float decays[] = {0.0f, 0.1f, 1e-18f, 3e38f};
+    const uint8_t bits = fuzz_byte(input);
+    const uint32_t each = 1 + (bits >> 2 & 1), first = bits >> 3 & 3;
+    v->heads = one_to(input, RUNTIME_GROUPS_MAX);
+    v->exponents = v->heads;
+    v->terms = bits % 4 == 3 ? 0 : bits % 4;
+    v->decay = decays[bits >> 5 & 3];
+    v->dim = one_to(input, 18);
+    v->v_dim = one_to(input, 18);
+    v->out = bits & 128 ? one_to(input, 20) : 0;
+    v->groups = (v->heads + each - 1) / each;
+    for (uint32_t a = 0; a < v->heads; a++)
+        v->head[a] = (a + first) % v->heads;
+    for (uint32_t g = 0; g < v->groups; g++) {
+        v->group_heads[g] = v->heads - g * each < each ? v->heads - g * each : each;
+        v->codewords[g] = one_to(input, 40);
+    }
+}
+
 struct runtime_options fuzz_draw_model(struct fuzz_input *input)
 {
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
     struct runtime_options o = runtime_options_default();
     const uint8_t bits = fuzz_byte(input);
-    o.format_version = 2;
+    o.format_version = 3;
     o.seed = fuzz_byte(input);
     o.scale = scales[fuzz_below(input, sizeof scales / sizeof *scales)];
     draw_inputs(&o, input);
@@ -80,5 +102,9 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
     o.hidden[1] = one_to(input, 40);
     o.activation = (uint8_t)fuzz_below(input, ACTIVATIONS);
     o.outputs = one_to(input, 20);
+    if (o.seed >= 0x80) {
+        o.vql_sequences = 1 + o.seed % 2;
+        draw_vql(&o.vql, input);
+    }
     return o;
 }

@@ -60,6 +60,19 @@ static void write_attentions(const char *folder)
     write_file(folder, "last-dot", &o);
 }
 
+static void write_vqls(const char *folder)
+{
+    struct runtime_options o = smallest();
+    o.format_version = 3;
+    o.sequences = 0;
+    o.vql_sequences = 1;
+    o.vql.dim = o.vql.v_dim = 1;
+    o.vql.codewords[0] = o.vql.codewords[1] = 2;
+    write_file(folder, "vql", &o);
+    o.vql.terms = o.vql.out = 2;
+    write_file(folder, "vql-fading", &o);
+}
+
 static void write_hstus(const char *folder)
 {
     struct runtime_options o = smallest();
@@ -104,6 +117,7 @@ int main(int argc, char **argv)
     if (argc != 2)
         fuzz_fail("usage: write_model_seeds FOLDER");
     write_attentions(argv[1]);
+    write_vqls(argv[1]);
     write_hstus(argv[1]);
     write_inputs(argv[1]);
     write_heads(argv[1]);

@@ -138,6 +138,24 @@ KIND_CASES = {
         "short": {"kind": "dot", "heads": 1, "dim": 18, "out": True},
     },
 }  # fmt: skip
+
+
+def config_of_vql(groups=((2, 0), (1,)), codewords=(19, 5), config=None, **changes):
+    """CONFIG with a sequence of kind vql in place of its own: one group for each tuple of heads."""
+    config = config_with() if config is None else config
+    listed = [{"heads": list(heads), "codewords": w} for heads, w in zip(groups, codewords, strict=True)]
+    sequence = {"name": "keys", "kind": "vql", "heads": sum(map(len, groups)), "dim": 6, "v_dim": 5, "groups": listed}
+    config["sequences"] = [sequence | changes]
+    return config
+
+
+# Arguments for config_of_vql.
+VQL_CASES = {
+    "vql": {},
+    "one head": {"groups": ((0,),), "codewords": (33,), "dim": 1, "v_dim": 17},
+    "fading": {"decay_terms": 1},
+    "fading by three, out": {"decay_terms": 3, "out": True, "groups": ((1,), (3, 0), (2,)), "codewords": (16, 1, 40)},
+}
 PARAMETERS = {"prelu": ("alpha",), "dice": ("alpha", "mean", "var")}
 
 
@@ -154,6 +172,11 @@ def shapes(config, out=10, bias_heads=1):
     result = {f"tables.{name}.weight": (t["rows"], t["dim"]) for name, t in config["tables"].items()}
     x0 = width(config, "user") + width(config, "context") + width(config, "candidate")
     for s in config["sequences"]:
+        if s["kind"] == "vql":
+            tensors, interest = vql_shapes(config, s, out)
+            result |= tensors
+            x0 += interest
+            continue
         if s["kind"] == "dmqn":
             result |= hstu_shapes(config, s, bias_heads)
         tensors, interest = attention_shapes(config, s, out)
@@ -207,6 +230,20 @@ def attention_shapes(config, s, out):
     return result, parts * interest
 
 
+def vql_shapes(config, s, out):
+    """The tensors of a vql sequence, and the width of its interest."""
+    d, dc = width(config, "event"), width(config, "candidate")
+    a, p, values = s["heads"], f"sequences.{s['name']}.vql", s["heads"] * s["v_dim"]
+    result = {f"{p}.k.weight": (a * s["dim"], d), f"{p}.v.weight": (values, d), f"{p}.q.weight": (a * s["dim"], dc)}
+    for g, group in enumerate(s["groups"]):
+        result[f"{p}.groups.{g}.codebook"] = (group["codewords"], len(group["heads"]) * s["dim"])
+    if s.get("out"):
+        result[f"{p}.out.weight"] = (out, values)
+    if s.get("decay_terms"):
+        result[f"{p}.decay"] = result[f"{p}.mix"] = (a, s["decay_terms"])
+    return result, out if s.get("out") else values
+
+
 def mlp_shapes(prefix, widths, activation, lead=()):
     """Linear layers, and beside the hidden ones the activation's parameters."""
     result = {}
@@ -228,6 +265,10 @@ def weights(config, seed=0, dtype=np.float32, **kwargs):
         if name.endswith("norm.weight"):
             values = 1 + 0.1 * values
         if name.endswith(".var"):
+            values = 0.1 + values * values
+        if name.endswith(".vql.decay"):  # from slow to fast against the times that request_of draws
+            values = 1e-8 * values * values
+        if name.endswith(".vql.mix"):
             values = 0.1 + values * values
         result[name] = values.astype(dtype)
     return result
@@ -262,6 +303,7 @@ def request_of(config, seed=0, events=60, candidates=5):
 
     return {
         "id": 1,
+        "time": 10**9 + 10**7,
         "user": values("user"),
         "context": values("context"),
         "events": [values("event") for _ in range(events)],
@@ -377,6 +419,7 @@ class File:
 
 
 def library():
-    """The command `vqrank`, if it is built."""
-    beside = Path(sys.executable).parent / "vqrank"
+    """The command `vqrank`, if it is built: of the build under test, where that is said."""
+    build = os.environ.get("VQRANK_BUILD")
+    beside = Path(build) / "bin" / "vqrank" if build else Path(sys.executable).parent / "vqrank"
     return str(beside) if os.access(beside, os.X_OK) else shutil.which("vqrank")

@@ -35,6 +35,10 @@ class Rows(ctypes.Structure):
     _fields_ = [("columns", ctypes.POINTER(Column)), ("column_count", ctypes.c_size_t), ("rows", ctypes.c_size_t)]
 
 
+class Request(ctypes.Structure):
+    _fields_ = (("user", Rows), ("context", Rows), ("candidates", Rows), ("time", ctypes.POINTER(ctypes.c_int64)))
+
+
 class SessionOptions(ctypes.Structure):
     _fields_ = [("isa", ctypes.c_char_p), ("buffer", ctypes.c_void_p), ("buffer_size", ctypes.c_size_t)]
 
@@ -77,14 +81,15 @@ class Library:
         self.c.vqr_model_close(model)
 
     def assignments(self, model_path: Path, config: dict, events: list[dict], isa: str = "") -> dict[str, np.ndarray]:
-        """dmqn sequence's name -> clusters [N, L] of the events (JSON values as in a request)."""
+        """Name of a sequence with codebooks -> clusters [N, L] of the events (JSON values as in a request)."""
         error, found = Error(), {}
         rows, keep = self._rows(config["event"], events)
         with self.session(model_path, isa) as (_, session):
             for i, sequence in enumerate(config["sequences"]):
-                if sequence["kind"] != "dmqn":
+                codebooks = len(sequence["groups"]) if sequence["kind"] == "vql" else sequence.get("codebooks", 0)
+                if not codebooks:
                     continue
-                clusters = np.zeros((sequence["codebooks"], len(events)), np.uint32)
+                clusters = np.zeros((codebooks, len(events)), np.uint32)
                 pointer = clusters.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_assign(
                     session, ctypes.c_size_t(i), ctypes.byref(rows), pointer, ctypes.byref(error)
@@ -95,20 +100,26 @@ class Library:
         return found
 
     def weights(self, model_path: Path, config: dict, request: dict) -> dict[str, np.ndarray]:
-        """Sequence's name -> what its tokens weigh for each candidate of a request, [C, N, W], or [C, 1, last]."""
+        """Sequence's name -> what its tokens weigh for each candidate of a request, [C, N, W], or [C, 1, last];
+        of groups of a vql sequence W is that of the largest."""
         error, state, found = Error(), ctypes.c_void_p(), {}
         events, keep_events = self._rows(config["event"], request["events"])
         candidates, keep = self._rows(config["candidate"], request["candidates"])
+        asked = Request(candidates=candidates)
+        if request.get("time") is not None:
+            asked.time = ctypes.pointer(ctypes.c_int64(request["time"]))
         with self.session(model_path, "") as (model, session):
             self.check(self.c.vqr_state_create(model, None, 0, ctypes.byref(state), ctypes.byref(error)), error)
             self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
             for i, sequence in enumerate(config["sequences"]):
-                tokens = sequence["last"] if sequence["kind"] == "din" else sequence["codewords"]
-                shape = (len(request["candidates"]), sequence.get("codebooks", 1), tokens)
+                groups = sequence.get("groups", [sequence])
+                tokens = max(group.get("last", group.get("codewords")) for group in groups)
+                codebooks = sequence.get("codebooks", len(groups))
+                shape = (len(request["candidates"]), codebooks, tokens)
                 weights = np.full(shape, np.nan, np.float32)
                 pointer = weights.ctypes.data_as(ctypes.c_void_p)
                 status = self.c.vqr_explain(
-                    session, state, ctypes.c_size_t(i), ctypes.byref(candidates), pointer, ctypes.byref(error)
+                    session, state, ctypes.c_size_t(i), ctypes.byref(asked), pointer, ctypes.byref(error)
                 )
                 self.check(status, error)
                 found[sequence["name"]] = weights

@@ -89,13 +89,30 @@ def random_latest(rng: random.Random, name: str) -> dict:
     return {"name": name, "kind": "din", "last": rng.randint(1, 60), "attention": random_attention(rng, clusters=False)}
 
 
+def random_vql(rng: random.Random, name: str, codewords: list[int]) -> dict:
+    heads = rng.randint(1, 5)
+    left, groups = rng.sample(range(heads), heads), []
+    while left:
+        own = [left.pop() for _ in range(rng.randint(1, len(left)))]
+        groups.append({"heads": own, "codewords": rng.choice(codewords)})
+    sequence = {
+        "name": name, "kind": "vql", "heads": heads, "dim": rng.choice(WIDTHS[:12]), "v_dim": rng.choice(WIDTHS[:12]),
+        "groups": groups,
+    }
+    if rng.random() < 0.6:
+        sequence["decay_terms"] = rng.randint(0, 3)
+    return sequence | ({"out": True} if rng.random() < 0.4 else {})
+
+
 def random_sequences(rng: random.Random, codewords: list[int], codebooks: list[int]) -> list[dict]:
-    """Of both kinds, in any order; sometimes one kind alone."""
+    """Of all kinds, in any order; sometimes one kind alone."""
     sequences = []
     if rng.random() < 0.85:
         sequences.append(random_sequence(rng, "long", codewords, codebooks))
         if rng.random() < 0.25:
             sequences.append(random_sequence(rng, "second", codewords, codebooks))
+    if rng.random() < 0.4:
+        sequences.append(random_vql(rng, "keys", codewords))
     if not sequences or rng.random() < 0.5:
         sequences.append(random_latest(rng, "short"))
         if rng.random() < 0.2:
@@ -129,7 +146,12 @@ def random_shapes(config: dict, seed: int) -> dict[str, tuple[int, ...]]:
     """Shapes that the configuration leaves to the checkpoint: the output projection's width, one bias or one a head."""
     rng, shapes = random.Random(seed), {}
     for sequence in config["sequences"]:
-        prefix, attention = f"sequences.{sequence['name']}", sequence["attention"]
+        prefix = f"sequences.{sequence['name']}"
+        if sequence["kind"] == "vql":
+            if sequence.get("out"):
+                shapes[f"{prefix}.vql.out.weight"] = (rng.choice(WIDTHS), sequence["heads"] * sequence["v_dim"])
+            continue
+        attention = sequence["attention"]
         clusters = sequence["kind"] == "dmqn"
         if attention.get("out"):
             lead = [1 if attention.get("share") else sequence["codebooks"]] if clusters else []
@@ -159,6 +181,10 @@ def random_module(config: dict, seed: int) -> Ranker:
                 p.copy_(noise)
             elif name.endswith(".var"):
                 p.copy_(0.1 + noise.square())
+            elif name.endswith(".decay"):  # from fast to slow against the times that requests draw
+                p.copy_(10 ** (3 * noise.clamp(-1, 1) - 11))
+            elif name.endswith(".mix"):
+                p.copy_(noise.exp())
             elif name.endswith(".alpha"):
                 p.copy_(0.25 + 0.3 * noise)
             elif p.dim() >= 2 and name.endswith(("weight", "projection")):
@@ -209,10 +235,11 @@ def random_row(rng: random.Random, features: list[dict], tables: dict) -> dict:
 
 def random_request(config: dict, seed: int, events: int, candidates: int) -> dict:
     rng, tables = random.Random(seed), config["tables"]
-    return {
+    request = {
         "id": f"r{seed}",
         "user": random_row(rng, config["user"], tables),
         "context": random_row(rng, config["context"], tables),
         "events": [random_row(rng, config["event"], tables) for _ in range(events)],
         "candidates": [random_row(rng, config["candidate"], tables) for _ in range(candidates)],
     }
+    return request | ({"time": rng.randint(0, 2**41)} if rng.random() < 0.7 else {})

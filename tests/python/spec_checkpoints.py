@@ -1,4 +1,4 @@
-"""Random configurations and checkpoints, from the specification alone: sections 1, 2, 4, 6 and 7, written byte by byte.
+"""Random configurations and checkpoints, from the specification alone: sections 1 to 4, 6 and 7, written byte by byte.
 
 Nothing of the project is imported.
 """
@@ -147,6 +147,21 @@ def random_dmqn(draw: Draw, name: str) -> Json:
     return sequence
 
 
+def random_vql(draw: Draw, name: str) -> Json:
+    """A sequence of kind vql: its heads, in any order, in one group after another."""
+    heads = draw.size(1, 7)
+    left, groups = [int(head) for head in draw.rng.permutation(heads)], []
+    while left:
+        own = draw.size(1, len(left) + 1)
+        groups.append({"heads": left[:own], "codewords": draw.size(1, 40)})
+        left = left[own:]
+    sequence: Json = {"name": name, "kind": "vql", "heads": heads, "groups": groups}
+    sequence |= {"dim": draw.size(1, 18), "v_dim": draw.size(1, 18)}
+    draw.optional(sequence, "decay_terms", draw.size(0, 4))
+    draw.optional(sequence, "out", draw.pick(True, False))
+    return sequence
+
+
 def random_config(rng: np.random.Generator) -> Json:
     """A legal configuration; every optional key is sometimes left out."""
     draw = Draw(rng)
@@ -156,9 +171,10 @@ def random_config(rng: np.random.Generator) -> Json:
         parts[part] = [random_feature(draw, f"{part[0]}{i}", tables) for i in range(draw.size(least, 5))]
     parts["event"] += [{"name": "when", "kind": "time"}] * draw.size(0, 2)
 
-    names = draw.pick(["long"], ["long"], ["long", "short"], ["short", "long"], ["short"], ["long", "short", "more"])
+    orders = ["long", "keys", "long short", "short long", "short", "long short more", "keys long", "short keys keys2"]
     short = {"name": "short", "kind": "din", "last": draw.size(1, 30), "attention": random_attention(draw, False)}
-    sequences = [short if name == "short" else random_dmqn(draw, name) for name in names]
+    kinds = {"long": random_dmqn, "more": random_dmqn, "keys": random_vql, "keys2": random_vql}
+    sequences = [short if name == "short" else kinds[name](draw, name) for name in draw.pick(*orders).split()]
     config: Json = {"format": 1, "name": "by hand", "tables": tables, **parts, "sequences": sequences}
     for part in ("user", "context"):
         if not config[part] and rng.random() < 0.5:
@@ -223,6 +239,24 @@ class RandomTensors:
                     self.add(f"{here}{name}.bias", [*lead, size], 0.3)
         return n * self.attention(s, [1 if s["attention"].get("share") else n])
 
+    def vql(self, s: Json) -> int:
+        """A vql sequence's tensors; returns the width that it gives to the head."""
+        d, dc, base = width(self.config, "event"), width(self.config, "candidate"), f"sequences.{s['name']}.vql."
+        values, terms = s["heads"] * s["v_dim"], s.get("decay_terms", 0)
+        for name, out, inp in (("k", s["heads"] * s["dim"], d), ("v", values, d), ("q", s["heads"] * s["dim"], dc)):
+            self.add(f"{base}{name}.weight", [out, inp], inp**-0.5)
+        for g, group in enumerate(s["groups"]):
+            self.add(f"{base}groups.{g}.codebook", [group["codewords"], len(group["heads"]) * s["dim"]], 1)
+        if terms:  # from slow to fast against times of up to 2^40
+            for name, low, high in (("decay", -13, -10), ("mix", -1, 1)):
+                values_of = 10 ** self.rng.uniform(low, high, size=[s["heads"], terms])
+                self.checkpoint.add(base + name, values_of, str(self.rng.choice(["F32", "BF16", "F64"])))
+        if not s.get("out"):
+            return values
+        size = int(self.rng.integers(1, 20))
+        self.add(base + "out.weight", [size, values], values**-0.5)
+        return size
+
     def attention(self, s: Json, lead: list[int]) -> int:
         """The tensors of target attention; returns its width, of one codebook."""
         a, base = s["attention"], f"sequences.{s['name']}.attention."
@@ -248,7 +282,8 @@ def random_checkpoint(config: Json, rng: np.random.Generator) -> Checkpoint:
         tensors.add(f"tables.{name}.weight", [table["rows"], table["dim"]], 0.7)
     inp = sum(width(config, part) for part in ("user", "context", "candidate"))
     for s in config["sequences"]:
-        inp += tensors.dmqn(s) if s["kind"] == "dmqn" else tensors.attention(s, [])
+        kinds = {"dmqn": tensors.dmqn, "vql": tensors.vql}
+        inp += kinds[s["kind"]](s) if s["kind"] in kinds else tensors.attention(s, [])
     head = config["head"]
     tensors.mlp("head", [], [inp, *head["hidden"], len(head["outputs"])], head["activation"])
     return tensors.checkpoint

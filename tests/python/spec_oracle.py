@@ -1,4 +1,4 @@
-"""What a model computes, in NumPy, from the specification alone: sections 1, 2, 4 and 6.
+"""What a model computes, in NumPy, from the specification alone: sections 1 to 4 and 6.
 
 Nothing of the project is imported.
 """
@@ -19,6 +19,8 @@ class Oracle:
         self.config = checkpoint.config
         self.dtype = dtype
         self.tensors: dict[str, Array] = {name: values.astype(dtype) for name, values in checkpoint.tensors.items()}
+        self.exact = checkpoint.tensors
+        self.vql = [s for s in self.config["sequences"] if s["kind"] == "vql"]
         self.dmqn = [s for s in self.config["sequences"] if s["kind"] == "dmqn"]
         self.folded: dict[str, Array] = {}  # always in float64
         for s in self.dmqn:
@@ -65,7 +67,51 @@ class Oracle:
             scores = np.sort(np.einsum("d,ndw->nw", e, folded), axis=1)
             if scores.shape[1] > 1:
                 least = min(least, float((scores[:, -1] - scores[:, -2]).min()))
+        for s in self.vql:
+            for group in self.key_scores(s, e[None]):
+                best = np.sort(group[0])
+                if len(best) > 1:
+                    least = min(least, float(best[-1] - best[-2]))
         return least
+
+    def key_scores(self, s: Json, e: Array) -> list[Array]:
+        """What decides the codewords of events e [L, D] in each group of a vql sequence: k . c - |c|^2 / 2, float64."""
+        base, scores = f"sequences.{s['name']}.vql.", []
+        keys = (e.astype(np.float64) @ self.exact[base + "k.weight"].T).reshape(len(e), s["heads"], s["dim"])
+        for g, group in enumerate(s["groups"]):
+            codebook = self.exact[f"{base}groups.{g}.codebook"]
+            own = keys[:, group["heads"]].reshape(len(e), -1)
+            scores.append(own @ codebook.T - (codebook**2).sum(1) / 2)
+        return scores
+
+    def kernel(self, s: Json, events: list[Json], now: int | None) -> Array:
+        """K of every event in every head of a vql sequence but for a factor that all share, [A, L]."""
+        name = next((f["name"] for f in self.config["event"] if f["kind"] == "time"), "")
+        times = [event.get(name) for event in events]
+        if not s.get("decay_terms"):
+            return np.ones((s["heads"], len(events)))
+        last = max((time for time in times if time is not None), default=None)
+        later = 0 if last is None or now is None else max(0, now - last)
+        ago = np.array([later + (0 if time is None else last - time) for time in times], np.float64)
+        decay, mix = (self.exact[f"sequences.{s['name']}.vql.{part}"][:, :, None] for part in ("decay", "mix"))
+        slowest = decay.min(1, keepdims=True) * later  # K over the slowest term's part, as K itself may be too small
+        return np.asarray((mix * np.exp(slowest - decay * ago)).sum(1))
+
+    def keys(self, s: Json, events: list[Json], now: int | None, t: Array) -> Array:
+        """Softmax attention of candidate t over all events, each with the codeword that is nearest to its key."""
+        e = np.array([self.embed("event", event) for event in events])
+        base, heads = f"sequences.{s['name']}.vql.", s["heads"]
+        q, v = self.linear(base + "q", None, t).reshape(heads, -1), self.linear(base + "v", None, e)
+        v, weight = v.reshape(len(e), heads, -1), self.kernel(s, events, now).astype(self.dtype)
+        o = np.zeros((heads, s["v_dim"]), self.dtype)
+        for g, (group, scores) in enumerate(zip(s["groups"], self.key_scores(s, e), strict=True)):
+            codewords = self.tensors[f"{base}groups.{g}.codebook"][np.round(scores, 9).argmax(1)]
+            for place, head in enumerate(group["heads"]):
+                key = codewords[:, place * s["dim"] : (place + 1) * s["dim"]]
+                logits = key @ q[head] / self.dtype(s["dim"] ** 0.5)
+                power = np.exp(logits - logits.max()) * weight[head]
+                o[head] = power @ v[:, head] / power.sum()
+        return self.linear(base + "out", None, o.reshape(-1)) if s.get("out") else o.reshape(-1)
 
     def linear(self, name: str, j: int | None, x: Array) -> Array:
         """A linear layer; one of several codebooks', or the only one where it is shared; a missing bias is zero."""
@@ -176,7 +222,7 @@ class Oracle:
         for s in self.config["sequences"] if events else []:
             if s["kind"] == "dmqn":
                 states[s["name"]] = [(j, *state) for j, state in enumerate(self.clusters(s, events))]
-            else:
+            elif s["kind"] == "din":
                 last = np.array([self.embed("event", event) for event in events[-s["last"] :]], self.dtype)
                 states[s["name"]] = [(None, last, np.ones(len(last)))]
         rows = []
@@ -184,7 +230,10 @@ class Oracle:
             t = self.embed("candidate", candidate)
             x = [*(self.embed(part, request.get(part, {})) for part in ("user", "context")), t]
             for s in self.config["sequences"] if events else []:
-                x += [self.attention(s, j, y, n, t) for j, y, n in states[s["name"]]]
+                if s["kind"] == "vql":
+                    x.append(self.keys(s, events, request.get("time"), t))
+                else:
+                    x += [self.attention(s, j, y, n, t) for j, y, n in states[s["name"]]]
             if not events:  # zeros for every sequence
                 x.append(np.zeros(self.tensors["head.0.weight"].shape[1] - sum(map(len, x)), self.dtype))
             rows.append(self.mlp("head", len(head["hidden"]), head["activation"], np.concatenate(x), None))

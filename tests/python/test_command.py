@@ -229,8 +229,9 @@ def test_rank_says_what_is_unusable(model, arguments, part):
 def test_inspect_tells_all(model):
     done = run("inspect", model)
     assert (done.returncode, done.stderr) == (0, "")
-    for part in ("3 codebooks of 19 codewords", "outputs ctr, cvr, like", "tables.item.weight", "every value is sound"):
-        assert part in done.stdout
+    cached = "(sums and counts of 57 clusters, keys and values)"
+    parts = ["3 codebooks of 19 codewords", cached, "outputs ctr, cvr, like", "tables.item.weight"]
+    assert all(part in done.stdout for part in [*parts, "every value is sound"])
 
 
 def test_inspect_json_keys(model):
@@ -238,7 +239,7 @@ def test_inspect_json_keys(model):
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert told["verified"] == {"ok": True}
-    assert told["name"] == "example" and told["format_version"] == 2 and told["golden_requests"] == 1
+    assert told["name"] == "example" and told["format_version"] == 3 and told["golden_requests"] == 1
     assert told["file_bytes"] == model.stat().st_size and told["session_bytes"] > 0 and told["state_bytes"] > 0
     assert {t["name"]: (t["rows"], t["dim"], t["ids"]) for t in told["tables"]} == {
         name: (t["rows"], t["dim"], t["ids"]) for name, t in support.CONFIG["tables"].items()
@@ -253,6 +254,7 @@ def test_inspect_json_keys(model):
     assert all(t["offset"] % 64 == 0 and t["bytes"] > 0 for t in told["tensors"])
 
 
+COST = re.compile(r"(?m)^ +caches ([\d,]+) bytes a user \((.*)\); a candidate takes up to ([\d,]+) multiply-adds$")
 INSPECTED = {
     "shared din": (
         {"kind": "dot", "heads": 2, "dim": 5, "count_bias": False, "out": None},
@@ -273,11 +275,52 @@ def test_inspect_of_both_kinds(tmp_path, case):
     short, long, attentions = INSPECTED[case]
     told = json.loads(run("inspect", model, "--json").stdout)
     first, second = told["sequences"]
+    costs = [first.pop(key) for key in ("state_bytes", "candidate_work")]
     assert first == {"name": "short", "kind": "din", "last": 6, "attention": short}
     assert (second["name"], second["kind"], second["attention"]) == ("long", "dmqn", long)
     text = run("inspect", model).stdout
     assert "sequences   short            DIN: the last 6 events\n" in text
     assert tuple(re.findall(r"^ +attention: (.*)$", text, re.MULTILINE)) == attentions
+    words = "the last 6 events, keys and values" if short["kind"] == "dot" else "the last 6 events"
+    costs += [second[key] for key in ("state_bytes", "candidate_work")]
+    assert COST.findall(text) == [
+        (f"{costs[0]:,}", words, f"{costs[1]:,}"),
+        (f"{costs[2]:,}", "sums and counts of 57 clusters, interests", f"{costs[3]:,}"),
+    ]
+    if short["kind"] == "dot":  # queries of a candidate 20 wide; each head's products and an exponential
+        assert costs[1] == 20 * 2 * 5 + 6 * 2 * (5 + 5 + 16)
+
+
+@pytest.mark.parametrize("case", support.VQL_CASES)
+def test_inspect_of_vql(tmp_path, case):
+    config = support.config_of_vql(**support.VQL_CASES[case])
+    model = convert(tmp_path, config)
+    (sequence,) = config["sequences"]
+    a, d, dv, groups = (sequence[key] for key in ("heads", "dim", "v_dim", "groups"))
+    terms, out = sequence.get("decay_terms", 0), 10 if sequence.get("out") else None
+    told = json.loads(run("inspect", model, "--json").stdout)
+    (found,) = told["sequences"]
+    assert [type(s) for s in found.pop("exponents")] == [int] * a
+    bytes_, work = found.pop("state_bytes"), found.pop("candidate_work")
+    assert found == {"name": "keys", "kind": "vql", "heads": a, "dim": d, "v_dim": dv, "groups": groups,
+                     "decay_terms": terms, "out": out}  # fmt: skip
+    # Queries of a candidate 13 wide, heads over their groups' codewords, output projection.
+    heads = sum(len(g["heads"]) * g["codewords"] * (d + dv + 16) for g in groups)
+    assert work == 13 * a * d + heads + a * dv * (out or 0)
+    # Sums of 8 bytes for each value of each codeword, once and for each term.
+    sums = sum(len(g["heads"]) * g["codewords"] * dv * 8 for g in groups)
+    assert (1 + terms) * sums < bytes_ < told["state_bytes"]
+    text = run("inspect", model).stdout
+    clusters = sum(g["codewords"] for g in groups)
+    kept = f"under {terms} decay term{'s' * (terms > 1)}, keys" if terms else ", keys and values"
+    words = f"sums and counts of {clusters} clusters {kept}".replace(" ,", ",")
+    assert COST.findall(text) == [(f"{bytes_:,}", words, f"{work:,}")]
+    assert f"VQL: {a} head{'s' * (a > 1)}, key {d} wide, value {dv} wide" in text
+    for g, group in enumerate(groups):
+        n, listed = group["codewords"], ", ".join(map(str, group["heads"]))
+        many = "s" * (len(group["heads"]) > 1)
+        assert f"group {g}: {n} codeword{'s' * (n > 1)} for head{many} {listed}\n" in text
+    assert run("selftest", model).returncode == 0
 
 
 def test_selftest_passes_on_every_isa(model):

@@ -29,6 +29,13 @@ def test_json(model):
         assert result["repeats"] >= 5 and quartiles == sorted(quartiles) and quartiles[0] >= 0
 
 
+def test_vql(tmp_path):
+    """Synthetic histories have the times that decay asks for."""
+    fading = convert(tmp_path, support.config_of_vql(decay_terms=2))
+    done = run("bench", fading, "--events", "0,300", "--candidates", "3", "--seconds", "0", "--json")
+    assert (done.returncode, done.stderr) == (0, "") and len(json.loads(done.stdout)["results"]) == 6
+
+
 def test_table(model):
     done = run("bench", model, "--events", "1000", "--candidates", "1,2000", "--seconds", "0")
     assert (done.returncode, done.stderr) == (0, "")
@@ -66,6 +73,6 @@ def test_workloads_convert(tmp_path):
     script = Path(__file__).parents[2] / "bench" / "make_workloads.py"
     beside = {"PATH": str(VQRANK.parent)}
     subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env=beside)
-    for name in ("paper", "mobile"):
+    for name in ("paper", "mobile", "vql"):
         done = run("bench", tmp_path / f"{name}.vqr", "--events=9", "--candidates=2", "--seconds=0", "--json")
         assert done.returncode == 0 and json.loads(done.stdout)["model"] == name

@@ -53,6 +53,30 @@ def test_figures(model):
         assert 0.2 <= attention["usual_cluster_share"] <= 1
 
 
+def test_groups_of_vql_are_codebooks_of_their_own_size(tmp_path):
+    config = support.config_of_vql(groups=((2, 0), (1,)), codewords=(4, 9))
+    weights, requests = support.weights(config), [support.request_of(config, seed, 70, 60) for seed in range(3)]
+    model = convert(tmp_path, config, weights)
+    events = [event for request in requests for event in request["events"]]
+    clusters = Library().assignments(model, config, events)["keys"]
+    attention = [Library().weights(model, config, request)["keys"] for request in requests]
+    told = codebooks_of(model, *requests)["codebooks"]
+    assert [(c["sequence"], c["codebook"], c["codewords"]) for c in told["list"]] == [("keys", 0, 4), ("keys", 1, 9)]
+    for g, codebook in enumerate(told["list"]):
+        w = codebook["codewords"]
+        assert codebook["use"]["events_per_cluster"] == np.bincount(clusters[g], minlength=w).tolist()
+        largest = np.concatenate([weights[:, g].max(-1) for weights in attention])
+        assert codebook["attention"]["mean_largest_weight"] == pytest.approx(largest.mean())
+        heaviest = [np.bincount(weights[:, g].argmax(-1)) for weights in attention]
+        assert codebook["attention"]["usual_cluster_share"] == sum(n.max() for n in heaviest) / 180
+        # An event with a 1 after it is multiplied with the folded codeword and -|c|^2 / 2.
+        keys = weights["sequences.keys.vql.k.weight"].reshape(3, 6, -1)[config["sequences"][0]["groups"][g]["heads"]]
+        codewords = weights[f"sequences.keys.vql.groups.{g}.codebook"].astype(float)
+        columns = np.c_[codewords @ np.concatenate(keys), -(codewords**2).sum(1) / 2].T
+        columns /= np.linalg.norm(columns, axis=0)
+        assert codebook["nearest_cosine"] == pytest.approx((columns.T @ columns - 3 * np.eye(w)).max(0), abs=1e-6)
+
+
 def test_without_requests(model):
     told = codebooks_of(model)["codebooks"]
     assert told["requests"] == 0

@@ -7,12 +7,13 @@ import converter_support as support
 import numpy as np
 import pytest
 from command_support import convert, convert_with_infinite_weights, lines, run
+from explain_support import attention_weights
 from library import Library
 
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
 EVENTS = [{"item": 1 + i * i % 7, "directory": i % 3, "action": "M", "dwell": i % 5} for i in range(60)]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {}]
-LINE = re.compile(r"^ {10}(long|    ) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
+LINE = re.compile(r"^ {10}(long|keys|    ) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,21 @@ def test_empty_clusters_that_are_tokens(tmp_path):
     assert len(group) == 5 and sum(line[4] is None for line in group) == 4
 
 
+@pytest.mark.parametrize("terms", [0, 2])
+def test_groups_of_vql(tmp_path, terms):
+    """Every weight is shown beside its codeword's own events, group by group."""
+    config = support.config_of_vql(groups=((2, 0), (1,)), codewords=(4, 9), decay_terms=terms)
+    model = convert(tmp_path, config)
+    request = {"id": 1, "time": 10**9, "events": [e | {"time": i} for i, e in enumerate(EVENTS)]}
+    request["candidates"] = CANDIDATES[:1]
+    (group,) = explained(run("rank", model, "--explain=100", stdin=lines(request)).stdout)
+    clusters = Library().assignments(model, config, EVENTS)["keys"]
+    weights = Library().weights(model, config, request)["keys"][0]
+    counts = [np.bincount(z, minlength=9) for z in clusters]
+    want = {(g, w): (f"{weights[g, w]:.3f}", counts[g][w]) for g in (0, 1) for w in range(9) if counts[g][w]}
+    assert {(int(line[2]), int(line[3])): (line[1], int(line[4])) for line in group} == want
+
+
 # ---- attention of both kinds, over clusters and over last events ----
 
 ITEM = [{"name": "item", "kind": "id", "table": "item"}]
@@ -102,29 +118,6 @@ ATTENTIONS = [
     {"kind": "din", "hidden": [], "activation": "relu"},
     {"kind": "din", "hidden": [7], "activation": "relu", "softmax": True},
 ]
-
-
-def attention_weights(attention, name, tensors, t, tokens, j=()):
-    """What a candidate t [Dc] gives each of the tokens [T, D], as docs/model.md has it, in float64; j: codebook."""
-
-    def linear(part, x):
-        weight, bias = (tensors[f"{name}.{part}.{which}"][j].astype(float) for which in ("weight", "bias"))
-        return x @ weight.T + bias
-
-    def softmax(x):
-        powers = np.exp(x - x.max(0))
-        return powers / powers.sum(0)
-
-    q = linear("q", t)
-    if attention["kind"] == "dot":
-        heads = (attention["heads"], attention["dim"])
-        logits = (linear("k", tokens).reshape(-1, *heads) * q.reshape(heads)).sum(-1) / np.sqrt(attention["dim"])
-        return softmax(logits).mean(-1)
-    x = np.stack([np.concatenate([q, y, q - y, q * y]) for y in tokens])
-    for layer in range(len(attention["hidden"])):
-        x = np.maximum(linear(f"mlp.{layer}", x), 0)
-    weights = linear(f"mlp.{len(attention['hidden'])}", x)[:, 0]
-    return softmax(weights) if attention.get("softmax") else weights
 
 
 def model_over_items(tmp_path, sequence):
@@ -145,7 +138,7 @@ def test_last_events(tmp_path, attention):
     _, _, tensors, shown = model_over_items(tmp_path, sequence)
     rows = tensors["tables.item.weight"].astype(float)
     name = "sequences.short.attention"
-    weights = attention_weights(attention, name, tensors, rows[17], rows[HISTORY[-LAST:]])
+    (weights,) = attention_weights(attention, tensors, name, None, rows[HISTORY[-LAST:]], None, rows[[17]])
     found = [EVENT_LINE.match(line).groups() for line in shown]
     assert [abs(float(line[0])) for line in found] == sorted((abs(float(line[0])) for line in found), reverse=True)
     ago = [1 if newest else int(events) for _, newest, events, _ in found]
@@ -167,7 +160,8 @@ def test_clusters(tmp_path, attention):
     for j, own in enumerate(clusters):
         used = sorted(set(own.tolist()))
         tokens = np.stack([rows[HISTORY][own == k].mean(0) for k in used])
-        weights = attention_weights(attention, "sequences.long.attention", tensors, rows[17], tokens, j)
+        counts = np.array([(own == k).sum() for k in used])
+        (weights,) = attention_weights(attention, tensors, "sequences.long.attention", j, tokens, counts, rows[[17]])
         expected |= {(j, k): weight for k, weight in zip(used, weights, strict=True)}
     found = [LINE.match(line).groups() for line in shown]
     assert [abs(float(line[1])) for line in found] == sorted((abs(float(line[1])) for line in found), reverse=True)

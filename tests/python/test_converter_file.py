@@ -27,7 +27,7 @@ def convert(tmp_path, config, tensors, name="model"):
 def test_frame(tmp_path):
     file = convert(tmp_path, CONFIG, weights(CONFIG))
     assert file.bytes[8:12] == b"VQRM"
-    assert file.header.formatVersion == 2
+    assert file.header.formatVersion == 3
     assert file.header.fileLength == len(file.bytes)
     assert file.header.producer.decode().startswith("vqrank-convert ")
     assert file.header.name == b"example"
@@ -300,7 +300,7 @@ def largest_exponent(m: float) -> int:
     raise AssertionError(m)
 
 
-BITS = [1, 2, 3, 0x00800000, 0x007FFFFF, 0x3F800000, 0x3F800001, 0x3F7FFFFF, 0x7F7FFFFF, 0x7F000000]
+BITS = [0, 1, 2, 3, 0x00800000, 0x007FFFFF, 0x3F800000, 0x3F800001, 0x3F7FFFFF, 0x7F7FFFFF, 0x7F000000]
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -324,7 +324,7 @@ def test_exponents_are_of_the_whole_table(tmp_path, monkeypatch):
     tensors["tables.directory.weight"][0, 0] = 5.0
     tensors["tables.action.weight"][...] = 0
     file = convert(tmp_path, CONFIG, tensors)
-    assert [f.exponent for f in file.header.event] == [20, 27, 0, 18, 0]
+    assert [f.exponent for f in file.header.event] == [20, 27, 120, 18, 0]
     assert [f.exponent for f in file.header.candidate] == [0, 0]
     for name in ("item", "directory"):
         np.testing.assert_array_equal(file.values(f"tables.{name}.weight"), tensors[f"tables.{name}.weight"])

@@ -6,7 +6,17 @@ import subprocess
 
 import numpy as np
 import pytest
-from converter_support import KIND_CASES, config_of_every_kind, config_with, library, request_of, weights, write
+from converter_support import (
+    KIND_CASES,
+    VQL_CASES,
+    config_of_every_kind,
+    config_of_vql,
+    config_with,
+    library,
+    request_of,
+    weights,
+    write,
+)
 
 from vqrank_convert import reference
 from vqrank_convert.cli import main
@@ -88,6 +98,28 @@ def test_random_models(tmp_path, seed):
         request["events"] = [event for event, keep in zip(request["events"], clear, strict=True) if keep]
         assert len(request["events"]) >= 0.9 * events - 1
         requests.append(request)
+    text, outputs = scores(model, requests, ("--isa", "ref"))
+    assert scores(model, requests)[0] == text
+    for request, found in zip(requests, outputs, strict=True):
+        assert_close(config, tensors, request, found)
+
+
+@pytest.mark.parametrize("case", VQL_CASES)
+def test_vql(tmp_path, case):
+    """Requests with and without a time, before and long after the events; events without one; no events."""
+    config = config_of_vql(**VQL_CASES[case], config=config_of_every_kind())
+    tensors = weights(config, seed=4)
+    model = convert(tmp_path, config, tensors)
+    requests = []
+    for seed, events in enumerate([0, 1, 5, 60, 300]):
+        request = request_of(config, seed=seed, events=events, candidates=3)
+        found = reference.quantize(config, tensors, request["events"])
+        clear = np.all(found.margins >= 2 * found.bounds, axis=1)
+        request["events"] = [event for event, keep in zip(request["events"], clear, strict=True) if keep]
+        assert len(request["events"]) >= 0.9 * events - 1
+        request["events"][::7] = [{**event, "time": None} for event in request["events"][::7]]
+        requests += [request | {"time": time} for time in (5, 10**9, 2 * 10**9)]
+        requests.append({key: value for key, value in request.items() if key != "time"})
     text, outputs = scores(model, requests, ("--isa", "ref"))
     assert scores(model, requests)[0] == text
     for request, found in zip(requests, outputs, strict=True):

@@ -67,7 +67,7 @@ def test_exponents_of_the_new_kinds(tmp_path):
     tensors["tables.action.weight"][...] = 0
     header = convert(tmp_path, config, tensors).header
     found = {f.name.decode(): f.exponent for f in header.event}
-    assert (found["tag"], found["tags"], found["image"], found["parts"], found["time"]) == (20, 12, 18, 0, 0)
+    assert (found["tag"], found["tags"], found["image"], found["parts"], found["time"]) == (20, 12, 18, 120, 0)
     assert not any(f.exponent for group in (header.user, header.context, header.candidate) for f in group)
 
 
@@ -88,7 +88,7 @@ def test_activations_in_the_header(tmp_path, activation):
 
 def test_sequences_in_the_header(tmp_path):
     config = config_of_every_kind()
-    config["sequences"].append({"name": "dots", "kind": "din", "last": 2**32 - 1,
+    config["sequences"].append({"name": "dots", "kind": "din", "last": 2**20,
                                 "attention": {"kind": "dot", "heads": 2, "dim": 5, "out": True}})  # fmt: skip
     header = convert(tmp_path, config, weights(config, out=3)).header
     short, long, dots = header.sequences
@@ -97,7 +97,7 @@ def test_sequences_in_the_header(tmp_path):
     assert (list(short.kind.din.hidden), short.kind.din.softmax, short.kind.din.share) == ([9], True, False)
     assert (long.kind.codebooks, long.kind.attention, long.kind.hstu.layers) == (3, None, 1)
     assert (list(long.kind.din.hidden), long.kind.din.softmax, long.kind.din.share) == ([12, 7], False, False)
-    assert dots.kind.last == 2**32 - 1 and dots.kind.din is None
+    assert dots.kind.last == 2**20 and dots.kind.din is None
     a = dots.kind.attention
     assert (a.heads, a.dim, a.out, a.share, a.countBias) == (2, 5, 3, False, False)
 
@@ -199,8 +199,8 @@ DOT = {"kind": "dot", "heads": 2, "dim": 3}
 ONLY = "expected only the keys"
 CONFIG_CASES = [
     ((*SHORT, "last"), ..., "config.sequences.short.last: expected this required key"),
-    ((*SHORT, "last"), 0, "config.sequences.short.last: expected an integer from 1 to 4294967295, found 0"),
-    ((*SHORT, "last"), 2**32, "config.sequences.short.last:"),
+    ((*SHORT, "last"), 0, "config.sequences.short.last: expected an integer from 1 to 1048576, found 0"),
+    ((*SHORT, "last"), 2**20 + 1, "config.sequences.short.last:"),
     ((*SHORT, "last"), True, "config.sequences.short.last:"),
     ((*SHORT, "attention"), ..., "config.sequences.short.attention: expected this required key"),
     ((*SHORT, "codebooks"), 1, f'config.sequences.short: {ONLY} attention, kind, last, name, found "codebooks"'),
@@ -217,7 +217,7 @@ CONFIG_CASES = [
     ((*LONG, "attention", "activation"), ..., "config.sequences.long.attention.activation: expected this required key"),
     ((*LONG, "attention", "hidden"), 36, "config.sequences.long.attention.hidden: expected an array, found 36"),
     ((*LONG, "attention", "hidden"), [36, 0], "config.sequences.long.attention.hidden[1]: expected an integer"),
-    ((*LONG, "attention", "hidden"), [1] * 1025, "long.attention.hidden: expected at most 1024 layers"),
+    ((*LONG, "attention", "hidden"), [1] * 1024, "long.attention.hidden: expected fewer than 1024 layers"),
     ((*LONG, "attention", "activation"), "elu", 'config.sequences.long.attention.activation: expected "relu" or'),
     ((*LONG, "attention", "softmax"), 1, "config.sequences.long.attention.softmax: expected true or false, found 1"),
     ((*LONG, "attention", "share"), None, "config.sequences.long.attention.share: expected true or false"),

@@ -89,6 +89,10 @@ CONFIG_CASES = [
     ((*SEQUENCE, "empty"), "skip", 'config.sequences.long.empty: expected "masked" or "zero", found "skip"'),
     ((*SEQUENCE, "codebooks"), 0, "config.sequences.long.codebooks:"),
     ((*SEQUENCE, "codewords"), -4, "config.sequences.long.codewords:"),
+    *[((*SEQUENCE, key), 2**20 + 1, f"config.sequences.long.{key}:") for key in ("codebooks", "codewords")],
+    *[((*HSTU, key), 2**20 + 1, f"config.sequences.long.hstu.{key}:") for key in ("heads", "qk_dim", "v_dim")],
+    *[((*ATTENTION, key), 2**20 + 1, f"config.sequences.long.attention.{key}:") for key in ("heads", "dim")],
+    (ATTENTION, {"kind": "din", "hidden": [2**20 + 1], "activation": "relu"}, ".long.attention.hidden[0]:"),
     ((*HSTU, "layers"), 10**9, "config.sequences.long.hstu.layers:"),
     ((*HSTU, "layers"), -1, "config.sequences.long.hstu.layers:"),
     ((*HSTU, "heads"), 0, "config.sequences.long.hstu.heads:"),
@@ -115,7 +119,7 @@ CONFIG_CASES = [
     (("head", "hidden"), [20, 0], "config.head.hidden[1]:"),
     (("head", "hidden"), 20, "config.head.hidden:"),
     (("head", "hidden"), [2**32], "config.head.hidden[0]:"),
-    (("head", "hidden"), [1] * 1025, "config.head.hidden: expected at most 1024 layers, found 1025"),
+    (("head", "hidden"), [1] * 1024, "config.head.hidden: expected fewer than 1024 layers, found 1024"),
     (("head", "outputs"), [], "config.head.outputs:"),
     (("head", "outputs"), ["a b"], "config.head.outputs[0]:"),
     (("head", "outputs"), ["a" * 151], "config.head.outputs[0]:"),
@@ -153,7 +157,7 @@ CONFIG_CASES = [
     (("candidate",), [], "config.candidate: expected at least one feature"),
     # in the specification, not in this release
     (("event", 0, "kind"), "semantic_id", f'config.event.item.kind: "semantic_id" is {LATER}'),
-    ((*SEQUENCE, "kind"), "vql", f'config.sequences.long.kind: "vql" is {LATER}'),
+    ((*SEQUENCE, "kind"), "vql", "config.sequences.long.heads: expected this required key, found nothing"),
     (("sequences",), [], "config.sequences: expected at least one sequence, found none"),
     (("quantizers",), {"content": {"kind": "rq_gmm"}}, f"config.quantizers.content: a quantizer is {LATER}"),
 ]

@@ -4,8 +4,19 @@ import json
 
 import numpy as np
 import pytest
-from converter_support import CASES, CONFIG, KIND_CASES, config_of_every_kind, config_with, weights, write
+from converter_support import (
+    CASES,
+    CONFIG,
+    KIND_CASES,
+    VQL_CASES,
+    config_of_every_kind,
+    config_of_vql,
+    config_with,
+    weights,
+    write,
+)
 from test_converter_refusals import CONFIG_CASES, edited
+from test_converter_vql import VQL_CONFIG_CASES, edited_vql
 
 from vqrank_convert import golden, reference
 
@@ -28,7 +39,8 @@ def agree(path, config, seed, bias_heads=1):
     request = json.loads(golden.make(parsed, tensors).request)
     expected = predict(module, request)
     found = reference.score(config, tensors, request)
-    np.testing.assert_array_equal(found.assignments, expected.assignments["long"].numpy().T)
+    clusters = [expected.assignments[s["name"]] for s in config["sequences"] if s["name"] in expected.assignments]
+    np.testing.assert_array_equal(found.assignments, np.concatenate(clusters).T)
     for output in config["head"]["outputs"]:
         np.testing.assert_allclose(found.outputs[output], expected.outputs[output], rtol=0, atol=1e-12)
 
@@ -47,11 +59,22 @@ def test_every_kind(tmp_path, name):
     agree(tmp_path / "m.safetensors", config_of_every_kind(**KIND_CASES[name]), seed=3)
 
 
+@pytest.mark.parametrize("name", VQL_CASES)
+def test_vql(tmp_path, name):
+    """Quantised keys alone, and last between the sequences of other kinds."""
+    config = config_of_vql(**VQL_CASES[name])
+    agree(tmp_path / "m.safetensors", config, seed=3)
+    every = config_of_every_kind()
+    every["sequences"].insert(1, config["sequences"][0])
+    agree(tmp_path / "m.safetensors", every, seed=3)
+
+
 def test_training_refuses_what_cannot_be_converted():
     """So that nobody trains for hours what no model file can hold."""
     from vqrank_train.config import Config, ConfigError
 
     Config.read(CONFIG)
-    for path, value, _ in CONFIG_CASES:
+    configs = [edited(path, value) for path, value, _ in CONFIG_CASES]
+    for config in configs + [edited_vql(path, value) for path, value, _ in VQL_CONFIG_CASES]:
         with pytest.raises(ConfigError, match=r"^config.*[^\n]$"):
-            pytest.fail(f"trained: {path} {Config.read(edited(path, value))}")
+            pytest.fail(f"trained: {Config.read(config)}")

@@ -7,6 +7,7 @@ import converter_support as support
 import numpy as np
 import pytest
 from command_support import convert
+from explain_support import attention_weights
 from library import Library
 
 from vqrank_convert.config import parse_config
@@ -15,35 +16,6 @@ from vqrank_convert.reference_inputs import Inputs
 LAST = 6  # of the short sequence in support.config_of_every_kind
 DOT = {"kind": "dot", "heads": 3, "dim": 6}
 DIN = {"kind": "din", "hidden": [12, 7], "activation": "prelu"}
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def attention_weights(attention, tensors, name, j, y, counts, t):
-    """What tokens y [T, D] with `counts` events weigh for candidates t [C, Dc]: [C, T]."""
-
-    def part(suffix):
-        values = tensors[f"{name}.{suffix}"].astype(float)
-        return values if j is None else values[j if len(values) > 1 else 0]
-
-    def linear(x, layer):
-        return x @ part(f"{layer}.weight").T + part(f"{layer}.bias")
-
-    if attention["kind"] == "dot":
-        heads, dim = attention["heads"], attention["dim"]
-        q, k = linear(t, "q").reshape(-1, heads, dim), linear(y, "k").reshape(-1, heads, dim)
-        scores = np.einsum("chd,khd->hck", q, k) / np.sqrt(dim)
-        return softmax(scores + (np.log(np.maximum(counts, 1)) if attention.get("count_bias") else 0)).mean(0)
-    target, token = np.broadcast_arrays(linear(t, "q")[:, None], y)
-    x = np.concatenate([target, token, target - token, target * token], -1)
-    for layer in range(len(attention["hidden"])):
-        x = linear(x, f"mlp.{layer}")
-        x = np.where(x > 0, x, part(f"mlp.{layer}.alpha") * x)
-    a = linear(x, f"mlp.{len(attention['hidden'])}")[..., 0]
-    return softmax(a) if attention.get("softmax") else a
 
 
 def clusters_weights(sequence, tensors, clusters, e, t):
@@ -102,3 +74,42 @@ def test_weights(tmp_path, case):
             scale = max(1, np.abs(weights).max())
             np.testing.assert_allclose(found[name], weights, rtol=0, atol=2e-6 * scale, err_msg=f"{name}, {events}")
             assert (found[name] == 0).tolist() == (weights == 0).tolist()  # the same tokens take part
+
+
+def vql_weights(sequence, tensors, clusters, e, kernel, t):
+    """Of a vql sequence: softmax over every event with its quantised key, `kernel` [A, L] times the exponentials; its
+    events' weights by codeword, the mean over the heads of each group: [C, G, W]."""
+    name, d = f"sequences.{sequence['name']}.vql", sequence["dim"]
+    weights = np.zeros((len(t), len(sequence["groups"]), max(group["codewords"] for group in sequence["groups"])))
+    q = (t @ tensors[f"{name}.q.weight"].astype(float).T).reshape(len(t), -1, d)
+    for g, group in enumerate(sequence["groups"]):
+        keys = tensors[f"{name}.groups.{g}.codebook"].astype(float)[clusters[g]].reshape(len(e), -1, d)
+        for place, head in enumerate(group["heads"]):
+            scores = np.exp(q[:, head] @ keys[:, place].T / np.sqrt(d)) * kernel[head]
+            share = scores / scores.sum(-1, keepdims=True) / len(group["heads"])
+            for w in range(group["codewords"]):
+                weights[:, g, w] += share[:, clusters[g] == w].sum(-1)
+    return weights
+
+
+@pytest.mark.parametrize("case", support.VQL_CASES)
+def test_weights_of_vql(tmp_path, case):
+    config = support.config_of_vql(**support.VQL_CASES[case])
+    tensors = support.weights(config, seed=3)
+    model = convert(tmp_path, config, tensors)
+    inputs = Inputs(parse_config(config), tensors, np.float64)
+    (sequence,) = config["sequences"]
+    for events, now in ((1, 10**9), (60, None), (60, 10**9 + 10**7)):
+        request = support.request_of(config, seed=events, events=events, candidates=4) | {"time": now}
+        found = Library().weights(model, config, request)["keys"]
+        e, t = (inputs.embed_all(group, request[f"{group}s"]) for group in ("event", "candidate"))
+        clusters = Library().assignments(model, config, request["events"])["keys"]
+        kernel = np.ones((sequence["heads"], events))
+        if sequence.get("decay_terms"):
+            times = np.array([event["time"] for event in request["events"]], float)
+            ago = max(now or 0, times.max()) - times
+            decay, mix = (tensors[f"sequences.keys.vql.{part}"].astype(float) for part in ("decay", "mix"))
+            kernel = (mix[:, :, None] * np.exp(-decay[:, :, None] * ago)).sum(1)
+        want = vql_weights(sequence, tensors, clusters, e, kernel, t)
+        assert found.shape == want.shape
+        np.testing.assert_allclose(found, want, rtol=0, atol=2e-6, err_msg=str((events, now)))

@@ -31,11 +31,16 @@ def convert(checkpoint, model):
     assert done.returncode == 0, done.stderr
 
 
+def module_keys(vql, group):
+    """k.weight's rows of a group's heads, [H d, D]."""
+    return vql.vql.k.weight.unflatten(0, (-1, vql.sequence.dim))[list(group.heads)].flatten(0, 1)
+
+
 @torch.no_grad()
 def rounding_bound(module, request):
-    """[N, L] per dmqn sequence: twice the largest error of one event's fp32 scores. A score of D products in F chains
-    has at most D + F roundings, the fold one more per element, and a pool of K ids K before them, each of at most 2^-24
-    of the sum of magnitudes: those of the rows, for a pool."""
+    """[N, L] per sequence with codebooks: twice the largest error of one event's fp32 scores. A score of D products in
+    F chains has at most D + F roundings, the fold one more per element, and a pool of K ids K before them, each of at
+    most 2^-24 of the sum of magnitudes: those of the rows, for a pool."""
     columns = Encoder(module.config).columns("event", request["events"], "events")
     magnitudes = copy.deepcopy(module)
     for name in module.config.tables:
@@ -47,12 +52,16 @@ def rounding_bound(module, request):
     longest = max((columns[f.name].shape[-1] for f in features if f.kind == "ids"), default=0)
     bounds = {}
     for sequence in module.config.sequences:
-        if sequence.kind != "dmqn":
+        own = module.sequences[sequence.name]
+        if sequence.kind == "dmqn":
+            fold = torch.einsum("ndc,nwc->ndw", own.projection, own.codebook).abs()
+            magnitude = torch.einsum("ld,ndw->nlw", e, fold).amax(-1)
+        elif sequence.kind == "vql":  # and the offset, which is rounded and added last
+            folds = [(module_keys(own, group).mT @ c.mT, c.square().sum(-1) / 2) for group, c in own.groups]
+            magnitude = torch.stack([(e @ fold.abs() + offset).amax(-1) for fold, offset in folds])
+        else:
             continue
-        dmqn = module.sequences[sequence.name]
-        fold = torch.einsum("ndc,nwc->ndw", dmqn.projection, dmqn.codebook).abs()
-        magnitude = torch.einsum("ld,ndw->nlw", e, fold).amax(-1)
-        bounds[sequence.name] = 2 * (e.shape[-1] + len(features) + 2 + longest) * 2.0**-24 * magnitude
+        bounds[sequence.name] = 2 * (e.shape[-1] + len(features) + 4 + longest) * 2.0**-24 * magnitude
     return bounds
 
 

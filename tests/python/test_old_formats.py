@@ -20,8 +20,15 @@ REQUEST = {
     ],
     "candidates": [{"item": 3}, {"item": 5}, {}],
 }
-# As the release that wrote format-1.vqr scored it.
-FORMAT_1 = {"ctr": [0.386207193, 0.317607105, 0.45088315], "like": [0.723334491, 0.797420681, 0.653254092]}
+# What the second format has besides: lists of ids, of strings and integers, in a hashed table.
+TAGGED = REQUEST | {"events": [*REQUEST["events"]]}
+TAGGED["events"][0] = {"item": 3, "action": "A", "time": 5, "tags": ["a", 5]}
+TAGGED["events"][4] = {"item": 11, "action": "A", "tags": ["b"]}
+# As the releases that wrote the files scored them.
+SCORES = {
+    1: (REQUEST, {"ctr": [0.386207193, 0.317607105, 0.45088315], "like": [0.723334491, 0.797420681, 0.653254092]}),
+    2: (TAGGED, {"ctr": [0.644321263, 0.632678688, 0.620599985], "like": [0.853614509, 0.858172953, 0.863131344]}),
+}
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("format-*.vqr")), ids=lambda path: path.stem)
@@ -31,6 +38,12 @@ def test_selftest(path):
     assert "ref ok" in done.stdout
 
 
-def test_format_1_gives_the_scores_it_gave():
-    (line,) = score_lines(GOLDEN / "format-1.vqr", [REQUEST])
-    assert json.loads(line)["outputs"] == FORMAT_1
+@pytest.mark.parametrize("version", SCORES)
+def test_a_file_gives_the_scores_it_gave(version):
+    """Format 1: dmqn with dot attention; 2: last events with din attention beside it, ids of every mapping."""
+    request, outputs = SCORES[version]
+    path = GOLDEN / f"format-{version}.vqr"
+    (line,) = score_lines(path, [request])
+    assert json.loads(line)["outputs"] == outputs
+    done = subprocess.run([build_folder() / "bin" / "vqrank", "inspect", path], capture_output=True, text=True)
+    assert done.returncode == 0 and f"format version {version}," in done.stdout

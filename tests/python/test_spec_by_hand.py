@@ -1,7 +1,7 @@
 """Checks the commands against the specification alone: checkpoints written byte by byte, a model computed in NumPy.
 
-Nothing of the project is imported. What is compared is written down in the model specification, sections 1, 2, 4, 6, 7
-and 8: random configurations over every switch go through `vqrank-convert` and `vqrank score`, and the outputs must be
+Nothing of the project is imported. What is compared is written down in the model specification, sections 1 to 4 and 6
+to 8: random configurations over every switch go through `vqrank-convert` and `vqrank score`, and the outputs must be
 within max(1e-5, 4 times the error of the same formulas in float32) of those computed here in float64. Events whose best
 two codewords are almost equally good are not used: there, rounding may decide.
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spec_checkpoints import Checkpoint, Draw, Json, random_checkpoint, random_config, random_dmqn
+from spec_checkpoints import Checkpoint, Draw, Json, random_checkpoint, random_config, random_dmqn, random_vql
 from spec_oracle import Oracle, sigmoid
 
 BUILD = Path(os.environ.get("VQRANK_BUILD", Path(__file__).resolve().parents[2] / "build" / "release"))
@@ -67,6 +67,8 @@ def random_request(oracle: Oracle, rng: np.random.Generator, request_id: str) ->
     events = [random_features(config, "event", rng) for _ in range(count)]
     request: Json = {"id": request_id, "events": [e for e in events if oracle.margins(e) > LEAST_MARGIN]}
     request["candidates"] = [random_features(config, "candidate", rng) for _ in range(int(rng.integers(0, 6)))]
+    if rng.random() < 0.7:  # before, among and after the events, and much later
+        request["time"] = int(rng.integers(0, 2 ** int(rng.choice([30, 40, 41, 44]))))
     return request | {part: random_features(config, part, rng) for part in ("user", "context") if rng.random() < 0.8}
 
 
@@ -89,16 +91,24 @@ def score(model: Path, requests: list[Json], *options: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_a_random_model_scores_as_the_specification_says(seed: int, tmp_path: Path) -> None:
-    """Conversion and scores of a random configuration, and the same bytes from the scalar reference."""
-    rng = np.random.default_rng(seed)
-    checkpoint = random_checkpoint(random_config(rng), rng)
+def usable_isas(model: Path) -> list[str]:
+    """The instruction sets that --isa takes on this machine, as its refusal of another lists them."""
+    command = [str(VQRANK), "score", str(model), "--isa", "none"]
+    done = subprocess.run(command, input="", capture_output=True, text=True, timeout=120, check=False)
+    isas = done.stderr.strip().rpartition("usable here: ")[2].split(", ")
+    assert "ref" in isas
+    return isas
+
+
+def check_model(config: Json, rng: np.random.Generator, folder: Path) -> None:
+    """Conversion and scores of a model with random weights, and the same bytes from every ISA of this processor."""
+    checkpoint = random_checkpoint(config, rng)
     exact, rounded = Oracle(checkpoint), Oracle(checkpoint, np.float32)
     requests = [random_request(exact, rng, f"r{i}") for i in range(8)]
-    model = convert(checkpoint, tmp_path)
+    model = convert(checkpoint, folder)
     answer = score(model, requests)
-    assert score(model, requests, "--isa", "ref") == answer
+    for isa in usable_isas(model):
+        assert score(model, requests, "--isa", isa) == answer
     for request, line in zip(requests, answer.splitlines(), strict=True):
         response = json.loads(line)
         assert response["id"] == request["id"]
@@ -107,6 +117,23 @@ def test_a_random_model_scores_as_the_specification_says(seed: int, tmp_path: Pa
         found = np.array(list(response["outputs"].values())).T.reshape(expected.shape)
         bound = max(TOLERANCE, 4 * float(np.abs(rough - expected).max(initial=0)))
         assert np.abs(found - expected).max(initial=0) <= bound, (checkpoint.config, request["id"])
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_a_random_model_scores_as_the_specification_says(seed: int, tmp_path: Path) -> None:
+    """Every switch of the specification."""
+    rng = np.random.default_rng(seed)
+    check_model(random_config(rng), rng, tmp_path)
+
+
+@pytest.mark.parametrize("terms", range(4))
+def test_quantised_keys_score_as_attention_over_all_events(terms: int, tmp_path: Path) -> None:
+    """Section 3 alone: events with and without times, requests with and without one."""
+    rng = np.random.default_rng(100 + terms)
+    config = random_config(rng)
+    config["event"] = [f for f in config["event"] if f["kind"] != "time"] + [{"name": "when", "kind": "time"}]
+    config["sequences"] = [random_vql(Draw(rng), "keys") | {"decay_terms": terms}]
+    check_model(config, rng, tmp_path)
 
 
 def test_the_lowest_index_wins_a_tie(tmp_path: Path) -> None:

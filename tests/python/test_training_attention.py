@@ -190,6 +190,17 @@ def test_tensor_names():
     assert [head[f"head.{layer}.alpha"] for layer in (0, 1)] == [[4], [3]] and "head.2.alpha" not in head
 
 
+@pytest.mark.parametrize(("part", "value", "least"), [("decay", -1e-9, "at least 0"), ("mix", 0.0, "above 0")])
+def test_a_temporal_kernel_that_is_none_is_refused(part, value, least):
+    vql = {"name": "keys", "kind": "vql", "heads": 2, "dim": 3, "v_dim": 2, "decay_terms": 2}
+    config = with_sequences([vql | {"groups": [{"heads": [1, 0], "codewords": 3}]}])
+    state = random_module(config, 1).state_dict()
+    build(config, state)
+    state[f"sequences.keys.vql.{part}"][1, 0] = value
+    with pytest.raises(CheckpointError, match=rf"sequences\.keys\.vql\.{part}: expected .*{least}, found"):
+        build(config, state)
+
+
 def test_negative_variance_is_refused():
     config = with_sequences([SHORT | {"attention": {"kind": "dot", "heads": 1, "dim": 1}}], "dice")
     state = random_module(config, 1).state_dict()

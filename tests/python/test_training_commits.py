@@ -1,6 +1,8 @@
 """The commits data set on a small made-up history: split, leaks, exact prefixes, resuming, the example's scripts."""
 
 import json
+import lzma
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,11 @@ from training_data import ITEMS, write_commits
 from vqrank_train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from vqrank_train.cli import main as command
 from vqrank_train.commits.baselines import match_counts, popularity
-from vqrank_train.commits.data import ADDED, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
+from vqrank_train.commits.data import ADDED, COLUMNS, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
+from vqrank_train.commits.report import measured, table
 from vqrank_train.config import Config, ConfigError
+from vqrank_train.errors import DataError, RunError
 from vqrank_train.model import Ranker
 from vqrank_train.predict import predict
 from vqrank_train.trainer.fit import Batches, Options, Trainer
@@ -204,8 +208,48 @@ def test_a_grown_model_starts_where_the_smaller_one_ended(commits, tmp_path, nam
     kept = load_checkpoint(tmp_path / "model.safetensors")
     found = [score(module, simple.inputs, test, sample) for module in (kept, grown.module)]
     assert found[0] == pytest.approx(found[1], abs=1e-5)
-    with pytest.raises(ValueError, match="this model has no "):
+    refused = "this model has no " if name == "dmqn" else "expected a model of the same features whose sequences are "
+    with pytest.raises(RunError, match=refused):
         simple.go_on_from(save_to(grown, tmp_path / "grown.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("model", "head", "hidden"), [64, 8], r"this model has no head\.0\.bias of shape \[192\]"),
+        (("model", "tables", "item", "dim"), 4, r"this model has no head\.0\.weight of shape \[192, 1146\]"),
+        (("model", "event", 0), ..., "expected a model of the same features .*, found other features"),
+        (("model", "sequences"), {}, "expected a model of .* whose sequences are the first of other, found long"),
+    ],
+)
+def test_a_model_that_is_none_to_grow_from(commits, tmp_path, path, value, message):
+    simple = Trainer(commits, spec("dmqn-simple"), tmp_path, 0, torch.device("cpu"))
+    source = save_to(simple, tmp_path / "m.safetensors")
+    changed = spec("dmqn-simple")
+    changed["start"] = {"long": {"codebooks": [{}] * 5, "heads": [[{}] * 4] * 5}}
+    if path == ("model", "sequences"):
+        changed["model"]["sequences"][0]["name"] = "other"
+        changed["start"]["other"] = changed["start"].pop("long")
+    else:
+        set_at(changed, path, value)
+    other = Trainer(commits, changed, tmp_path, 0, torch.device("cpu"))
+    with pytest.raises(RunError, match=rf"^[^\n]*m\.safetensors: {message}[^\n]*$"):
+        other.go_on_from(source)
+
+
+def test_a_state_that_is_not_this_runs(commits, tmp_path):
+    trainer = Trainer(commits, spec("dmqn-simple"), tmp_path, 5, torch.device("cpu"))
+    trainer.save()
+    other = Trainer(commits, spec("dmqn-simple", steps=6), tmp_path, 6, torch.device("cpu"))
+    with pytest.raises(RunError, match="expected a run with steps 6, seed 6, found one with steps 4, seed 5; "):
+        other.resume()
+    wide = set_at(spec("dmqn-simple"), ("model", "head", "hidden"), [64, 8])
+    shapes = Trainer(commits, wide, tmp_path, 5, torch.device("cpu"))
+    state = (tmp_path / "state.pt").read_bytes()
+    for bytes_ in (state, state[:1000], b""):
+        (tmp_path / "state.pt").write_bytes(bytes_)
+        with pytest.raises(RunError, match=r"^[^\n]*state\.pt: expected the state of a run of this model, [^\n]+$"):
+            shapes.resume()
 
 
 def test_padding_does_not_count_in_dice(commits):
@@ -243,10 +287,17 @@ def test_padding_does_not_count_in_dice(commits):
 
 SEQUENCE, START = ("model", "sequences", 0), ("start", "long")
 DIN = {"kind": "din", "hidden": [4], "activation": "relu"}
+SHORT = {"name": "short", "kind": "din", "last": 5, "attention": {"kind": "dot", "heads": 1, "dim": 11}}
+WHEN = {"name": "time", "kind": "id", "table": "item"}
 REFUSED = [
     (("start", "lnog"), {}, r"^start: expected long, tables, head, found 'lnog'"),
     (START, ..., r"^start\.long: expected this required key, found nothing"),
     (("start", "tables"), "1", r"^start\.tables: expected a number, found '1'"),
+    (("start", "tables"), 0, r"^start\.tables: expected a length above 0, found 0"),
+    (("start", "tables"), math.inf, r"^start\.tables: expected a finite number, found inf"),
+    ((*START, "heads", 0, 0, "item"), 10**400, r"heads\[0\]\[0\]\.item: expected a finite number, found 1000"),
+    ((*SEQUENCE, "attention", "dim"), 3, r"long\.attention\.dim: expected at least 4 where heads start on .*, found 3"),
+    (("model", "sequences", 0), SHORT, r"short\.attention\.dim: expected at least 12, .*, found 11"),
     (("start", "head"), "plane", r"^start\.head: expected matches or plain, found 'plane'"),
     ((*START, "offset"), 1, r"^start\.long: expected codebooks, heads, found 'offset'"),
     ((*START, "heads"), ..., r"^start\.long\.heads: expected this required key"),
@@ -272,6 +323,13 @@ REFUSED = [
         [{"name": "v", "kind": "vector", "dim": 2}],
         r"^config\.user\.v\.kind: expected .*, found vector",
     ),
+    (("model", "candidate", 0, "table"), "folder", r"candidate\.item\.table: expected item, .*, found folder"),
+    (("model", "candidate", 0), {"name": "item", "kind": "float"}, r"item\.kind: expected id, .* found float"),
+    (("model", "event", -1), {"name": "user", "kind": "time"}, r"event\.user\.kind: expected id, .* found time"),
+    (("model", "tables", "time"), {"dim": 3, "ids": "direct"}, r"^config\.tables\.time: expected the name of ids"),
+    (("model", "event", -1), WHEN, r"^config\.event\.time\.kind: expected time, .*, found id"),
+    (("model", "context", 0, "name"), "team", r"^config\.context: expected columns .*\(repository\), found 'team'"),
+    (("training", "history"), 1, r"^training\.history: expected training moments .*, found none with 1"),
     (("model", "user"), [{"name": "age", "kind": "float"}], r"^config\.user: expected columns .*\(none\), found 'age'"),
     (("model", "event", 4, "name"), "suffix", r"^config\.event: expected columns .*\(time, .*\), found 'suffix'"),
     (("model", "tables", "itme"), {"dim": 3, "ids": "direct"}, r"^config\.tables\.itme: expected the name of ids"),
@@ -282,14 +340,10 @@ REFUSED = [
 @pytest.mark.parametrize(("path", "value", "message"), REFUSED)
 def test_what_the_trainer_refuses(commits, tmp_path, path, value, message):
     with pytest.raises(ConfigError, match=message):
-        Trainer(commits, set_at(spec(), path, value), tmp_path, 0, torch.device("cpu"))
-
-
-def test_a_context_without_its_column(commits, tmp_path):
-    changed = set_at(spec(), ("model", "context", 0, "name"), "team")
-    trainer = Trainer(commits, changed, tmp_path, 0, torch.device("cpu"))
-    with pytest.raises(ConfigError, match=r"^config\.context: expected columns .*\(repository\), found 'team'"):
-        trainer.inputs.context(trainer.training.context)
+        changed = set_at(spec(), path, value)
+        if value is SHORT:
+            changed["start"] = {"short": {"heads": [{"item": 1}]}}
+        Trainer(commits, changed, tmp_path, 0, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -306,6 +360,7 @@ def test_a_context_without_its_column(commits, tmp_path):
         ({"training": {"steps": 1.5}}, "training.steps: expected an integer of at least 1, found 1.5"),
         ({"training": {"rate": "fast"}}, "training.rate: expected a number, found 'fast'"),
         ({"training": {"rate": -1}}, "training.rate: expected a number of at least 0, found -1"),
+        ({"training": {"rate": 10**400}}, "training.rate: expected a finite number, found 1000"),
         ({"training": {"tau": 1}}, "training.tau: expected an array of 2 numbers, found 1"),
         ({"training": {"tau": [1, 0]}}, "training.tau[1]: expected a number above 0, found 0"),
     ],
@@ -317,6 +372,67 @@ def test_a_config_file_that_is_none(tmp_path, monkeypatch, text, message):
     refusal = command_refusal(monkeypatch, "fit", path, "--out", tmp_path / "out", "--data", tmp_path)
     assert refusal.startswith("vqrank-train: error: ") and message in refusal
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--rate", "-1"], "training.rate: expected a number of at least 0"), (["--rate", "nan"], "a finite number")],
+)
+def test_options_of_the_command_are_checked(tmp_path, monkeypatch, arguments, message):
+    path = tmp_path / "spec.json"
+    path.write_text(json.dumps(spec()))
+    assert message in command_refusal(monkeypatch, "fit", path, "--out", tmp_path / "out", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "0"], "argument --steps: expected an integer from 1 to 2147483647, found '0'"),
+        (["--rate", "fast"], "argument --rate: expected a number, found 'fast'"),
+        (["--device", "gpu"], "--device: expected auto or cpu"),
+    ],
+)
+def test_arguments_of_the_command_are_checked(tmp_path, monkeypatch, capsys, arguments, message):
+    assert command_refusal(monkeypatch, "fit", "dmqn", "--out", tmp_path / "out", *arguments) == "2"
+    assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_model_named_twice(tmp_path, monkeypatch, capsys):
+    models = ["--model", "a=x", "--model", "a=y"]
+    assert command_refusal(monkeypatch, "report", *models, "--out", tmp_path, "--data", tmp_path) == "2"
+    assert capsys.readouterr().err.splitlines()[-1].endswith("--model: expected each once, found 'a' twice")
+
+
+def test_a_bucket_without_figures_is_null():
+    label, logit, history = np.array([0, 1, 1]), np.array([0.0, 1.0, 2.0]), np.array([30, 30, 200])
+    found = measured(label, logit, history)
+    assert found["auc"] == [1.0, 1.0, None, None, None]
+    assert "NaN" not in json.dumps(found)
+    rows = {"rows": [{"name": "m", **found}]}
+    assert table(rows, "auc")[-1] == "| m | 1.0000 | 1.0000 |  |  |  |"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected the columns time,"),
+        ("{header}\n", "expected events, found none"),
+        ("{header}\n1,2\n", "expected 9 integers"),
+        ("{header}\n1,a,1,1,1,1,1,1,1\n", "found damage: ValueError"),
+        ("{header}\n2,1,1,1,1,1,1,1,1\n1,1,1,1,1,1,1,1,1\n", "sorted by time"),
+        (b"no xz", "found damage: LZMAError"),
+    ],
+)
+def test_a_damaged_data_set(tmp_path, content, message):
+    (tmp_path / "commits").mkdir()
+    text = content if isinstance(content, bytes) else content.format(header=",".join(COLUMNS)).encode()
+    path = tmp_path / "commits" / "events.csv.xz"
+    path.write_bytes(text if content == b"no xz" else lzma.compress(text))
+    with pytest.raises(DataError, match=rf"^[^\n]*events\.csv\.xz: [^\n]*{message}[^\n]*$"):
+        Commits(tmp_path)
+    path.write_bytes(lzma.compress(b"x" * 1000)[:-20])
+    with pytest.raises(DataError, match="EOFError"):
+        Commits(tmp_path)
 
 
 def command_refusal(monkeypatch, *arguments):

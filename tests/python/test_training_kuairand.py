@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import zstandard
 from training_data import write_kuairand
 
+from vqrank_train.errors import DataError
 from vqrank_train.kuairand.baselines import Rates, match_counts
 from vqrank_train.kuairand.data import WIDTH, KuaiRand
 
@@ -57,3 +59,23 @@ def test_match_counts(data):
     one = data.codes["item"].code["1"]
     own = (training.user[sample.moment] == data.codes["user"].code["0"]) & (sample.item == one)
     assert own.any() and (counts[own, 0] == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "expected the column user_id, found an empty file"),
+        ("user_id,video_id\n", "expected the column time_ms, found user_id, video_id"),
+        ("user_id,video_id,time_ms,is_click,tab\n", "expected rows, found none"),
+        ("user_id,video_id,time_ms,is_click,tab\n1,2\n", "expected as many values as columns, found others in row 1"),
+        ("user_id,video_id,time_ms,is_click,tab\n1,2,x,1,1\n", "found damage: ValueError: invalid literal"),
+        ("user_id,video_id,time_ms,is_click,tab\n1,1,1,1,1\n", "expected impressions after histories, found none"),
+        (None, "found damage: ZstdError"),
+    ],
+)
+def test_a_damaged_data_set(tmp_path, text, message):
+    write_kuairand(tmp_path)
+    content = b"no zst" if text is None else zstandard.ZstdCompressor().compress(text.encode())
+    (tmp_path / "kuairand-pure" / "test.csv.zst").write_bytes(content)
+    with pytest.raises(DataError, match=rf"kuairand-pure[^\n]*: [^\n]*{message}[^\n]*$"):
+        KuaiRand(tmp_path)

@@ -1,12 +1,14 @@
 """The exact inference of one request against numbers worked out by hand, and its refusals."""
 
 import copy
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from vqrank_train.checkpoint import CheckpointError, build, load_checkpoint, save_checkpoint
+from vqrank_train.checkpoint import CheckpointError, build, load_checkpoint, read_checkpoint, save_checkpoint
 from vqrank_train.config import Config, ConfigError
 from vqrank_train.model import Ranker
 from vqrank_train.predict import RequestError, predict
@@ -274,6 +276,61 @@ def test_checkpoint_round_trip(tmp_path):
     assert all(torch.equal(tensor, before[name]) for name, tensor in again.state_dict().items())
     torch.save({"config": CONFIG, "state_dict": module.state_dict()}, tmp_path / "m.pt")
     assert predict(load_checkpoint(tmp_path / "m.pt"), {"id": 1, "candidates": [{}]}).outputs == {"ctr": [0.5]}
+    torch.save({"config": json.dumps(CONFIG), "state_dict": module.state_dict()}, tmp_path / "m.pt")  # as JSON's text
+    assert load_checkpoint(tmp_path / "m.pt").config == module.config
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_damaged_checkpoints(tmp_path, suffix):
+    """Cut, or with bytes changed: a refusal of one line, or, where only weights changed, a model."""
+    whole = tmp_path / f"whole.{suffix}"
+    module = tiny().float()
+    if suffix == "pt":
+        torch.save({"config": CONFIG, "state_dict": module.state_dict()}, whole)
+    else:
+        save_checkpoint(whole, module)
+    rng, content, refused = np.random.default_rng(3), whole.read_bytes(), 0
+    path = tmp_path / f"bad.{suffix}"
+    for cut in (0, 1, 8, *rng.integers(0, len(content), 40)):
+        path.write_bytes(content[:cut])
+        with pytest.raises(CheckpointError, match=r"^[^\n]*bad[^\n]*: expected a checkpoint, found damage: [^\n]+$"):
+            read_checkpoint(path)
+    for _ in range(60):
+        bad = bytearray(content)
+        for at in rng.integers(0, len(content), 4):
+            bad[at] = rng.integers(0, 256)
+        path.write_bytes(bad)
+        try:
+            load_checkpoint(path)
+        except (CheckpointError, ConfigError) as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 20
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"config": CONFIG, "state_dict": [1]}, "state_dict: expected a dictionary of tensors, found a list"),
+        ({"config": CONFIG, "state_dict": {"a": 1}}, "'a': expected a name and a plain tensor, found a int"),
+        ({"config": CONFIG, "state_dict": {1: torch.zeros(1)}}, "1: expected a name and a plain tensor"),
+        ({"config": CONFIG, "state_dict": {"a": torch.zeros(2).to_sparse()}}, "'a': expected a name and a plain "),
+        ({"config": CONFIG, "state_dict": {"a": torch.zeros(2, device="meta")}}, "'a': expected a name and a plain "),
+        ({"config": "{", "state_dict": {}}, "expected a checkpoint, found damage: JSONDecodeError"),
+        ({"config": {(1, 2): 1}, "state_dict": {}}, "expected a checkpoint, found damage: TypeError"),
+        ({"config": CONFIG}, "expected a dictionary of config and state_dict"),
+    ],
+)
+def test_a_pt_file_of_other_content(tmp_path, content, message):
+    torch.save(content, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match=rf"^[^\n]*m\.pt: {message}[^\n]*$"):
+        load_checkpoint(tmp_path / "m.pt")
+
+
+def test_a_file_that_is_not_there_is_no_damage(tmp_path):
+    for name in ("m.pt", "m.safetensors"):
+        with pytest.raises(FileNotFoundError):
+            load_checkpoint(tmp_path / name)
 
 
 def test_checkpoint_refusals():
@@ -286,6 +343,13 @@ def test_checkpoint_refusals():
         build(CONFIG, {**state, "head.0.weight": torch.zeros(1, 5)})
     with pytest.raises(CheckpointError, match="finite"):
         build(CONFIG, {**state, "head.0.bias": torch.tensor([math.nan])})
+    with pytest.raises(CheckpointError, match="expected finite floating-point values"):
+        build(CONFIG, {**state, "head.0.bias": torch.zeros(1, dtype=torch.complex64)})
+    large = copy.deepcopy(CONFIG)
+    for rows in (2**40, 2**62):  # more than there is memory, and than a tensor can have
+        large["tables"]["item"]["rows"] = rows
+        with pytest.raises(CheckpointError, match=r"tables\.item\.weight: expected shape|config: expected sizes"):
+            build(large, state)
 
 
 def test_config_refuses_unknown_keys():

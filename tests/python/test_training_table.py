@@ -3,15 +3,25 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
+from converter_support import set_at
 from sklearn.metrics import roc_auc_score
 from training_data import write_commits, write_kuairand
 
-from vqrank_train.experiments.table import BASELINES, load, read_table, run_baseline, spec_of
+from vqrank_train.cli import main as command_line
+from vqrank_train.config import Config, ConfigError
+from vqrank_train.experiments.config import check_table, read_table, spec_of
+from vqrank_train.experiments.runs import begin, finished, run_all
+from vqrank_train.experiments.table import BASELINES, load, run_baseline, table_lines
 from vqrank_train.experiments.table import test_sample as draw_test
+from vqrank_train.experiments.tune import folder_of as trial_folder
+from vqrank_train.experiments.tune import tune_lines
+from vqrank_train.trainer.inputs import Inputs, fill_template
+from vqrank_train.trainer.plan import check_plan
+from vqrank_train.trainer.spec import check_options
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "training" / "configs" / "table"
@@ -72,7 +82,7 @@ def test_every_row_has_every_seed(made):
         "commits/DMQN/0", "commits/logistic_counts-both/0",
         "kuairand/DMQN/0", "kuairand/DMQN/1", "kuairand/popularity/0", "kuairand/popularity/1",
     }  # fmt: skip
-    assert [line.split(" | ")[0].strip("| ") for line in text.splitlines()[4:6]] == ["popularity", "DMQN"]
+    assert [line.split(" | ")[0].strip("| ") for line in text.splitlines()[6:8]] == ["popularity", "DMQN"]
     assert (folder / "out" / "table.md").read_text() == text
 
 
@@ -82,11 +92,31 @@ def test_a_cell_is_the_mean_and_the_spread_of_its_seeds(made):
     assert auc[0] != auc[1]
     line = next(line for line in text.splitlines() if line.startswith("| DMQN"))
     assert line.split(" | ")[1] == f"{sum(auc) / 2:.4f} ({max(auc) - min(auc):.4f})"
+    assert line.split(" | ")[2:4] == ["2", "8"]  # seeds, steps
+
+
+def test_a_cell_without_a_spread(made):
+    """Of one run, and of runs that are equal whatever their seeds."""
+    folder, text = made
+    single = table_lines("kuairand", folder / "configs", ["DMQN"], [1], folder / "out")[-1]
+    assert single.split(" | ")[1] == f"{results(folder)['kuairand/DMQN/1']['auc'][0]:.4f}"
+    popularity = next(line for line in text.splitlines() if line.startswith("| popularity"))
+    auc = [results(folder)[f"kuairand/popularity/{seed}"]["auc"][0] for seed in (0, 1)]
+    assert auc[0] == auc[1] and popularity.split(" | ")[1] == f"{auc[0]:.4f} (-)"
+    assert "in brackets the highest less the lowest" in text.splitlines()[0]
 
 
 def test_a_bucket_without_moments_has_no_figure(made):
-    auc = results(made[0])["commits/DMQN/0"]["auc"]
-    assert 0 <= auc[0] <= 1 and np.isnan(auc[-1])  # nobody here has 5,000 events
+    folder, _ = made
+    auc = results(folder)["commits/DMQN/0"]["auc"]
+    assert 0 <= auc[0] <= 1 and auc[-1] is None  # nobody here has 5,000 events
+    path = folder / "out" / "commits" / "DMQN" / "0" / "result.json"
+    text, lines = path.read_text(), table_lines("commits", folder / "configs", ["DMQN"], [0], folder / "out")
+    assert lines[-1].split(" | ")[len(auc)] == ""
+    path.write_text(text.replace("null", "NaN"))  # as older results have it
+    older = table_lines("commits", folder / "configs", ["DMQN"], [0], folder / "out")
+    path.write_text(text)
+    assert older == lines
 
 
 def test_a_result_is_the_measure_of_the_rows_logits(made):
@@ -104,6 +134,9 @@ def test_only_what_is_missing_or_of_another_config_is_run_again(made):
     lost, old = (folder / "out" / "kuairand" / name / "0" for name in ("popularity", "DMQN"))
     (lost / "result.json").unlink()
     (old / "spec.json").write_text("{}")
+    # Until it is run again it is no figure of the table.
+    current = table_lines("kuairand", folder / "configs", ["DMQN"], [0, 1], folder / "out")
+    assert current == table_lines("kuairand", folder / "configs", ["DMQN"], [1], folder / "out")
     before = {path: path.stat().st_mtime_ns for path in (folder / "out").rglob("result.json")}
     assert run(folder, *KUAIRAND) == text
     assert [path.parent for path, time in before.items() if path.stat().st_mtime_ns != time] == [old]
@@ -118,6 +151,9 @@ def test_tuning_tries_every_setting(made):
     cells = [cell.strip(" |") for cell in row.split(" | ")[1:]]
     assert len(cells) == len(settings) and cells[0].startswith("**")
     assert all(0 <= float(cell.strip("*")) <= 1 for cell in cells)
+    (trial_folder(folder / "out", "kuairand", "DIN, last 50", settings[1]) / "spec.json").write_text("{}")
+    row = next(line for line in tune_lines("kuairand", folder / "configs", folder / "out") if line.startswith("| DIN"))
+    assert [cell.strip(" |") for cell in row.split(" | ")[1:]] == [cells[0], "", *cells[2:]]
 
 
 def test_a_run_that_fails_is_told(made):
@@ -138,22 +174,103 @@ def test_a_run_that_fails_is_told(made):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--sets", "comits"], "comits"),
-        (["--row", "DIMQN"], "DIMQN"),
-        (["--seeds", "a"], "--seeds"),
-        (["--jobs", "0"], "--jobs"),
+        (["--sets", "comits"], "--sets: expected commits, kuairand, found 'comits'"),
+        (["--sets", "commits,commits"], "--sets: expected each once, found 'commits' twice"),
+        (["--row", "DIMQN"], "found 'DIMQN'"),
+        (["--row", "DMQN", "--row", "DMQN"], "--row: expected each once, found 'DMQN' twice"),
+        (["--tune", "--row", "popularity"], "--row: expected DIN, last 50, DMQN, found 'popularity'"),
+        (["--seeds", "0,a"], "argument --seeds: expected an integer from 0 to 2147483647, found 'a'"),
+        (["--seeds", "1,-1"], "argument --seeds: expected an integer from 0 to 2147483647, found '-1'"),
+        (["--seeds", "0,1,0"], "--seeds: expected each once, found 0 twice"),
+        (["--seeds", "0,100"], "--seeds: expected others than 100, which is that of --tune, found 100"),
+        (["--jobs", "0"], "argument --jobs: expected an integer from 1 to 2147483647, found '0'"),
     ],
 )
-def test_bad_arguments_are_named(made, arguments, named):
-    done = subprocess.run(command(made[0], *arguments), capture_output=True, text=True)
-    assert done.returncode == 2 and named in done.stderr and "Traceback" not in done.stderr
+def test_bad_arguments_are_named(made, monkeypatch, capsys, arguments, named):
+    monkeypatch.setattr(sys, "argv", command(made[0], *arguments)[2:])
+    with pytest.raises(SystemExit) as stopped:
+        command_line()
+    usage, *_, last = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2 and last.endswith(named)
+    assert " table " in usage and " table: error: " in last
 
 
 @pytest.mark.parametrize("name", BASELINES)
-def test_every_row_and_setting_of_the_real_tables_is_a_config(name):
-    table = read_table(name, CONFIGS)
+def test_every_row_and_setting_of_the_real_tables_is_a_config(made, name):
+    table, data = read_table(name, CONFIGS), load(name, made[0] / "data")
     for row in table["rows"]:
         for setting in ("", *table["settings"]):
             spec = spec_of(table, row, setting)
+            config = Config.read(fill_template(spec["model"], data))
+            Inputs(data, config).context(data.parts()[0].context)
+            check_plan(config, spec["start"])
+            check_options(spec["training"])
             assert spec["training"]["steps"] == table["rows"][row]["steps"]
-            assert {s["name"] for s in spec["model"]["sequences"]} <= set(spec["start"])
+
+
+DMQN = ("rows", "DMQN")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("rows",), ..., "the table.rows: expected this required key"),
+        (("data",), "comits", "data: expected 'commits', as the file is named, found 'comits'"),
+        (("model", "head"), ..., "model.head: expected an object, found None"),
+        (("training",), [], r"training: expected an object, found \[\]"),
+        (("training", "batsh"), 1, "rows.*: training: expected steps, .*, found 'batsh'"),
+        (("sequences", "hstu", "start"), ..., "sequences.hstu.start: expected this required key"),
+        (("sequences", "hstu", "sequence", "name"), 1, "sequences.hstu.sequence.name: expected a name"),
+        (("settings", "rate 0.001"), 3, "settings.rate 0.001: expected an object, found 3"),
+        ((*DMQN, "steps"), "8", "rows.DMQN: training.steps: expected an integer of at least 1, found '8'"),
+        ((*DMQN, "sequences", 0), "hsut", "rows.DMQN.sequences: expected one of short, .*, found 'hsut'"),
+        ((*DMQN, "setting"), "fast", "rows.DMQN.setting: expected one of rate 0.0003, .*, found 'fast'"),
+        ((*DMQN, "width"), 1, "rows.DMQN: expected sequences, hidden, steps, setting, found 'width'"),
+    ],
+)
+def test_a_damaged_table_is_refused(path, value, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        check_table(set_at(read_table("commits", CONFIGS), path, value), "commits")
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"auc": 1}'])
+def test_damaged_files_of_runs_are_named(tmp_path, text):
+    folder = tmp_path / "kuairand" / "popularity" / "0"
+    begin(folder, {"a": 1})
+    (folder / "result.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"result\.json: expected [^\n]*$"):
+        table_lines("kuairand", CONFIGS, ["popularity"], [0], tmp_path)
+    if text != '{"auc": 1}':
+        (folder / "spec.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"spec\.json: expected JSON, found [^\n]*; remove the folder[^\n]*$"):
+            finished(folder, {"a": 1})
+
+
+def test_a_spec_is_replaced_whole(tmp_path, monkeypatch):
+    begin(tmp_path / "run", {"a": 1})
+
+    def stopped(path, *_):
+        Path(path).unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        begin(tmp_path / "run", {"a": 2})
+    assert json.loads((tmp_path / "run" / "spec.json").read_text()) == {"a": 1}
+
+
+def test_runs_are_told_as_they_end(monkeypatch, tmp_path):
+    """The first of the plan waits until the second was told."""
+    told = threading.Event()
+
+    def process(command, **_):
+        failed = command[-1] == "slow" and not told.wait(5)
+        return subprocess.CompletedProcess(command, int(failed or command[-1] == "fails"))
+
+    monkeypatch.setattr("vqrank_train.experiments.runs.subprocess.run", process)
+    plan = [(tmp_path / name, [name]) for name in ("slow", "fails")]
+    found = []
+    for i, done in run_all(plan, 2):
+        found.append((i, done))
+        told.set()
+    assert found == [(1, False), (0, True)]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vqrank_train.config import Config
+from vqrank_train.errors import one_line
 from vqrank_train.model import Ranker
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # as what tensors may be stored
 
 
 class CheckpointError(ValueError):
@@ -47,11 +49,14 @@ def save_checkpoint(
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The config (parsed JSON) and the tensors of a .safetensors or .pt file."""
+    with open(path, "rb"):
+        pass  # a file that cannot be read is no damaged one
     try:
         return read_file(Path(path))
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, json.JSONDecodeError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path}: expected a checkpoint, found damage: {said}") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except Exception as error:  # whatever the libraries make of damage
+        raise CheckpointError(f"{path}: expected a checkpoint, found damage: {one_line(error)}") from None
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -59,20 +64,48 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if path.suffix in (".pt", ".pth"):
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or set(content) != {"config", "state_dict"}:
-            raise CheckpointError(f"{path}: expected a dictionary of config and state_dict")
-        return content["config"], content["state_dict"]
+            raise CheckpointError("expected a dictionary of config and state_dict")
+        config, state = content["config"], content["state_dict"]
+        config = json.loads(config if isinstance(config, str) else json.dumps(config))
+        if not isinstance(state, dict):
+            raise CheckpointError(f"state_dict: expected a dictionary of tensors, found a {type(state).__name__}")
+        for name, tensor in state.items():
+            plain = isinstance(tensor, Tensor) and not tensor.is_nested and tensor.layout == torch.strided
+            if not isinstance(name, str) or not plain or tensor.device.type != "cpu":
+                raise CheckpointError(f"{name!r}: expected a name and a plain tensor, found a {type(tensor).__name__}")
+        return config, state
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
         if "vqrank" not in metadata:
-            raise CheckpointError(f"{path}: no metadata key 'vqrank'")
+            raise CheckpointError("no metadata key 'vqrank'")
         return json.loads(metadata["vqrank"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
 
 def build(config: dict[str, Any], state: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Ranker:
     """A module in evaluation mode with `state`'s values in `dtype`; linear biases that `state` lacks are zero."""
-    module = Ranker(Config.read(config), shapes={name: tuple(tensor.shape) for name, tensor in state.items()})
-    module = module.to(dtype)
-    own = module.state_dict()
+    read = Config.read(config)
+    check_state(read, state)
+    module = Ranker(read, shapes=shapes_of(state)).to(dtype)
+    for name, tensor in module.state_dict().items():
+        if name in state:
+            tensor.copy_(state[name])
+        else:
+            tensor.zero_()
+    return module.eval()
+
+
+def shapes_of(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
+def check_state(config: Config, state: dict[str, Tensor]) -> None:
+    """Refuse tensors that are not those of a model of this config."""
+    try:
+        with torch.device("meta"):  # shapes alone: a damaged config may ask for a model of any size
+            own = Ranker(config, shapes=shapes_of(state)).state_dict()
+    except (RuntimeError, OverflowError, ValueError) as error:
+        raise CheckpointError(f"config: expected sizes that tensors can have, found {one_line(error)}") from None
     for name in state:
         if name not in own:
             raise CheckpointError(f"{name}: nothing reads this tensor")
@@ -82,16 +115,17 @@ def build(config: dict[str, Any], state: dict[str, Tensor], dtype: torch.dtype =
             linear = name.endswith(".bias") and name.removesuffix("bias") + "weight" in own
             if not linear or name.endswith("norm.bias"):
                 raise CheckpointError(f"{name}: missing, expected shape {list(tensor.shape)}")
-            tensor.zero_()
             continue
         if found.shape != tensor.shape:
             raise CheckpointError(f"{name}: expected shape {list(tensor.shape)}, found {list(found.shape)}")
-        if not found.is_floating_point() or not torch.isfinite(found).all():
+        if found.dtype not in DTYPES or not torch.isfinite(found).all():
             raise CheckpointError(f"{name}: expected finite floating-point values")
         if name.endswith(".var") and (found < 0).any():
             raise CheckpointError(f"{name}: expected a variance of at least 0, found {found.min():.9g}")
-        tensor.copy_(found)
-    return module.eval()
+        if name.endswith(".vql.decay") and (found < 0).any():
+            raise CheckpointError(f"{name}: expected decays of at least 0, found {found.min():.9g}")
+        if name.endswith(".vql.mix") and not (found > 0).all():
+            raise CheckpointError(f"{name}: expected values above 0, found {found.min():.9g}")
 
 
 def load_checkpoint(path: str | Path, dtype: torch.dtype = torch.float32) -> Ranker:

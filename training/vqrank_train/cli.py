@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,19 +14,24 @@ from vqrank_train.checkpoint import CheckpointError, load_checkpoint
 from vqrank_train.codebooks import ReportError
 from vqrank_train.commits.data import Commits, default_data
 from vqrank_train.config import ConfigError
+from vqrank_train.errors import DataError, RunError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+INTEGER_MAX = 2**31 - 1
 
 
 def device_of(name: str) -> torch.device:
     """The device asked for; `auto` takes a GPU when there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    if name not in ("auto", *there):
+        raise UsageError(f"--device: expected {' or '.join(('auto', *there))}, found {name!r}")
+    return torch.device(there[-1] if name == "auto" else name)
 
 
 def fit(args: argparse.Namespace) -> None:
     """Train one model."""
     from vqrank_train.trainer.fit import Trainer
-    from vqrank_train.trainer.spec import read_spec
+    from vqrank_train.trainer.spec import check_options, read_spec
 
     path = Path(args.config)
     if not path.exists() and (CONFIGS / f"{args.config}.json").exists():
@@ -34,17 +40,20 @@ def fit(args: argparse.Namespace) -> None:
         names = ", ".join(sorted(config.stem for config in CONFIGS.glob("*.json")))
         sys.exit(f"vqrank-train: error: no file {args.config!r}, and no config of that name; there are: {names}")
     spec = read_spec(path)
-    if args.steps:
-        spec.setdefault("training", {})["steps"] = args.steps
-    if args.rate:
-        spec.setdefault("training", {}).update(rate=args.rate, table_rate=args.rate)
+    training = spec.setdefault("training", {})
+    if args.steps is not None:
+        training["steps"] = args.steps
+    if args.rate is not None:
+        training.update(rate=args.rate, table_rate=args.rate)
+    check_options(training)
+    device = device_of(args.device)
     args.out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(Commits(args.data), spec, args.out, args.seed, device_of(args.device))
+    trainer = Trainer(Commits(args.data), spec, args.out, args.seed, device)
     if args.start_from:
         print("new tensors:", ", ".join(trainer.go_on_from(args.start_from)) or "none")
     if (args.out / "state.pt").exists():
         if not args.resume:
-            sys.exit(f"{args.out} holds a run already: give --resume to go on, or another --out")
+            raise RunError(f"{args.out} holds a run already: give --resume to go on, or another --out")
         trainer.resume()
     best = trainer.run()
     print(f"best validation AUC {best:.4f}; {args.out / 'model.safetensors'}")
@@ -54,12 +63,16 @@ def report(args: argparse.Namespace) -> None:
     """Measure baselines and checkpoints on the test part."""
     from vqrank_train.commits.report import write_report
 
-    write_report(Commits(args.data), dict(args.model), args.out, args.seed, device_of(args.device), args.moments)
+    check_once("--model", [name for name, _ in args.model])
+    device = device_of(args.device)
+    write_report(Commits(args.data), dict(args.model), args.out, args.seed, device, args.moments)
 
 
 def table(args: argparse.Namespace) -> None:
     """Train and measure every row of the table of models on both data sets."""
-    from vqrank_train.experiments.table import BASELINES, DATA_SETS, folder_of, rows_of, run_one, write_table
+    from vqrank_train.experiments.config import DATA_SETS, rows_of
+    from vqrank_train.experiments.table import BASELINES, folder_of, run_one, write_table
+    from vqrank_train.experiments.tune import SEED as TRIALS_SEED
     from vqrank_train.experiments.tune import folder_of as trial_folder
     from vqrank_train.experiments.tune import run_trial, write_tuning
 
@@ -73,8 +86,11 @@ def table(args: argparse.Namespace) -> None:
         return
     names = args.sets.split(",") if args.sets else list(DATA_SETS)
     check_names("--sets", names, DATA_SETS)
-    rows = [row for name in names for row in (*BASELINES[name], *rows_of(name, args.configs))]
-    check_names("--row", args.row, rows)
+    baselines = [] if args.tune else [row for name in names for row in BASELINES[name]]
+    check_names("--row", args.row, [*baselines, *(row for name in names for row in rows_of(name, args.configs))])
+    check_once("--seeds", args.seeds)
+    if TRIALS_SEED in args.seeds:
+        raise UsageError(f"--seeds: expected others than {TRIALS_SEED}, which is that of --tune, found {TRIALS_SEED}")
     args.out.mkdir(parents=True, exist_ok=True)
     if args.tune:
         lines, failed = write_tuning(args.data, args.configs, args.out, names, args.jobs, args.row)
@@ -92,15 +108,42 @@ class UsageError(ValueError):
 
 
 def check_names(argument: str, found: Sequence[str], known: Sequence[str]) -> None:
-    """Refuse what is not among the known names."""
+    """Refuse what is not among the known names, or stands there twice."""
     for name in found:
         if name not in known:
-            raise UsageError(f"{argument}: expected {', '.join(dict.fromkeys(known))}, found {name}")
+            raise UsageError(f"{argument}: expected {', '.join(dict.fromkeys(known))}, found {name!r}")
+    check_once(argument, found)
+
+
+def check_once(argument: str, found: Sequence[str | int]) -> None:
+    """Refuse what stands twice in a list."""
+    for value in found:
+        if found.count(value) > 1:
+            raise UsageError(f"{argument}: expected each once, found {value!r} twice")
+
+
+def integer(low: int, text: str) -> int:
+    """An integer from `low`."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = low - 1
+    if not low <= value <= INTEGER_MAX:
+        raise argparse.ArgumentTypeError(f"expected an integer from {low} to {INTEGER_MAX}, found {text!r}")
+    return value
+
+
+def number(text: str) -> float:
+    """A number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, found {text!r}") from None
 
 
 def seeds_of(text: str) -> list[int]:
     """Integers, divided by commas."""
-    return [int(seed) for seed in text.split(",")]
+    return [integer(0, seed) for seed in text.split(",")]
 
 
 def named(text: str) -> tuple[str, str]:
@@ -109,13 +152,6 @@ def named(text: str) -> tuple[str, str]:
     if not (name and equals and path):
         raise argparse.ArgumentTypeError(f"expected NAME=CHECKPOINT, found {text}")
     return name, path
-
-
-def positive(text: str) -> int:
-    """An integer from 1."""
-    if int(text) < 1:
-        raise ValueError(text)
-    return int(text)
 
 
 def codebooks(args: argparse.Namespace) -> None:
@@ -143,27 +179,28 @@ def main() -> None:
         epilog="example: vqrank-train fit dmqn --data DATA --out runs/dmqn --seed 0",
     )
     commands = parser.add_subparsers(required=True)
+    natural, positive = partial(integer, 0), partial(integer, 1)
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         added.add_argument("--data", type=Path, default=default_data(), help="folder that holds commits/")
-        added.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
+        added.add_argument("--threads", type=natural, default=0, help="CPU threads; 0: PyTorch's choice")
         added.add_argument("--device", default="auto", help="auto, cpu or cuda")
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, parser=added)
         return added
 
     added = command("fit", fit, "train a model")
     added.add_argument("config", help="a file, or the name of one of training/configs")
     added.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, the log and the state")
-    added.add_argument("--seed", type=int, default=0, help="of everything random in the run")
-    added.add_argument("--steps", type=int, default=0, help="instead of the config's; 0: the config's")
+    added.add_argument("--seed", type=natural, default=0, help="of everything random in the run")
+    added.add_argument("--steps", type=positive, help="instead of the config's")
     added.add_argument(
         "--from",
         dest="start_from",
         type=Path,
         help="checkpoint of a smaller model to start from: without HSTU or later sequences",
     )
-    added.add_argument("--rate", type=float, help="highest rates of all parameters, instead of the config's")
+    added.add_argument("--rate", type=number, help="highest rates of all parameters, instead of the config's")
     added.add_argument("--resume", action="store_true", help="go on with the run that --out holds")
 
     added = command("report", report, "AUC and log loss on the test part, baselines too")
@@ -171,8 +208,8 @@ def main() -> None:
         "--model", action="append", type=named, default=[], metavar="NAME=CHECKPOINT", help="may be repeated"
     )
     added.add_argument("--out", type=Path, required=True, help="folder for auc.md and auc.json")
-    added.add_argument("--seed", type=int, default=7, help="of the negatives")
-    added.add_argument("--moments", type=int, default=8000, help="test commits to score, at random; 0: all")
+    added.add_argument("--seed", type=natural, default=7, help="of the negatives")
+    added.add_argument("--moments", type=natural, default=8000, help="test commits to score, at random; 0: all")
 
     added = command("table", table, "train and measure every row of docs/auc.md, going on with what is there")
     added.add_argument("--out", type=Path, required=True, help="folder for the runs and table.md")
@@ -192,14 +229,14 @@ def main() -> None:
     added = commands.add_parser("codebooks", help="draw what `vqrank inspect --codebooks --json` measured, as a PNG")
     added.add_argument("report", type=Path, help="what the command printed")
     added.add_argument("--out", type=Path, required=True, help="the .png to write")
-    added.set_defaults(run=codebooks, threads=0)
+    added.set_defaults(run=codebooks, parser=added, threads=0)
 
     added = command("example", example, "make the example's files from a checkpoint")
     added.add_argument("checkpoint", type=Path)
     added.add_argument("--out", type=Path, required=True)
-    added.add_argument("--developers", type=int, default=12)
-    added.add_argument("--moments", type=int, default=20, help="a developer")
-    added.add_argument("--candidates", type=int, default=1000, help="at most, a moment")
+    added.add_argument("--developers", type=positive, default=12)
+    added.add_argument("--moments", type=positive, default=20, help="a developer")
+    added.add_argument("--candidates", type=positive, default=1000, help="at most, a moment")
 
     args = parser.parse_args()
     if args.threads:
@@ -207,8 +244,8 @@ def main() -> None:
     try:
         args.run(args)
     except UsageError as error:
-        parser.error(str(error))
-    except (OSError, ConfigError, CheckpointError, ReportError) as error:
+        args.parser.error(str(error))
+    except (OSError, ConfigError, CheckpointError, DataError, ReportError, RunError) as error:
         sys.exit(f"vqrank-train: error: {error}")
 
 

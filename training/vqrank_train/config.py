@@ -25,9 +25,11 @@ from vqrank_train.config_sequences import (
     read_hidden,
     read_sequence,
 )
+from vqrank_train.config_vql import VqlSequence
 
 __all__ = [
     "Attention", "Config", "ConfigError", "DinSequence", "DmqnSequence", "Feature", "Head", "Hstu", "Sequence", "Table",
+    "VqlSequence",
 ]  # fmt: skip
 
 GROUPS = ("user", "context", "event", "candidate")

@@ -13,6 +13,7 @@ MISSING = object()
 NAME_MAX = 150
 TEXT_MAX = 1000  # bytes
 LAYERS_MAX = 1024
+COUNT_MAX = 2**20  # heads, widths and whatever else a sequence counts
 UINT32_MAX = 2**32 - 1
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

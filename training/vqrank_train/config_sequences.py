@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from vqrank_train.config_reader import LAYERS_MAX, MISSING, UINT32_MAX, ConfigError, Reader
+from vqrank_train.config_reader import COUNT_MAX, LAYERS_MAX, MISSING, UINT32_MAX, ConfigError, Reader
+from vqrank_train.config_vql import VqlSequence, read_vql
 
 ACTIVATIONS = ("relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice")
 
@@ -35,7 +36,9 @@ class Hstu:
         reader = Reader(value, where)
         layers = reader.count("layers", 0, high=LAYERS_MAX)
         width = MISSING if layers else 0
-        heads, qk_dim, v_dim = (reader.count(key, 1 if layers else 0, width) for key in ("heads", "qk_dim", "v_dim"))
+        heads, qk_dim, v_dim = (
+            reader.count(key, 1 if layers else 0, width, COUNT_MAX) for key in ("heads", "qk_dim", "v_dim")
+        )
         normalize = reader.take("normalize", (str, dict), "one")
         if isinstance(normalize, dict):
             inner = Reader(normalize, f"{where}.normalize")
@@ -63,14 +66,14 @@ class Hstu:
         return found
 
 
-def read_hidden(reader: Reader) -> tuple[int, ...]:
+def read_hidden(reader: Reader, high: int = UINT32_MAX) -> tuple[int, ...]:
     """Widths of an MLP's hidden layers; none is legal."""
     hidden = reader.take("hidden", list)
-    if len(hidden) > LAYERS_MAX:
-        raise ConfigError(f"{reader.where}.hidden: expected at most {LAYERS_MAX} layers, found {len(hidden)}")
+    if len(hidden) >= LAYERS_MAX:  # the last layer is one more
+        raise ConfigError(f"{reader.where}.hidden: expected fewer than {LAYERS_MAX} layers, found {len(hidden)}")
     for width in hidden:
-        if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= UINT32_MAX:
-            raise ConfigError(f"{reader.where}.hidden: expected positive integers of 32 bits, found {width!r}")
+        if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= high:
+            raise ConfigError(f"{reader.where}.hidden: expected integers from 1 to {high}, found {width!r}")
     return tuple(hidden)
 
 
@@ -96,13 +99,13 @@ class Attention:
         share = clusters and reader.take("share", bool, False)
         if kind == "dot":
             found = cls(
-                kind, reader.count("heads", 1), reader.count("dim", 1), share,
+                kind, reader.count("heads", 1, high=COUNT_MAX), reader.count("dim", 1, high=COUNT_MAX), share,
                 out=reader.take("out", bool, False),
                 count_bias=clusters and reader.take("count_bias", bool, False),
             )  # fmt: skip
         else:
             found = cls(
-                kind, share=share, hidden=read_hidden(reader),
+                kind, share=share, hidden=read_hidden(reader, COUNT_MAX),
                 activation=reader.choice("activation", ACTIVATIONS),
                 softmax=reader.take("softmax", bool, False),
             )  # fmt: skip
@@ -133,24 +136,27 @@ class DinSequence:
     kind: Literal["din"] = "din"
 
 
-Sequence = DmqnSequence | DinSequence
+Sequence = DmqnSequence | DinSequence | VqlSequence
 
 
 def read_sequence(value: Any, where: str) -> Sequence:
-    """A sequence of either kind."""
+    """A sequence of any kind."""
     reader = Reader(value, where)
     name = reader.name()
     found: Sequence
-    if reader.choice("kind", ("dmqn", "din")) == "dmqn":  # next: vql
+    kind = reader.choice("kind", ("dmqn", "din", "vql"))
+    if kind == "vql":
+        found = read_vql(name, reader)
+    elif kind == "dmqn":
         found = DmqnSequence(
-            name, reader.count("codebooks", 1), reader.count("codewords", 1),
+            name, reader.count("codebooks", 1, high=COUNT_MAX), reader.count("codewords", 1, high=COUNT_MAX),
             reader.choice("empty", ("masked", "zero"), "masked"),
             Hstu.read(reader.take("hstu", dict), f"{where}.hstu"),
             Attention.read(reader.take("attention", dict), f"{where}.attention", clusters=True),
         )  # fmt: skip
     else:
         found = DinSequence(
-            name, reader.count("last", 1),
+            name, reader.count("last", 1, high=COUNT_MAX),
             Attention.read(reader.take("attention", dict), f"{where}.attention", clusters=False),
         )  # fmt: skip
     reader.close()

@@ -17,6 +17,7 @@ from vqrank_train.config import Config, Feature, Table
 from vqrank_train.model import Ranker
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.vql import Vql
 
 REQUEST_KEYS = {"id", "time", "user", "context", "events", "candidates"}
 EVENT_RANGE = 4096.0  # magnitude of an event's float after normalisation, or of a vector's number
@@ -190,14 +191,27 @@ def latest(din: Din, e: Tensor, t: Tensor) -> Tensor:
     return din(last, torch.ones(last.shape[:2], dtype=torch.bool, device=e.device), t)
 
 
-def assign(dmqn: Dmqn, e: Tensor) -> tuple[Tensor, Tensor]:
-    """Events e [L, D] -> their clusters and how much better these are than the second best, [N, L] each."""
-    scores = dmqn.scores(e)  # [N, L, W]
-    clusters = scores.argmax(-1)  # the first of equals
+def best(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores [..., W] -> the cluster of the largest, the first of equals, and how much larger than the second it is."""
+    clusters = scores.argmax(-1)
     if scores.shape[-1] == 1:
         return clusters, torch.full(clusters.shape, math.inf, dtype=scores.dtype)
-    best = scores.topk(2, dim=-1).values
-    return clusters, best[..., 0] - best[..., 1]
+    two = scores.topk(2, dim=-1).values
+    return clusters, two[..., 0] - two[..., 1]
+
+
+def assign(own: Dmqn | Vql, e: Tensor) -> tuple[Tensor, Tensor]:
+    """Events e [L, D] -> their clusters and how much better these are than the second best, [N, L] each."""
+    if isinstance(own, Dmqn):
+        return best(own.scores(e))
+    clusters, margins = zip(*(best(scores) for scores in own.scores(e)), strict=True)
+    return torch.stack(clusters), torch.stack(margins)
+
+
+def event_times(config: Config, events: list[dict[str, Any]]) -> list[int | None]:
+    """Unix seconds of every event, None where it has none."""
+    name = next((feature.name for feature in config.groups["event"] if feature.kind == "time"), None)
+    return [None if name is None else event.get(name) for event in events]
 
 
 @torch.no_grad()
@@ -242,6 +256,10 @@ def predict(module: Ranker, request: dict[str, Any], assignments: Mapping[str, T
                 )
             clusters = forced
         prediction.assignments[sequence.name] = clusters
+        if isinstance(own, Vql):
+            times = event_times(module.config, events)
+            interests.append(own.over_events(e, list(clusters), times, request.get("time"), t))
+            continue
         sums, counts = own.sums(e, clusters)
         interests.append(own.attention(own.interests(sums[None], counts[None]), t))
     logits = module.logits(u, x, t, interests)[0]  # [C, outputs]

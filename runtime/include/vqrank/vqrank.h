@@ -235,7 +235,8 @@ VQR_API void vqr_state_reset(vqr_state *state);
 VQR_API uint64_t vqr_state_events(const vqr_state *state);
 
 /* Adds events to the sums (DMQN eq 4-9). Sums are exact integers: any order, any split into calls, gives the same
- * sums bit for bit. Sequences of last events take them in the order given, after those that came before: the last in
+ * sums bit for bit; only where events fade with time (VQL with decay terms) they round, by the bound in
+ * docs/numerics.md. Sequences of last events take them in the order given, after those that came before: the last in
  * `events` is the newest. The interests are left as they were: call vqr_refresh before scoring. A call that fails
  * leaves the state as it was. `stats` may be NULL. Errors: ARGUMENT, TYPE, RANGE, LIMIT, TABLE. */
 VQR_API enum vqr_status vqr_append(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
@@ -264,6 +265,7 @@ struct vqr_request {
     struct vqr_rows user;       /* 1 row, or 0 rows: everything absent */
     struct vqr_rows context;    /* 1 row, or 0 rows: everything absent */
     struct vqr_rows candidates; /* any number of rows */
+    const int64_t *time;        /* the request's own time, unix seconds; NULL: that of the latest event */
 };
 
 /* Scores candidates against the state's interests. outputs [candidates.rows][vqr_model_outputs], each in 0 ... 1.
@@ -292,24 +294,28 @@ VQR_API enum vqr_status vqr_score_many(vqr_session *session, struct vqr_job *job
 /* ---- why ---- */
 
 struct vqr_sequence_info {
-    const char *name;      /* valid until the model is closed */
-    size_t codebooks;      /* 0: its tokens are the last events themselves */
-    size_t tokens;         /* what a candidate can attend to: codewords of a codebook, or last events */
-    size_t interest_width; /* numbers that it gives to the head */
+    const char *name;        /* valid until the model is closed */
+    size_t codebooks;        /* 0: its tokens are the last events themselves */
+    size_t tokens;           /* what a candidate can attend to: codewords of the largest codebook, or last events */
+    size_t interest_width;   /* numbers that it gives to the head */
+    size_t state_bytes;      /* what is cached of a user for it, however long the history: its part of vqr_state_size */
+    uint64_t candidate_work; /* multiply-adds of a candidate's attention at most; an exponential counts as 16 */
 };
 
 /* The number of sequences, and a description of one. Errors: ARGUMENT past the end. */
 VQR_API size_t vqr_sequence_count(const vqr_model *model);
 VQR_API enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, struct vqr_sequence_info *info);
 
-/* What carried the candidates' scores in one sequence: the weight of each token in target attention, by the same
- * arithmetic as scoring. weights [candidates.rows][max(codebooks, 1)][tokens]. Attention "dot": the mean over its
- * heads, so that a codebook's weights are at least 0 and sum to 1 up to rounding, or are all 0 for a user without
- * events; attention "din": a_k as the network gives it, or its softmax. Clusters without events that are masked have
- * weight 0. Of a sequence of last events the newest is token tokens - 1, and tokens that no event fills have weight 0.
+/* What carried the scores of the request's candidates in one sequence: the weight of each token in target attention, by
+ * the same arithmetic as scoring; user and context are not read. weights [candidates.rows][max(codebooks, 1)][tokens].
+ * Attention "dot", and that of VQL: the mean over its heads (of the codebook, where it has heads of its own), so that a
+ * codebook's weights are at least 0 and sum to 1 up to rounding, or are all 0 for a user without events; attention
+ * "din": a_k as the network gives it, or its softmax. Clusters without events that are masked, and codewords past the
+ * last of a smaller codebook, have weight 0. Of a sequence of last events the newest is token tokens - 1, and tokens
+ * that no event fills have weight 0.
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
-                                    const struct vqr_rows *candidates, float *weights, struct vqr_error *error);
+                                    const struct vqr_request *request, float *weights, struct vqr_error *error);
 
 #ifdef __cplusplus
 }

@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vqrank_train.commits.data import Commits, Moments
+from vqrank_train.trainer.blocks import runs
 from vqrank_train.trainer.dataset import Sample
-from vqrank_train.trainer.scoring import runs
 
 MATCHED = ("item", "folder", "directory", "stem")
 RECENT = 50

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from vqrank_train.config import Table
-from vqrank_train.trainer.dataset import Sample
+from vqrank_train.errors import DataError
+from vqrank_train.trainer.dataset import Sample, check_columns, reading
 
 FEATURES = ("item", "folder", "directory", "stem", "extension")  # of a file
 COLUMNS = ("time", "user", *FEATURES, "repository", "action")
@@ -43,8 +44,26 @@ def default_data() -> Path:
 
 def read_names(data: Path, which: str) -> dict[int, str]:
     """id -> name of items, folders, directories, stems, extensions or repositories."""
-    with lzma.open(data / "commits" / f"{which}.csv.xz", "rt", encoding="utf-8", newline="") as file:
-        return {int(row["id"]): row["name"] for row in csv.DictReader(file)}
+    path = data / "commits" / f"{which}.csv.xz"
+    with reading(path), lzma.open(path, "rt", encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        check_columns(path, rows.fieldnames, ("id", "name"))
+        return {int(row["id"]): row["name"] for row in rows}
+
+
+def read_events(path: Path) -> np.ndarray:
+    """The table of events, [events, COLUMNS]."""
+    with reading(path), lzma.open(path, "rt", encoding="utf-8") as file:
+        header = tuple(file.readline().strip().split(","))
+        if header != COLUMNS:
+            raise DataError(f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(header) or 'none'}")
+        text = file.read()
+        if not text.strip():
+            raise DataError(f"{path}: expected events, found none")
+        table = np.loadtxt(io.StringIO(text), delimiter=",", dtype=np.int64, ndmin=2)
+    if table.shape[1] != len(COLUMNS) or table.min() < 0 or (np.diff(table[:, 0]) < 0).any():
+        raise DataError(f"{path}: expected {len(COLUMNS)} integers of at least 0 a line, sorted by time, found others")
+    return table
 
 
 @dataclass
@@ -76,13 +95,10 @@ class Commits:
     """All events, sorted by user, then time, then the file's order; `start[u]:start[u + 1]` are user u's."""
 
     share = 1 / (1 + NEGATIVES)  # of positives among what training scores
+    kinds = dict.fromkeys(COLUMNS, "id") | {"time": "time"}
 
     def __init__(self, data: Path) -> None:
-        with lzma.open(data / "commits" / "events.csv.xz", "rt", encoding="utf-8") as file:
-            header = tuple(file.readline().strip().split(","))
-            if header != COLUMNS:
-                raise ValueError(f"events.csv.xz: expected the columns {COLUMNS}, found {header}")
-            table = np.loadtxt(io.StringIO(file.read()), delimiter=",", dtype=np.int64, ndmin=2)
+        table = read_events(data / "commits" / "events.csv.xz")
         self.split_time = int(table[int(len(table) * SPLIT), 0])  # the test part is time >= split_time
         order = np.lexsort((np.arange(len(table)), table[:, 0], table[:, 1]))
         self.by_time = {name: table[:, i] for i, name in enumerate(COLUMNS)}

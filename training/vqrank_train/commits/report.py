@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -31,18 +30,18 @@ def bucket_name(low: int, high: int) -> str:
 
 def measured(
     label: np.ndarray, score_: np.ndarray, history: np.ndarray, bucketed: bool = True
-) -> dict[str, list[float]]:
-    """AUC and log loss: all, then per bucket of history if `bucketed`; not a number for a bucket that holds nothing or
-    only one label. `score_` are logits.
+) -> dict[str, list[float | None]]:
+    """AUC and log loss: all, then per bucket of history if `bucketed`; None for a bucket that holds nothing or only one
+    label. `score_` are logits.
     """
     masks = [np.ones(len(label), bool)]
     masks += [(history >= low) & (history < high) for low, high in BUCKETS] if bucketed else []
     probability = 1 / (1 + np.exp(-score_.astype(np.float64)))
     both = [len(np.unique(label[own])) == 2 for own in masks]
 
-    def each(measure: Callable[[np.ndarray, np.ndarray], float], values: np.ndarray) -> list[float]:
+    def each(measure: Callable[[np.ndarray, np.ndarray], float], values: np.ndarray) -> list[float | None]:
         pairs = zip(masks, both, strict=True)
-        return [float(measure(label[own], values[own])) if known else math.nan for own, known in pairs]
+        return [float(measure(label[own], values[own])) if known else None for own, known in pairs]
 
     return {"auc": each(roc_auc_score, score_), "log_loss": each(log_loss, probability)}
 
@@ -76,7 +75,7 @@ def measure(
 
     def add(name: str, score_: np.ndarray) -> None:
         found["rows"].append({"name": name, **measured(sample.label, score_, history)})
-        print(name, [round(value, 4) for value in found["rows"][-1]["auc"]], flush=True)
+        print(name, *(figure(value) or "-" for value in found["rows"][-1]["auc"]), flush=True)
 
     train_counts = baselines.match_counts(commits, training, fitted)
     test_counts = baselines.match_counts(commits, test, sample)
@@ -119,8 +118,13 @@ def table(found: dict[str, Any], key: str) -> list[str]:
     """Markdown rows of one measure."""
     lines = ["| | all | " + " | ".join(bucket_name(*bucket) for bucket in BUCKETS) + " |", "|---|" + "---|" * 5]
     for row in found["rows"]:
-        lines.append(f"| {row['name']} | " + " | ".join(f"{value:.4f}" for value in row[key]) + " |")
+        lines.append(f"| {row['name']} | " + " | ".join(map(figure, row[key])) + " |")
     return lines
+
+
+def figure(value: float | None) -> str:
+    """A measure for people: empty for a bucket that has none."""
+    return "" if value is None else f"{value:.4f}"
 
 
 def write_report(

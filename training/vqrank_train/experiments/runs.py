@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from vqrank_train.config import ConfigError
+from vqrank_train.trainer.spec import read_json
+
 RESULT, SPEC = "result.json", "spec.json"  # of a run, in its folder: figures, and the config that they come from
 
 
-def run_all(plan: Sequence[tuple[Path, list[str]]], jobs: int) -> Iterator[bool]:
-    """Run `vqrank-train` with every entry's arguments, `jobs` at a time; tells, in the plan's order, which succeeded.
+def run_all(plan: Sequence[tuple[Path, list[str]]], jobs: int) -> Iterator[tuple[int, bool]]:
+    """Run `vqrank-train` with every entry's arguments, `jobs` at a time.
 
-    What a run prints goes to log.txt in its folder, the entry's first part.
+    Tells, as runs end, each one's index in the plan and whether it succeeded. What a run prints goes to log.txt in its
+    folder, the entry's first part.
     """
 
     def run(item: tuple[Path, list[str]]) -> bool:
@@ -29,11 +34,13 @@ def run_all(plan: Sequence[tuple[Path, list[str]]], jobs: int) -> Iterator[bool]
             return not subprocess.run(command, stdout=log, stderr=log, check=False).returncode
 
     with ThreadPoolExecutor(jobs) as pool, tqdm(total=len(plan), unit="run") as bar:
-        for (folder, _), done in zip(plan, pool.map(run, plan), strict=True):
+        started = {pool.submit(run, item): i for i, item in enumerate(plan)}
+        for ended in as_completed(started):
+            i, done = started[ended], ended.result()
             bar.update()
             if not done:
-                say(f"failed: see {folder / 'log.txt'}")
-            yield done
+                say(f"failed: see {plan[i][0] / 'log.txt'}")
+            yield i, done
 
 
 def begin(folder: Path, spec: dict[str, Any]) -> None:
@@ -42,7 +49,7 @@ def begin(folder: Path, spec: dict[str, Any]) -> None:
         for name in (RESULT, "log.jsonl", "state.pt", "model.safetensors"):
             (folder / name).unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SPEC).write_text(json.dumps(spec) + "\n", encoding="utf-8")
+    write_json(folder / SPEC, spec)
 
 
 def finished(folder: Path, spec: dict[str, Any] | None) -> bool:
@@ -53,7 +60,17 @@ def finished(folder: Path, spec: dict[str, Any] | None) -> bool:
 def same_spec(folder: Path, spec: dict[str, Any]) -> bool:
     """Whether a folder's run was begun with this spec."""
     path = folder / SPEC
-    return path.exists() and bool(json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(spec)))
+    try:
+        return path.exists() and bool(read_json(path) == json.loads(json.dumps(spec)))
+    except ConfigError as error:
+        raise ConfigError(f"{error}; remove the folder to run it anew") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, replaced by rename: whoever reads it, and a run that breaks, finds all of it or the old."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(json.dumps(value) + "\n", encoding="utf-8")
+    os.replace(part, path)
 
 
 def say(text: str) -> None:

@@ -6,7 +6,6 @@ finished has a result.json and is not run again. Runs are processes, so several 
 
 from __future__ import annotations
 
-import copy
 import json
 import math
 from pathlib import Path
@@ -20,17 +19,18 @@ from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines as commits_baselines
 from vqrank_train.commits.data import BUCKETS, Commits
 from vqrank_train.commits.report import LOGISTIC_MOMENTS, LOGISTIC_POSITIVES, bucket_name, draw, measured
-from vqrank_train.experiments.runs import RESULT, begin, finished, last_line, run_all, say
+from vqrank_train.config import ConfigError
+from vqrank_train.experiments.config import read_table, rows_of, spec_of
+from vqrank_train.experiments.runs import RESULT, begin, finished, last_line, run_all, say, write_json
 from vqrank_train.kuairand import baselines as kuairand_baselines
 from vqrank_train.kuairand.data import KuaiRand
 from vqrank_train.trainer.dataset import Sample
 from vqrank_train.trainer.fit import Trainer
 from vqrank_train.trainer.inputs import Inputs
 from vqrank_train.trainer.scoring import score
+from vqrank_train.trainer.spec import read_json
 
-DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
 TEST_MOMENTS = {"commits": 2500, "kuairand": 0}  # scored; 0: all
-VALIDATIONS = 4  # of a run, the last one at its end; the best of them is the checkpoint
 TEST_SEED = 7  # of the negatives and of the moments: the same for every row and seed
 BASELINES = {
     "commits": ("popularity", "logistic counts, last 50", "logistic counts, whole history", "logistic counts, both"),
@@ -42,36 +42,16 @@ BASELINES = {
     ),
 }
 
+EQUAL = ("kuairand",)  # data sets on which a baseline knows no chance: its runs are equal
+LEGEND = (
+    "AUC on the test part: the mean over the seeds, in brackets the highest less the lowest. There is no bracket for a "
+    "single seed, and - in it where runs are equal because nothing in them is drawn: the baselines of kuairand."
+)
+
 
 def load(name: str, data: Path) -> Any:
     """A data set by its name."""
     return Commits(data) if name == "commits" else KuaiRand(data)
-
-
-def read_table(name: str, configs: Path) -> dict[str, Any]:
-    """The config of a data set's table."""
-    return dict(json.loads((configs / f"{name}.json").read_text(encoding="utf-8")))
-
-
-def spec_of(table: dict[str, Any], row: str, setting: str = "") -> dict[str, Any]:
-    """The training config of one row: the data set's common part with the row's sequences, widths and steps.
-
-    `setting` is one of the table's settings; unless told, the row's own, which `vqrank-train table --tune` found best.
-    """
-    own = table["rows"][row]
-    chosen = table["settings"][setting or own["setting"]]
-    sequences = [copy.deepcopy(table["sequences"][key]) for key in own["sequences"]]
-    model = table["model"] | {"sequences": [s["sequence"] for s in sequences]}
-    model["head"] = model["head"] | {"hidden": own["hidden"]}
-    start = table.get("start", {}) | {s["sequence"]["name"]: s["start"] for s in sequences} | chosen.get("start", {})
-    training = table["training"] | {"steps": own["steps"]} | chosen.get("training", {})
-    training["validate"] = -(-training["steps"] // VALIDATIONS)
-    return {"model": model, "start": start, "training": training}
-
-
-def rows_of(name: str, configs: Path) -> list[str]:
-    """The rows of a data set's table that are trained."""
-    return list(read_table(name, configs)["rows"])
 
 
 def test_sample(name: str, data: Any, test: Any) -> Sample:
@@ -155,7 +135,7 @@ def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, ou
         measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
     )
     result["seconds"] = json.loads(last_line(out / "log.jsonl"))["seconds"] if (out / "log.jsonl").exists() else 0.0
-    (out / RESULT).write_text(json.dumps(result) + "\n", encoding="utf-8")
+    write_json(out / RESULT, result)
 
 
 def slug(name: str) -> str:
@@ -168,26 +148,42 @@ def folder_of(out: Path, name: str, row: str, seed: int) -> Path:
     return out / name / slug(row) / str(seed)
 
 
-def table_lines(name: str, rows: list[str], seeds: list[int], out: Path) -> list[str]:
-    """Markdown: AUC as mean and, in brackets, the distance from the lowest to the highest seed."""
+def read_result(folder: Path) -> tuple[list[float | None], float]:
+    """AUC, of all and by bucket, and seconds of a finished run; None, or NaN in older results, is no figure."""
+    path = folder / RESULT
+    found = read_json(path, nan=True)
+    try:
+        auc = [None if value is None or math.isnan(value) else float(value) for value in found["auc"]]
+        return auc, float(found["seconds"])
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"{path}: expected auc and seconds of a run, found others; remove it to run again") from None
+
+
+def cell(values: list[float | None], equal: bool) -> str:
+    """Mean and spread of one figure of several runs, which may be `equal` by their making; empty if one has none."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return ""
+    spread = "-" if equal else f"{max(known) - min(known):.4f}"
+    return f"{mean(known):.4f}" + (f" ({spread})" if len(known) > 1 else "")
+
+
+def table_lines(name: str, configs: Path, rows: list[str], seeds: list[int], out: Path) -> list[str]:
+    """Markdown, as LEGEND says, of the results that were made with the config as it is."""
     buckets = [bucket_name(*bucket) for bucket in BUCKETS] if name == "commits" else []
     columns = ["all", *buckets]
-    lines = [f"| | {' | '.join(columns)} | seeds | minutes a run |", "|---|" + "---|" * (len(columns) + 2)]
+    lines = [f"| | {' | '.join(columns)} | seeds | steps | minutes a run |", "|---|" + "---|" * (len(columns) + 3)]
     for row in rows:
-        found = [
-            json.loads(path.read_text(encoding="utf-8"))
-            for seed in seeds
-            if (path := folder_of(out, name, row, seed) / RESULT).exists()
-        ]
+        spec = spec_or_none(name, configs, row)
+        folders = [folder_of(out, name, row, seed) for seed in seeds]
+        found = [read_result(folder) for folder in folders if finished(folder, spec)]
         if not found:
             continue
-        cells = []
-        for i in range(len(columns)):
-            values = [result["auc"][i] for result in found]
-            empty = any(math.isnan(value) for value in values)
-            cells.append("" if empty else f"{mean(values):.4f} ({max(values) - min(values):.4f})")
-        minutes = mean(result["seconds"] for result in found) / 60
-        lines.append(f"| {row} | {' | '.join(cells)} | {len(found)} | {minutes:.1f} |")
+        equal = spec is None and name in EQUAL
+        cells = [cell([auc[i] for auc, _ in found], equal) for i in range(len(columns))]
+        steps = f"{spec['training']['steps']:,}" if spec else ""
+        minutes = mean(seconds for _, seconds in found) / 60
+        lines.append(f"| {row} | {' | '.join(cells)} | {len(found)} | {steps} | {minutes:.1f} |")
     return lines
 
 
@@ -224,12 +220,13 @@ def write_table(
         for name, row, seed in plan
     ]
     failed = 0
-    for (name, row, _), done in zip(plan, run_all(runs, jobs), strict=True):
+    for i, done in run_all(runs, jobs):
         failed += not done
         if done:
-            say(f"{name}: {table_lines(name, [row], seeds, out)[-1]}")
-    lines = []
+            name, row, _ = plan[i]
+            say(f"{name}: {table_lines(name, configs, [row], seeds, out)[-1]}")
+    lines = [LEGEND, ""]
     for name in names:
         rows = [*BASELINES[name], *rows_of(name, configs)]
-        lines += [f"## {name}", "", *table_lines(name, rows, seeds, out), ""]
+        lines += [f"## {name}", "", *table_lines(name, configs, rows, seeds, out), ""]
     return lines, failed

@@ -6,15 +6,17 @@ written into training/configs/table/*.json by hand: what a table was made with d
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from vqrank_train.experiments.runs import RESULT, begin, finished, run_all, say
-from vqrank_train.experiments.table import load, read_table, shared_arguments, slug, spec_of
+from vqrank_train.config import ConfigError
+from vqrank_train.experiments.config import read_table, spec_of
+from vqrank_train.experiments.runs import RESULT, begin, finished, run_all, say, write_json
+from vqrank_train.experiments.table import load, shared_arguments, slug
 from vqrank_train.trainer.fit import Trainer
+from vqrank_train.trainer.spec import read_json
 
 WARM_UP = 12  # steps, of trials
 SEED = 100
@@ -28,7 +30,7 @@ def folder_of(out: Path, name: str, row: str, setting: str) -> Path:
 def trial_spec(table: dict[str, Any], row: str, setting: str) -> dict[str, Any]:
     """The training config of a trial: a run's with the table's share of its steps, and a shorter warm-up."""
     spec = spec_of(table, row, setting)
-    steps = round(spec["training"]["steps"] * table["trial_share"])
+    steps = max(1, round(spec["training"]["steps"] * table["trial_share"]))
     spec["training"] |= {"steps": steps, "validate": steps, "warm_up": WARM_UP}
     return spec
 
@@ -39,25 +41,29 @@ def run_trial(name: str, data_folder: Path, configs: Path, row: str, setting: st
     spec = trial_spec(read_table(name, configs), row, setting)
     begin(out, spec)
     auc = Trainer(load(name, data_folder), spec, out, SEED, torch.device("cpu")).run()
-    (out / RESULT).write_text(json.dumps({"auc": auc}) + "\n", encoding="utf-8")
+    write_json(out / RESULT, {"auc": auc})
     for file in ("state.pt", "model.safetensors"):
         (out / file).unlink()
 
 
 def auc_of(folder: Path) -> float:
     """Validation AUC of a finished trial."""
-    return float(json.loads((folder / RESULT).read_text(encoding="utf-8"))["auc"])
+    path = folder / RESULT
+    found = read_json(path)
+    if not isinstance(found, dict) or not isinstance(found.get("auc"), float):
+        raise ConfigError(f"{path}: expected the auc of a trial, found none; remove the file to run it again")
+    return float(found["auc"])
 
 
 def tune_lines(name: str, configs: Path, out: Path) -> list[str]:
-    """Markdown: validation AUC of every trial that is done; the setting that the config has for a row is marked."""
+    """Markdown: validation AUC of every trial that is done with the config as it is; a row's own setting is marked."""
     table = read_table(name, configs)
     lines = [f"| | {' | '.join(table['settings'])} |", "|---|" + "---|" * len(table["settings"])]
     for row, own in table["rows"].items():
         cells = []
         for setting in table["settings"]:
-            result = folder_of(out, name, row, setting) / RESULT
-            auc = f"{auc_of(result.parent):.4f}" if result.exists() else ""
+            folder = folder_of(out, name, row, setting)
+            auc = f"{auc_of(folder):.4f}" if finished(folder, trial_spec(table, row, setting)) else ""
             cells.append(f"**{auc}**" if auc and setting == own["setting"] else auc)
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return lines
@@ -77,9 +83,10 @@ def write_tuning(
                     continue
                 plan.append((folder, [*shared_arguments(data, configs, out), "--trial", name, row, setting]))
     failed = 0
-    for (folder, _), done in zip(plan, run_all(plan, jobs), strict=True):
+    for i, done in run_all(plan, jobs):
         failed += not done
         if done:
+            folder = plan[i][0]
             say(f"{folder.relative_to(out)}: {auc_of(folder):.4f}")
     lines = []
     for name in names:

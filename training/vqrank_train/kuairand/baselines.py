@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 
 from vqrank_train.kuairand.data import Impressions, KuaiRand, Moments
+from vqrank_train.trainer.blocks import runs
 from vqrank_train.trainer.dataset import Sample
-from vqrank_train.trainer.scoring import runs
 
 MATCHED = ("item", "author_id", "tag")
 STRENGTH = 10.0  # impressions at the mean rate that a rate starts from

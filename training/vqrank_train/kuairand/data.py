@@ -22,7 +22,8 @@ import zstandard
 from torch import Tensor
 
 from vqrank_train.config import Table
-from vqrank_train.trainer.dataset import Sample
+from vqrank_train.errors import DataError
+from vqrank_train.trainer.dataset import Sample, check_columns, reading
 
 FOLDER = "kuairand-pure"
 VALIDATION = 0.2  # share of the rows that are trained on or validated, the last in time
@@ -35,14 +36,33 @@ USER = (
 VIDEO = ("author_id", "tag", "upload_type", "music_type")
 
 
+FILES = {
+    "val": ("user_id", "video_id", "time_ms", "is_click", "tab"),
+    "test": ("user_id", "video_id", "time_ms", "is_click", "tab"),
+    "user_sequences": ("user_id", "last_time_ms", "watch_seq"),
+    "user_features_pure": ("user_id", *USER),
+    "video_features_basic_pure": ("video_id", "video_duration", *VIDEO),
+}  # and the columns that are read of each
+
+
 def read_rows(data: Path, name: str) -> list[dict[str, str]]:
-    """Rows of one .csv.zst file."""
+    """Rows of one .csv.zst file, of FILES."""
+    path = data / FOLDER / f"{name}.csv.zst"
     with (
-        open(data / FOLDER / f"{name}.csv.zst", "rb") as file,
+        reading(path),
+        open(path, "rb") as file,
         zstandard.ZstdDecompressor().stream_reader(file) as stream,
         io.TextIOWrapper(stream, encoding="utf-8", newline="") as text,
     ):
-        return list(csv.DictReader(text))
+        found = csv.DictReader(text)
+        check_columns(path, found.fieldnames, FILES[name])
+        rows = list(found)
+    if not rows:
+        raise DataError(f"{path}: expected rows, found none")
+    for i, row in enumerate(rows):  # csv's own: what has no column is None's, a column without a value holds None
+        if None in row or None in row.values():
+            raise DataError(f"{path}: expected as many values as columns, found others in row {i + 1}")
+    return rows
 
 
 @dataclass
@@ -55,6 +75,7 @@ class Moments:
     first: np.ndarray  # [M + 1]
     items: np.ndarray  # [sum]
     click: np.ndarray  # [sum]
+    time: None = None  # of the histories only the order is known
 
     @property
     def context(self) -> dict[str, np.ndarray]:
@@ -96,7 +117,14 @@ class Impressions:
 class KuaiRand:
     """Histories of all users; `start[u]:start[u + 1]` are user u's. Ids are codes, the raw ids are tables' keys."""
 
+    kinds = dict.fromkeys(("user", "item", "tab", *USER, *VIDEO), "id") | {"log_seconds": "float"}
+
     def __init__(self, data: Path) -> None:
+        with reading(data / FOLDER):
+            self.read(data)
+
+    def read(self, data: Path) -> None:
+        """Everything, from the files."""
         train, test = read_rows(data, "val"), read_rows(data, "test")
         sequences, users = read_rows(data, "user_sequences"), read_rows(data, "user_features_pure")
         videos = read_rows(data, "video_features_basic_pure")
@@ -123,6 +151,9 @@ class KuaiRand:
         self.event = {name: column[items] for name, column in self.candidate.items()}
         self.test = self.impressions(distinct(test), ends)
         found = self.impressions(distinct(train), ends)
+        for name, rows in (("test", self.test), ("val", found)):
+            if not len(rows):
+                raise DataError(f"{data / FOLDER / name}.csv.zst: expected impressions after histories, found none")
         found = found[found.time < self.test.time.min()]  # not before what is tested
         edge = int(len(found) * (1 - VALIDATION))
         edge = int(np.searchsorted(found.time, found.time[edge]))  # what shares a time stays on one side

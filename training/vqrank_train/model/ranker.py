@@ -9,12 +9,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vqrank_train.config import Config, DmqnSequence, Sequence
+from vqrank_train.config import Config, DmqnSequence, Sequence, VqlSequence
 from vqrank_train.model.activations import activate, add_activation
 from vqrank_train.model.attention import start_matching
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
 from vqrank_train.model.layers import Named
+from vqrank_train.model.vql import Vql
 
 # A group's inputs of shape [...] by feature name: rows [...] (int64) for id, rows [..., K] with -1 for no id for ids,
 # normalised numbers [...] for float, numbers [..., dim] for vector.
@@ -53,7 +54,7 @@ class Ranker(nn.Module):
         self.config = config
         shapes = shapes or {}
         self.tables = Named({name: Table(table.rows, table.dim) for name, table in config.tables.items()})
-        sequences: dict[str, Dmqn | Din] = {
+        sequences: dict[str, Dmqn | Din | Vql] = {
             sequence.name: self.sequence_module(sequence, shapes, bias_per_head) for sequence in config.sequences
         }
         self.sequences = Named(sequences)
@@ -66,18 +67,22 @@ class Ranker(nn.Module):
 
     def sequence_module(
         self, sequence: Sequence, shapes: Mapping[str, tuple[int, ...]], bias_per_head: bool
-    ) -> Dmqn | Din:
+    ) -> Dmqn | Din | Vql:
         """The module of one sequence; see the class on `shapes`."""
         prefix = f"sequences.{sequence.name}"
+        shapes = {name: shape for name, shape in shapes.items() if len(shape) > 1}  # the others fit nothing below
         event, candidate = self.config.width("event"), self.config.width("candidate")
-        out_shape = shapes.get(f"{prefix}.attention.out.weight")
-        out_width = out_shape[-2] if out_shape and len(out_shape) > 1 else None
+        part = "vql" if isinstance(sequence, VqlSequence) else "attention"
+        out_shape = shapes.get(f"{prefix}.{part}.out.weight")
+        out_width = out_shape[-2] if out_shape else None
         if isinstance(sequence, DmqnSequence):
             default = (0, sequence.hstu.heads if bias_per_head else 1)
             bias_heads = [
                 (shapes.get(f"{prefix}.hstu.{layer}.bias") or default)[1] for layer in range(sequence.hstu.layers)
             ]
             return Dmqn(sequence, event, candidate, bias_heads, out_width)
+        if isinstance(sequence, VqlSequence):
+            return Vql(sequence, event, candidate, out_width)
         din = Din(sequence, event, candidate, out_width)
         start_matching(din.attention, self.config.matching_features())
         return din

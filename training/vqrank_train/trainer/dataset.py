@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import lzma
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import zstandard
 from torch import Tensor
 
 from vqrank_train.config import Table
+from vqrank_train.errors import DataError, one_line
+
+DAMAGE = (EOFError, LookupError, TypeError, ValueError, csv.Error, lzma.LZMAError, zstandard.ZstdError)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Says which file it was that readers could make nothing of."""
+    try:
+        yield
+    except DataError:
+        raise
+    except DAMAGE as error:
+        raise DataError(f"{path}: expected a file of the data set, found damage: {one_line(error)}") from None
+
+
+def check_columns(path: Path, found: Any, columns: tuple[str, ...]) -> None:
+    """Refuse a table that lacks columns."""
+    for column in columns:
+        if column not in (found or ()):
+            raise DataError(f"{path}: expected the column {column}, found {', '.join(found or ()) or 'an empty file'}")
 
 
 class Moments(Protocol):
@@ -31,6 +57,10 @@ class Moments(Protocol):
     def context(self) -> Mapping[str, np.ndarray]:
         """Columns of the context by feature name, [M] each."""
 
+    @property
+    def time(self) -> np.ndarray | None:
+        """[M] seconds, where the data set's events have a column `time`"""
+
     def __len__(self) -> int: ...
 
 
@@ -46,6 +76,7 @@ class Sample:
 class DataSet(Protocol):
     """Events sorted by user, then time; `start[u]:start[u + 1]` are user u's. Ids are small integers from 0."""
 
+    kinds: dict[str, str]  # of every column, the context's too: id (of the table named as it is), float or time
     event: dict[str, np.ndarray]  # columns of events
     start: np.ndarray  # [users + 1]
     candidate: dict[str, np.ndarray]  # columns by item

@@ -17,12 +17,17 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vqrank_train.checkpoint import read_checkpoint, save_checkpoint
-from vqrank_train.config import Config
+from vqrank_train.checkpoint import CheckpointError, check_state, read_checkpoint, save_checkpoint
+from vqrank_train.config import Config, ConfigError
+from vqrank_train.errors import DataError, RunError, one_line
 from vqrank_train.model import Ranker
+from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.vql import Vql
+from vqrank_train.trainer.blocks import blocks
 from vqrank_train.trainer.dataset import DataSet, Moments, Sample
-from vqrank_train.trainer.inputs import Inputs, fill_template
-from vqrank_train.trainer.scoring import blocks, logits, score
+from vqrank_train.trainer.inputs import Inputs, draw_events, fill_template
+from vqrank_train.trainer.revive import revive, start_codebooks
+from vqrank_train.trainer.scoring import logits, score
 from vqrank_train.trainer.start import start, widen_head
 
 FREE = 0.1  # of the rate: codewords, projections, biases and norms
@@ -63,6 +68,11 @@ class Batches:
             for low in range(a, high, options.block)
             if moments.history[min(low + options.block, high) - 1] <= options.history
         ]
+        if not self.spans:
+            raise ConfigError(
+                "training.history: expected training moments in blocks with at most so many events before them, found "
+                f"none with {options.history}"
+            )
         self.steps_per_pass = len(self.spans) / options.batch
         self.order: tuple[int, int, np.ndarray] | None = None  # seed, pass and the order of its spans
 
@@ -120,35 +130,71 @@ def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
 
 
 def loss_of(module: Ranker, inputs: Inputs, moments: Moments, sample: Sample, options: Options, tau: float) -> Tensor:
-    """Mean binary cross-entropy of a sample under training's noisy assignment."""
+    """Mean binary cross-entropy of a sample under training's noisy assignment, and what vql codebooks add."""
     batch = list(blocks(moments, sample, options.block))
-    found = logits(module, inputs, batch, tau, options.gradient_events)
+    losses: list[Tensor] = []
+    found = logits(module, inputs, batch, tau, options.gradient_events, losses)
     present = torch.from_numpy(np.concatenate([b.present.ravel() for b in batch])).to(inputs.device)
     label = torch.from_numpy(np.concatenate([b.label.ravel() for b in batch])).to(inputs.device)
     every = torch.cat([part.flatten() for part in found])
-    return nn.functional.binary_cross_entropy_with_logits(every[present], label[present].float())
+    loss = nn.functional.binary_cross_entropy_with_logits(every[present], label[present].float())
+    return loss + sum(losses, start=loss.new_zeros(()))
 
 
 def health(module: Ranker, inputs: Inputs, events: int = 50000) -> dict[str, list[dict[str, float]]]:
     """Per sequence and codebook over events drawn from all: share of codewords used, perplexity / W."""
-    rng = np.random.default_rng(0)
-    total = len(next(iter(inputs.events.values())))
-    index = torch.from_numpy(np.sort(rng.choice(total, min(events, total), replace=False)))
+    index = draw_events(inputs, events, 0)
     found = {}
     with torch.no_grad():
         e = module.embed("event", inputs.event(index.to(inputs.device)), (len(index),))
         for sequence in module.config.sequences:
-            if sequence.kind != "dmqn":
+            own = module.sequences[sequence.name]
+            if not isinstance(own, Dmqn | Vql):
                 continue
-            clusters = module.dmqn(sequence.name).scores(e).argmax(-1)
             rows = []
-            for own in clusters:
-                share = torch.bincount(own, minlength=sequence.codewords).double() / len(index)
+            for scores in own.scores(e):
+                codewords = scores.shape[-1]
+                share = torch.bincount(scores.argmax(-1), minlength=codewords).double() / len(index)
                 entropy = -(share[share > 0] * share[share > 0].log()).sum().item()
                 used = (share > 0).double().mean().item()
-                rows.append({"used": used, "perplexity": math.exp(entropy) / sequence.codewords})
+                rows.append({"used": used, "perplexity": math.exp(entropy) / codewords})
             found[sequence.name] = rows
     return found
+
+
+def check_smaller(config: Config, own: Config, path: Path) -> bool:
+    """Refuse a model that is not `own` without some of the last sequences; tells whether any are missing."""
+    names, known = ([s.name for s in c.sequences] for c in (config, own))
+    if config.groups != own.groups or names != known[: len(names)]:
+        raise RunError(
+            f"{path}: expected a model of the same features whose sequences are the first of {', '.join(known)}, found "
+            f"{'other features' if config.groups != own.groups else ', '.join(names)}"
+        )
+    if len(names) == len(known):
+        return False
+    if own.sequences[len(names)].kind != "dmqn":
+        raise RunError(f"{path}: expected a model that lacks sequences of kind dmqn, found {known[len(names)]} missing")
+    if len(config.head.hidden) != len(own.head.hidden) or not own.head.hidden:
+        raise RunError(
+            f"{path}: expected as many hidden layers in its head as here, at least one, found "
+            f"{len(config.head.hidden)} for {len(own.head.hidden)}"
+        )
+    return True
+
+
+def place_of(name: str, tensor: Tensor, own: dict[str, Tensor], config: Config, grows: bool, path: Path) -> Any:
+    """Where a smaller model's tensor goes in `own` of its name: everywhere, or a corner, or the rows of ids."""
+    found, table = own.get(name), config.tables.get(name.removeprefix("tables.").removesuffix(".weight"))
+    if found is not None and found.shape == tensor.shape:
+        return ...
+    if found is not None and table is not None and table.keys and found.shape[1:] == tensor.shape[1:]:
+        ids = [key for key in table.keys if isinstance(key, int) and 0 <= key < len(found)]
+        if len(ids) == len(table.keys) == len(tensor) - 1:  # a vocabulary's rows into a direct table
+            return torch.tensor([0, *ids])
+    wide = grows and name.startswith("head.") and found is not None and found.dim() == tensor.dim()
+    if wide and found is not None and all(a <= b for a, b in zip(tensor.shape, found.shape, strict=True)):
+        return tuple(slice(size) for size in tensor.shape)
+    raise RunError(f"{path}: this model has no {name} of shape {list(tensor.shape)}")
 
 
 class Trainer:
@@ -162,17 +208,25 @@ class Trainer:
         self.options = Options(**spec.get("training", {}))
         self.data = data
         self.training, self.validation, _ = data.parts()
+        for part, moments in (("training", self.training), ("validation", self.validation)):
+            if not len(moments):
+                raise DataError(f"{part} part of the data: expected moments to predict, found none")
         torch.manual_seed(seed)
-        source = fill_template(spec["model"], data)
-        self.module = Ranker(Config.read(source))
+        config = Config.read(fill_template(spec["model"], data))
+        self.inputs = Inputs(data, config, device)
+        self.inputs.context(self.training.context)  # refuses columns that are not there
+        self.module = Ranker(config)
         start(self.module, spec["start"], data.share)
         self.module.to(device)
-        self.inputs = Inputs(data, self.module.config, device)
+        start_codebooks(self.module, self.inputs, seed)
+        self.batches = Batches(self.training, self.options)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.module, self.options), betas=(0.9, 0.99))
         rng = np.random.default_rng((1, 1))  # the same sample for every seed
         count = min(self.options.validation_moments, len(self.validation))
         which = np.sort(rng.choice(len(self.validation), count, replace=False))
         self.validation_sample = data.sample(self.validation, rng, which, cap=8)
+        if len(np.unique(self.validation_sample.label)) < 2:
+            raise DataError("validation part of the data: expected positives and negatives, found one kind")
         self.step, self.best, self.waited, self.seconds = 0, 0.0, 0, 0.0
 
     def go_on_from(self, path: Path) -> list[str]:
@@ -181,32 +235,47 @@ class Trainer:
         The smaller model may lack HSTU layers and the last sequences; the head's first units are then the old ones.
         """
         source, tensors = read_checkpoint(path)
+        try:
+            config = Config.read(source)
+            check_state(config, tensors)
+        except (ConfigError, CheckpointError) as error:
+            raise RunError(f"{path}: {error}") from None
+        grows = check_smaller(config, self.module.config, path)
         own = self.module.state_dict()
-        if len(source["sequences"]) < len(self.module.config.sequences):
-            widen_head(self.module, len(source["sequences"]), len(tensors["head.0.weight"]))
-        for name, tensor in tensors.items():
-            found = own.get(name)
-            keys = source["tables"].get(name.removeprefix("tables.").removesuffix(".weight"), {}).get("keys", [])
-            if keys and found is not None and len(found) > len(keys) + 1:  # a vocabulary's rows into a direct table
-                found[torch.tensor(keys)] = tensor[1:]
-                found[0] = tensor[0]
-                continue
-            wide = name.startswith("head.") and len(source["sequences"]) < len(self.module.config.sequences)
-            if found is None or (found.shape != tensor.shape and not wide):
-                raise ValueError(f"{path}: this model has no {name} of shape {list(tensor.shape)}")
-            found[tuple(slice(size) for size in tensor.shape)].copy_(tensor)
+        moved = {name: place_of(name, tensor, own, config, grows, path) for name, tensor in tensors.items()}
+        if grows:
+            widen_head(self.module, len(config.sequences), config.head.hidden[0])
+        for name, place in moved.items():
+            own[name][place] = tensors[name].to(own[name])
+            if isinstance(place, Tensor):
+                own[name][0] = tensors[name][0]  # also where 0 is an id
         return sorted(set(own) - set(tensors))
 
     def resume(self) -> None:
         """Go on from state.pt; with the same seed and options the run ends as it would have without a break."""
-        state = torch.load(self.out / "state.pt", map_location=self.device, weights_only=True)
-        if state["seed"] != self.seed or state["options"] != json.dumps(asdict(self.options)):
-            raise ValueError(f"{self.out}: made with another seed or other options")
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"].cpu())
-        self.step, self.best, self.waited = state["step"], state["best"], state["waited"]
-        self.seconds = state["seconds"]
+        path = self.out / "state.pt"
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            made = json.loads(state["options"]) | {"seed": state["seed"]}
+            asked = json.loads(json.dumps(asdict(self.options))) | {"seed": self.seed}
+            if made != asked:
+                differ = [key for key in asked if made.get(key) != asked[key]]
+                wanted, found = (", ".join(f"{key} {has.get(key)}" for key in differ) for has in (asked, made))
+                raise RunError(
+                    f"{self.out}: expected a run with {wanted}, found one with {found}; ask for that, or give another "
+                    "folder"
+                )
+            self.module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            torch.set_rng_state(state["random"].cpu())
+            self.step, self.best, self.waited = state["step"], state["best"], state["waited"]
+            self.seconds = state["seconds"]
+        except (OSError, RunError):
+            raise
+        except Exception as error:  # whatever PyTorch makes of a damaged file, or of another model's
+            raise RunError(
+                f"{path}: expected the state of a run of this model, found {one_line(error)}; remove it to start anew"
+            ) from None
 
     def save(self) -> None:
         """Write state.pt, replaced by rename."""
@@ -230,12 +299,13 @@ class Trainer:
         self.module.train()
         loss = loss_of(self.module, self.inputs, self.training, sample, options, tau)
         if not torch.isfinite(loss):
-            raise FloatingPointError(f"step {self.step}: the loss is not finite")
+            raise RunError(f"step {self.step}: expected a finite loss, found {loss.item()}; lower the rates")
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
+        revive(self.module, self.inputs, self.step, options.steps)
         return loss.item()
 
     def validate(self, loss: float) -> bool:
@@ -262,7 +332,6 @@ class Trainer:
     def run(self) -> float:
         """Train to the end or until validation stops improving; returns the best validation AUC."""
         options = self.options
-        self.batches = Batches(self.training, options)
         tqdm.write(f"{options.steps / self.batches.steps_per_pass:.2f} passes, {len(self.training)} training moments")
         mean = 0.0
         with tqdm(total=options.steps, initial=self.step, unit="step", smoothing=0.05) as bar:

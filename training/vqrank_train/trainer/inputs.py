@@ -16,7 +16,7 @@ from vqrank_train.config import Config, ConfigError, Feature
 from vqrank_train.trainer.dataset import DataSet
 
 PHASE = re.compile(r"(sin|cos)([1-9][0-9]*)")  # a float feature: sin or cos of 2 pi n / period
-KINDS = ("id", "float", "time")  # of features that a data set has columns for
+KINDS = {"id": ("id",), "float": ("float", "time"), "time": ("time",)}  # of features: columns that may be one
 
 
 def phase(name: str, n: np.ndarray) -> np.ndarray:
@@ -38,10 +38,9 @@ def fill_template(template: dict[str, Any], data: DataSet) -> dict[str, Any]:
     for name, table in tables.items() if isinstance(tables, dict) else ():
         if not isinstance(table, dict) or "ids" not in table:
             continue
-        try:
-            data.fill_table(name, table)
-        except KeyError:
-            raise ConfigError(f"config.tables.{name}: expected the name of ids of the data set, found others") from None
+        if data.kinds.get(name) != "id":
+            raise ConfigError(f"config.tables.{name}: expected the name of ids of the data set, found others")
+        data.fill_table(name, table)
     return config
 
 
@@ -56,10 +55,21 @@ def check_kinds(config: Config) -> None:
                 )
 
 
+def is_phase(feature: Feature) -> bool:
+    """Whether a feature, unless the data set has a column of its name, is a coordinate of the position in a history."""
+    return feature.kind == "float" and PHASE.fullmatch(feature.name) is not None
+
+
 def is_position(feature: Feature, group: str, table: Mapping[str, np.ndarray]) -> bool:
     """Whether a feature is no column of the data set but a coordinate of the position in the history."""
-    own = feature.name not in table and group in ("event", "candidate")
-    return own and feature.kind == "float" and PHASE.fullmatch(feature.name) is not None
+    return feature.name not in table and group in ("event", "candidate") and is_phase(feature)
+
+
+def draw_events(inputs: Inputs, count: int, seed: int) -> Tensor:
+    """Places of at most `count` events among all of the data set, ascending."""
+    total = len(next(iter(inputs.events.values())))
+    found = np.random.default_rng(seed).choice(total, min(count, total), replace=False)
+    return torch.from_numpy(np.sort(found)).to(inputs.device)
 
 
 class Inputs:
@@ -71,6 +81,8 @@ class Inputs:
         users = np.repeat(np.arange(len(data.start) - 1), np.diff(data.start))
         position = np.arange(len(users)) - data.start[users]
         self.rows = {name: data.table_rows(name, table) for name, table in config.tables.items()}
+        times = data.event.get("time")
+        self.time = None if times is None else torch.from_numpy(times).to(self.device)  # [events] seconds
         self.events = self.columns("event", data.event)  # [events] each
         self.candidates = self.columns("candidate", data.candidate)  # [items] each
         self.users = self.columns("user", data.user)  # [users] each
@@ -82,16 +94,27 @@ class Inputs:
         """The features of a group that are columns of the data set, ready for `Ranker.embed`."""
         found = {}
         for feature in self.config.groups[group]:
+            self.check_column(feature, group, table)
             if feature.kind == "time" or is_position(feature, group, table):
                 continue
-            if feature.name not in table:
-                known = ", ".join(table) or "none"
-                raise ConfigError(f"config.{group}: expected columns of the data set ({known}), found {feature.name!r}")
             if feature.kind == "id":
                 found[feature.name] = self.rows[feature.table][torch.from_numpy(table[feature.name])].to(self.device)
             else:
                 found[feature.name] = self.normalised(feature, table[feature.name])
         return found
+
+    def check_column(self, feature: Feature, group: str, table: Mapping[str, np.ndarray]) -> None:
+        """Refuse a feature that no column, or one of another kind or of other ids, is to fill."""
+        if feature.name not in table:
+            if feature.kind == "time" or is_position(feature, group, table):
+                return
+            known = ", ".join(table) or "none"
+            raise ConfigError(f"config.{group}: expected columns of the data set ({known}), found {feature.name!r}")
+        kind, where = self.data.kinds[feature.name], f"config.{group}.{feature.name}"
+        if kind not in KINDS[feature.kind]:
+            raise ConfigError(f"{where}.kind: expected {kind}, as the column of the data set is, found {feature.kind}")
+        if kind == "id" and feature.table != feature.name:
+            raise ConfigError(f"{where}.table: expected {feature.name}, the table of its ids, found {feature.table}")
 
     def normalised(self, feature: Feature, values: np.ndarray) -> Tensor:
         """(v - mean) / std in double, rounded once to fp32."""

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
-from vqrank_train.config import Config, ConfigError, DmqnSequence, Sequence
+from vqrank_train.config import Config, ConfigError, DinSequence, DmqnSequence, Sequence, VqlSequence
+from vqrank_train.trainer.inputs import is_phase
 
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
 CONSTANT = "action"
 OFFSET = "offset"
 HEADS = ("matches", "plain")
 HEAD_LAYERS = 2  # hidden ones, that a start on matches takes
+DIRECTIONS = 12  # along which the head's first units measure how far a din head's answer is from the candidate
+RESERVED = 3  # last numbers of an attention head that starts on positions: cosine, sine, and the offset
 
 
 def check_plan(config: Config, plan: Any) -> None:
     """Refuse a plan that `start` would not follow to the letter, and models that it cannot start."""
     names = [sequence.name for sequence in config.sequences]
     check_keys(plan, "start", names, ("tables", "head"))
-    check_number(plan.get("tables", 1.0), "start.tables")
+    length = plan.get("tables", 1.0)
+    check_number(length, "start.tables")
+    if not length > 0:
+        raise ConfigError(f"start.tables: expected a length above 0, found {length!r}")
     head = plan.get("head", HEADS[0])
     if head not in HEADS:
         raise ConfigError(f"start.head: expected {' or '.join(HEADS)}, found {head!r}")
@@ -37,7 +44,12 @@ def check_plan(config: Config, plan: Any) -> None:
 
 def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> None:
     """One sequence's part of the plan, and its attention."""
-    where, attention = f"start.{sequence.name}", sequence.attention
+    where = f"start.{sequence.name}"
+    if isinstance(sequence, VqlSequence):
+        check_keys(plan, where, ("heads",))
+        check_weights(plan["heads"], f"{where}.heads", sequence.heads, shared_widths(config))
+        return
+    attention = sequence.attention
     if attention.kind != "dot":
         raise ConfigError(
             f"config.sequences.{sequence.name}.attention.kind: expected dot, which the trainer knows how to start, "
@@ -48,23 +60,35 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
             f"config.sequences.{sequence.name}.attention.out: expected false, as the head starts on what attention "
             "says about matches, found true; start.head may be plain"
         )
-    places, candidates = config.slices("event"), config.slices("candidate")
-    widths = {name: place.stop - place.start for name, place in places.items() if place.stop > place.start}
-    events = list(widths)
-    both = [n for n, place in candidates.items() if place.stop - place.start == widths.get(n)]
+    if head == "matches" and not isinstance(sequence, DmqnSequence) and attention.dim < DIRECTIONS:
+        raise ConfigError(
+            f"config.sequences.{sequence.name}.attention.dim: expected at least {DIRECTIONS}, along which the head "
+            f"starts to tell matches, found {attention.dim}; start.head may be plain"
+        )
+    events = [name for name, place in config.slices("event").items() if place.stop > place.start]
+    both = shared_widths(config)
     if not isinstance(sequence, DmqnSequence):
         check_keys(plan, where, ("heads",))
         check_weights(plan["heads"], f"{where}.heads", attention.heads, both)
+        check_room(config, sequence, plan["heads"])
         return
     check_keys(plan, where, ("codebooks", "heads"))
     check_weights(plan["codebooks"], f"{where}.codebooks", sequence.codebooks, events)
     for i, weights in enumerate(plan["codebooks"]):
-        check_circle(weights, f"{where}.codebooks[{i}]")
+        check_circle(config, weights, f"{where}.codebooks[{i}]")
     parts = 1 if attention.share else sequence.codebooks
     check_length(plan["heads"], f"{where}.heads", parts)
     for j, heads in enumerate(plan["heads"]):
         known = [*both, OFFSET] if CONSTANT in events else both
         check_weights(heads, f"{where}.heads[{j}]", attention.heads, known)
+        check_room(config, sequence, heads)
+
+
+def shared_widths(config: Config) -> list[str]:
+    """Features that events and candidates have in one width."""
+    widths = {name: place.stop - place.start for name, place in config.slices("event").items()}
+    found = config.slices("candidate").items()
+    return [name for name, place in found if 0 < place.stop - place.start == widths.get(name)]
 
 
 def check_keys(value: Any, where: str, required: Collection[str], optional: Collection[str] = ()) -> None:
@@ -97,19 +121,35 @@ def check_weights(value: Any, where: str, length: int, known: Collection[str]) -
                 raise ConfigError(f"{where}[{i}].{name}: expected a weight of at least 0, found {weight!r}")
 
 
-def check_circle(weights: dict[str, float], where: str) -> None:
+def phases(config: Config) -> set[str]:
+    """Names of the events' features that are coordinates of the position in the history."""
+    return {feature.name for feature in config.groups["event"] if is_phase(feature)}
+
+
+def check_room(config: Config, sequence: DmqnSequence | DinSequence, heads: list[dict[str, float]]) -> None:
+    """Refuse heads on positions or with an offset that have no numbers of their own for them."""
+    dim, special = sequence.attention.dim, {OFFSET, *phases(config)}
+    if dim <= RESERVED and any(special & weights.keys() for weights in heads):
+        raise ConfigError(
+            f"config.sequences.{sequence.name}.attention.dim: expected at least {RESERVED + 1} where heads start on "
+            f"positions or with an offset, found {dim}"
+        )
+
+
+def check_circle(config: Config, weights: dict[str, float], where: str) -> None:
     """Refuse a codebook over positions that is no circle: cosP and sinP of one period."""
-    circle = sorted(name for name in weights if is_phase(name))
+    circle = sorted(phases(config) & weights.keys())
     if circle and (len(circle) != 2 or circle[1] != circle[0].replace("cos", "sin")):
         raise ConfigError(f"{where}: expected cosP and sinP of one period, found {', '.join(circle)}")
 
 
 def check_number(value: Any, where: str) -> None:
-    """Refuse what is no number."""
+    """Refuse what is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{where}: expected a number, found {value!r}")
-
-
-def is_phase(name: str) -> bool:
-    """Whether a feature is a coordinate of the position in the history."""
-    return name[:3] in ("sin", "cos")
+    try:
+        finite = math.isfinite(value)
+    except OverflowError:  # an integer beyond double
+        finite = False
+    if not finite:
+        raise ConfigError(f"{where}: expected a finite number, found {str(value)[:40]}")

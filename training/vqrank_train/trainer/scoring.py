@@ -2,91 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vqrank_train.config import DinSequence
 from vqrank_train.model import Ranker
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.vql import Vql
+from vqrank_train.trainer.blocks import Block, blocks
 from vqrank_train.trainer.dataset import Moments, Sample
+from vqrank_train.trainer.histories import Histories, read_histories
 from vqrank_train.trainer.inputs import Inputs
-
-
-@dataclass
-class Block:
-    """Moments of one user, in the data set's order, with their candidates padded to one width C."""
-
-    user: int
-    history: np.ndarray  # [M] never falls
-    context: dict[str, np.ndarray]  # [M] each
-    items: np.ndarray  # [M, C]
-    label: np.ndarray  # [M, C]
-    present: np.ndarray  # [M, C] bool: not padding
-    index: np.ndarray  # [M, C] place in the sample
-
-
-def runs(moment: np.ndarray) -> list[tuple[int, int, int]]:
-    """(moment, low, high) of every run of equal numbers."""
-    edges = np.concatenate([[0], np.flatnonzero(np.diff(moment)) + 1, [len(moment)]])
-    return [(int(moment[low]), int(low), int(high)) for low, high in itertools.pairwise(edges)]
-
-
-def blocks(moments: Moments, sample: Sample, size: int) -> Iterator[Block]:
-    """Blocks of at most `size` moments of one user, in the data set's order even where the sample's are not."""
-    every = runs(sample.moment)
-    users = moments.user[[m for m, _, _ in every]] if every else np.zeros(0)
-    low = 0
-    while low < len(every):
-        high = low + 1
-        while high < len(every) and high - low < size and users[high] == users[low] and every[high] > every[high - 1]:
-            high += 1
-        part = every[low:high]
-        own = np.array([m for m, _, _ in part])
-        widths = np.array([b - a for _, a, b in part])
-        index = np.zeros((len(part), widths.max()), np.int64)
-        present = np.arange(widths.max()) < widths[:, None]
-        index[present] = np.concatenate([np.arange(a, b) for _, a, b in part])
-        yield Block(
-            int(users[low]), moments.history[own], {name: c[own] for name, c in moments.context.items()},
-            sample.item[index], sample.label[index], present, index,
-        )  # fmt: skip
-        low = high
-
-
-@dataclass
-class Histories:
-    """Events of several blocks, one block's after the other's, and where the histories of their moments lie in them."""
-
-    e: Tensor  # [L, D]
-    place: np.ndarray  # [B] where the first event of a moment's user would lie; may be before 0
-    history: np.ndarray  # [B] events before every moment
-    moment: np.ndarray  # [L] the first moment whose history holds the event
-    sizes: list[int]  # moments of every block
-
-
-def read_histories(module: Ranker, inputs: Inputs, batch: list[Block]) -> Histories:
-    """Embed what the sequences read of the blocks' histories: all, or, where there is no dmqn, the last events."""
-    last = 0
-    for sequence in module.config.sequences:
-        last = max(last, sequence.last if isinstance(sequence, DinSequence) else 1 << 60)
-    index, place, moment = [], [], []
-    read = first = 0
-    for block in batch:
-        low, high = max(0, int(block.history[0]) - last), int(block.history[-1])
-        index.append(int(inputs.data.start[block.user]) + np.arange(low, high))
-        place.append(np.full(len(block.history), read - low))
-        moment.append(first + np.searchsorted(block.history, np.arange(low, high), side="right"))
-        read, first = read + high - low, first + len(block.history)
-    rows = torch.from_numpy(np.concatenate(index)).to(inputs.device)
-    e = module.embed("event", inputs.event(rows), (len(rows),))
-    history = np.concatenate([block.history for block in batch])
-    return Histories(e, np.concatenate(place), history, np.concatenate(moment), [len(b.history) for b in batch])
+from vqrank_train.trainer.vql_states import vql_interest
 
 
 def din_interest(din: Din, histories: Histories, t: Tensor, asked: Tensor) -> Tensor:
@@ -142,9 +72,14 @@ def dmqn_states(
 
 
 def logits(
-    module: Ranker, inputs: Inputs, batch: list[Block], tau: float | None = None, gradient_events: int = 0
+    module: Ranker,
+    inputs: Inputs,
+    batch: list[Block],
+    tau: float | None = None,
+    gradient_events: int = 0,
+    losses: list[Tensor] | None = None,
 ) -> list[Tensor]:
-    """Logits [M, C] of every block."""
+    """Logits [M, C] of every block. In training, which gives `tau`, the codebooks' own losses are added to `losses`."""
     width = max(block.items.shape[1] for block in batch)
     items = np.concatenate([np.pad(b.items, ((0, 0), (0, width - b.items.shape[1]))) for b in batch])
     counted = [np.pad(b.present, ((0, 0), (0, width - b.present.shape[1]))) for b in batch]
@@ -160,6 +95,8 @@ def logits(
         own = module.sequences[sequence.name]
         if isinstance(own, Din):
             interests.append(din_interest(own, histories, t, asked))
+        elif isinstance(own, Vql):
+            interests.append(vql_interest(own, histories, t, gradient_events if tau is not None else 0, losses))
         else:
             states = dmqn_states(own, histories, tau, gradient_events)
             interests.append(own.attention(own.interests(*states), t, asked))

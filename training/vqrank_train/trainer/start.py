@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vqrank_train.config import Config, DinSequence
+from vqrank_train.config import Config, DinSequence, VqlSequence
 from vqrank_train.model import Ranker
 from vqrank_train.model.attention import DotAttention
 from vqrank_train.model.dmqn import Dmqn
-from vqrank_train.trainer.plan import CONSTANT, OFFSET, check_plan, is_phase
+from vqrank_train.model.vql import Vql
+from vqrank_train.trainer.plan import CONSTANT, DIRECTIONS, OFFSET, RESERVED, check_plan, phases
 
 SLOPES = (1.0, 6.0, 40.0, 250.0, 1500.0)  # of the head's first units on matched masses
-DIRECTIONS = 12  # along which the head's first units measure how far a din head's answer is from the candidate
 SAY = 1.0  # logit that the head's first guess adds when everything matches
 NEAR = (0.9, 0.7, 0.4)  # distances, 1 for an unrelated answer, under which the head's second units speak up
 
@@ -56,6 +56,9 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
     bases = {}
     for sequence in module.config.sequences:
         own = module.sequences[sequence.name]
+        if isinstance(own, Vql):
+            start_keys(module.config, own, plan[sequence.name]["heads"])
+            continue
         assert isinstance(own.attention, DotAttention)
         if isinstance(own, Dmqn):
             start_clusters(module.config, own, plan[sequence.name]["codebooks"])
@@ -75,7 +78,7 @@ def start_clusters(config: Config, dmqn: Dmqn, plan: list[dict[str, float]]) -> 
         scale = torch.zeros(dmqn.projection.shape[1])
         for name, weight in weights.items():
             scale[events[name]] = weight
-        circle = sorted(name for name in weights if is_phase(name))
+        circle = sorted(phases(config) & weights.keys())
         codebook = torch.randn_like(dmqn.codebook[j])
         w = dmqn.sequence.codewords - (dmqn.sequence.empty == "zero")
         if circle:  # positions: codewords at equal angles
@@ -90,11 +93,26 @@ def start_clusters(config: Config, dmqn: Dmqn, plan: list[dict[str, float]]) -> 
             block.f2.weight.zero_()  # starts as nothing beside the residual
 
 
+def start_keys(config: Config, vql: Vql, plan: list[dict[str, float]]) -> None:
+    """A vql sequence's projections: per head the features whose similarity q.k starts as."""
+    events, candidates, d = config.slices("event"), config.slices("candidate"), vql.sequence.dim
+    vql.vql.q.weight.mul_(0.01)
+    vql.vql.k.weight.mul_(0.01)
+    for h, weights in enumerate(plan):
+        rows = slice(h * d, (h + 1) * d)
+        for name, weight in weights.items():
+            width = events[name].stop - events[name].start
+            basis = torch.linalg.qr(torch.randn(max(d, width), max(d, width)))[0][:d, :width]
+            basis = basis * max(1.0, width / d) ** 0.5 * math.sqrt(weight * math.sqrt(d))
+            vql.vql.q.weight[rows, candidates[name]] = basis
+            vql.vql.k.weight[rows, events[name]] = basis
+
+
 def start_attention(config: Config, attention: DotAttention, plan: list[Any]) -> list[tuple[str, Tensor]]:
     """One sequence's projections. For a din sequence: per head the feature that it matches and the basis [d, width]
     by which its answer holds that feature of the events."""
     events, candidates = config.slices("event"), config.slices("candidate")
-    d, clusters = attention.attention.dim, attention.q.weight.dim() == 3
+    d, clusters, positions = attention.attention.dim, attention.q.weight.dim() == 3, phases(config)
     attention.q.weight.mul_(0.01)
     attention.k.weight.mul_(0.01)
     attention.v.weight.mul_(0.1)
@@ -116,12 +134,12 @@ def start_attention(config: Config, attention: DotAttention, plan: list[Any]) ->
                     k[rows][d - 1, constant] = weight
                     continue
                 basis = content_basis(d, events[name].stop - events[name].start)
-                if is_phase(name):
+                if name in positions:
                     basis = torch.zeros(d, 1)
                     basis[d - 2 if name.startswith("sin") else d - 3] = 1.0
                 if not clusters:
                     v[rows, events[name]] = basis
-                    bases += [] if is_phase(name) else [(name, basis)]
+                    bases += [] if name in positions else [(name, basis)]
                 basis = basis * math.sqrt(weight * math.sqrt(d))
                 q[rows, candidates[name]] = basis
                 k[rows, events[name]] = basis
@@ -196,8 +214,9 @@ def places(module: Ranker) -> Iterator[Place]:
     config = module.config
     low = sum(config.width(group) for group in ("user", "context", "candidate"))
     for i, sequence in enumerate(config.sequences):
-        heads, dim = sequence.attention.heads, sequence.attention.dim
-        yield Place(i, sequence.name, low, heads, dim, isinstance(sequence, DinSequence))
+        if not isinstance(sequence, VqlSequence):
+            heads, dim = sequence.attention.heads, sequence.attention.dim
+            yield Place(i, sequence.name, low, heads, dim, isinstance(sequence, DinSequence))
         low += module.sequences[sequence.name].width
 
 
@@ -218,7 +237,9 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
     Old units do not see the new sequences; new units start on their matched masses, and without a say.
     """
     first, masses = module.layers[0], masses_of(module, sequences)
-    d = module.config.sequences[sequences].attention.dim
+    grown = module.config.sequences[sequences]
+    assert not isinstance(grown, VqlSequence)
+    d = grown.attention.dim
     first.weight[:units, masses[0] - d + 1 :] = 0.0
     slopes = sorted({*SLOPES, *(2.5 * slope for slope in SLOPES)})
     for unit, (slope, mass) in zip(range(units, len(first.weight)), itertools.product(slopes, masses), strict=False):
@@ -229,8 +250,8 @@ def widen_head(module: Ranker, sequences: int, units: int) -> None:
 
 
 def content_basis(d: int, width: int) -> Tensor:
-    """[d, width], columns near orthonormal, in the first d - 3 rows: the others are for positions and the offset."""
-    rows = max(d - 3, 1)
+    """[d, width], columns near orthonormal, in the rows before the RESERVED ones of positions and the offset."""
+    rows = max(d - RESERVED, 1)
     basis = torch.zeros(d, width)
     orthogonal = torch.linalg.qr(torch.randn(max(rows, width), max(rows, width)))[0]
     basis[:rows] = orthogonal[:rows, :width] * max(1.0, width / rows) ** 0.5

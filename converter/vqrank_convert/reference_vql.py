@@ -1,0 +1,92 @@
+"""Sequences of kind "vql" in the reference: attention over every event with its quantised key, one event at a time."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from vqrank_convert.config_vql import VqlConfig, VqlGroup
+from vqrank_convert.reference_layers import Array, Layers, Real, chain
+
+F64 = npt.NDArray[np.float64]
+UNIT32 = 2.0**-24
+
+
+class Assigned(NamedTuple):
+    """assignments, margins, bounds: as reference.Quantized, [L, groups]."""
+
+    assignments: npt.NDArray[np.int64]
+    margins: F64
+    bounds: F64
+
+
+def group_keys(sequence: VqlConfig, weight: Array, group: VqlGroup) -> Array:
+    """k.weight's rows of the group's heads in the group's order: [H_g d, D]."""
+    return weight.reshape(sequence.heads, sequence.dim, -1)[list(group.heads)].reshape(-1, weight.shape[1])
+
+
+def assign(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array, features: int) -> Assigned:
+    """z_gi = argmax_w k_i[g] . c_gw - |c_gw|^2 / 2 in float64; e is [L, D], of so many features."""
+    weight = np.asarray(tensors[f"{sequence.prefix}.vql.k.weight"], np.float64)
+    e64 = e.astype(np.float64)
+    length, terms = len(e), e.shape[1] + features + 6
+    z = np.zeros((length, len(sequence.groups)), np.int64)
+    margins, bounds = np.full(z.shape, math.inf), np.zeros(z.shape)
+    for g, group in enumerate(sequence.groups):
+        codebook = np.asarray(tensors[f"{sequence.prefix}.vql.groups.{g}.codebook"], np.float64)
+        keys = group_keys(sequence, weight, group)
+        offset = (codebook * codebook).sum(axis=1) / 2
+        scores = chain(chain(e64, keys.T), codebook.T) - offset
+        magnitude = chain(np.abs(e64), np.abs(chain(keys.T, codebook.T))) + offset
+        slack = chain(chain(np.abs(e64), np.abs(keys.T)), np.abs(codebook.T)) * 2.0**-48
+        bounds[:, g] = (terms * UNIT32 * magnitude + slack).max(axis=1, initial=0.0)
+        z[:, g] = scores.argmax(axis=1)
+        _, same = np.unique(codebook, axis=0, return_inverse=True)
+        same = same.reshape(-1)
+        for i, winner in enumerate(z[:, g]):
+            others = scores[i, same != same[winner]]
+            if others.size:
+                margins[i, g] = scores[i, winner] - others.max()
+    return Assigned(z, margins, bounds)
+
+
+def event_weights(
+    sequence: VqlConfig, tensors: Mapping[str, Any], times: list[int | None], now: int | None
+) -> F64:
+    """What the temporal kernel gives each event in each head, [A, L]: sum over r of phi_ar psi_ar(t_i)."""
+    weights = np.ones((sequence.heads, len(times)))
+    known = [time for time in times if time is not None]
+    if not sequence.decay_terms:
+        return weights
+    decay, mix = (np.asarray(tensors[f"{sequence.prefix}.vql.{part}"], np.float64) for part in ("decay", "mix"))
+    last = max(known, default=0)
+    since = max(0, now - last) if known and now is not None else 0
+    phi = mix * np.exp(-(decay - decay.min(axis=1, keepdims=True)) * float(since))
+    for i, time in enumerate(times):
+        ago = 0.0 if time is None else float(last - time)
+        weights[:, i] = (phi * np.exp(-decay * ago)).sum(axis=1)
+    return weights
+
+
+def attend(
+    sequence: VqlConfig, layers: Layers, e: Array, z: npt.NDArray[np.int64], weights: F64, t: Array, dtype: Real
+) -> Array:
+    """The interest vectors of candidates t [C, Dc]: [C, width]. `weights` [A, L] as event_weights gives them."""
+    if len(e) == 0:
+        return np.zeros((len(t), sequence.width), dtype)
+    name, d, dv = f"{sequence.prefix}.vql", sequence.dim, sequence.v_dim
+    v = layers.linear(e, f"{name}.v", None)
+    q = layers.linear(t, f"{name}.q", None)
+    heads: list[Array] = [np.zeros(0)] * sequence.heads
+    for g, group in enumerate(sequence.groups):
+        codebook = layers.tensor(f"{name}.groups.{g}.codebook", None)
+        for place, head in enumerate(group.heads):
+            keys = codebook[z[:, g], place * d : (place + 1) * d]
+            logits = chain(q[:, head * d : (head + 1) * d], keys.T) / dtype(math.sqrt(d))
+            scores = np.exp(logits - logits.max(axis=1, keepdims=True)) * weights[head].astype(dtype)
+            values = v[:, head * dv : (head + 1) * dv]
+            heads[head] = chain(scores, values) / scores.sum(axis=1, keepdims=True)
+    o = np.concatenate(heads, axis=1)
+    return layers.linear(o, f"{name}.out", None) if sequence.out else o

@@ -1,0 +1,156 @@
+/* A model file's sequences, for people: what each is, what it caches of a user and what a candidate takes. */
+#include <stdio.h>
+
+#include "inspect.h"
+#include "text.h"
+
+static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
+{
+    inspect_print_label(out, "");
+    if (hstu->layers == 0) {
+        fputs("no HSTU: clusters go to the attention as they are\n", out);
+        return;
+    }
+    fprintf(out, "HSTU: %u layer%s of %u head%s, query and key %u wide, value %u wide; %s\n", (unsigned)hstu->layers,
+            inspect_plural(hstu->layers), (unsigned)hstu->heads, inspect_plural(hstu->heads), (unsigned)hstu->qk_dim,
+            (unsigned)hstu->v_dim, hstu->share ? "one set of weights for all codebooks" : "weights per codebook");
+    inspect_print_label(out, "");
+    fprintf(out, "      pre_norm %s, affine %s, activate %s, alpha %s, bias %s, normalize %s",
+            hstu->pre_norm ? "yes" : "no", hstu->affine ? "yes" : "no", inspect_word(WORDS_ACTIVATE, hstu->activate),
+            inspect_word(WORDS_ALPHA, hstu->alpha), inspect_word(WORDS_BIAS, hstu->bias),
+            inspect_word(WORDS_NORMALIZE, hstu->normalize));
+    if (hstu->normalize == VQR_NORMALIZE_CONSTANT)
+        fprintf(out, " %u", (unsigned)hstu->normalize_constant);
+    fputc('\n', out);
+    inspect_print_label(out, "");
+    fprintf(out, "      norm %s, eps %g, output %s, residual %s\n", inspect_word(WORDS_NORM, hstu->norm),
+            (double)hstu->eps, inspect_word(WORDS_OUTPUT, hstu->output), hstu->residual ? "yes" : "no");
+}
+
+/* ", one set of weights for all codebooks", where there are several codebooks that could have their own. */
+static const char *share_words(const struct vqr_header_sequence *sequence)
+{
+    if (sequence->kind != VQR_SEQUENCE_DMQN)
+        return "";
+    return sequence->attention.share ? "; one set of weights for all codebooks" : "; weights per codebook";
+}
+
+static void print_attention(FILE *out, const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    const struct vqr_header_attention *attention = &sequence->attention;
+    inspect_print_label(out, "");
+    if (attention->kind == VQR_ATTENTION_DIN) {
+        fputs("attention: din, ", out);
+        for (size_t i = 0; i < attention->hidden_count; i++)
+            fprintf(out, "%s%u", i == 0 ? "hidden " : "-",
+                    (unsigned)vqr_header_attention_hidden(header, sequence->index, i));
+        if (attention->hidden_count > 0)
+            fprintf(out, " %s", inspect_word(WORDS_ACTIVATION, attention->activation));
+        else
+            fputs("no hidden layers", out);
+        fprintf(out, ", softmax %s%s\n", attention->softmax ? "yes" : "no", share_words(sequence));
+    } else if (attention->kind == VQR_ATTENTION_DOT) {
+        fprintf(out, "attention: dot, %u head%s %u wide", (unsigned)attention->heads, inspect_plural(attention->heads),
+                (unsigned)attention->dim);
+        if (attention->out > 0)
+            fprintf(out, ", projected to %u", (unsigned)attention->out);
+        fprintf(out, "%s%s\n", attention->count_bias ? ", count bias" : "", share_words(sequence));
+    } else {
+        fputs("attention of an unknown kind\n", out);
+    }
+}
+
+static void print_dmqn(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
+{
+    fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence->codebooks,
+            inspect_plural(sequence->codebooks), (unsigned)sequence->codewords,
+            sequence->empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
+    print_hstu(out, &sequence->hstu);
+    print_attention(out, &inspection->header, sequence);
+}
+
+static void print_vql(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
+{
+    const struct vqr_header_vql *vql = &sequence->vql;
+    fprintf(out, " VQL: %u head%s, key %u wide, value %u wide", (unsigned)vql->heads, inspect_plural(vql->heads),
+            (unsigned)vql->dim, (unsigned)vql->v_dim);
+    if (vql->out > 0)
+        fprintf(out, ", projected to %u", (unsigned)vql->out);
+    if (vql->decay_terms > 0)
+        fprintf(out, "; events fade by %u decay term%s a head\n", (unsigned)vql->decay_terms,
+                inspect_plural(vql->decay_terms));
+    else
+        fputs("; events do not fade\n", out);
+    for (size_t g = 0; g < vql->groups; g++) {
+        struct vqr_header_vql_group group;
+        vqr_header_vql_group(&inspection->header, sequence->index, g, &group);
+        inspect_print_label(out, "");
+        fprintf(out, "group %zu: %u codeword%s for head%s", g, (unsigned)group.codewords,
+                inspect_plural(group.codewords), inspect_plural(group.heads));
+        for (size_t i = 0; i < group.heads; i++)
+            fprintf(out, "%s%u", i == 0 ? " " : ", ",
+                    (unsigned)vqr_header_vql_head(&inspection->header, sequence->index, g, i));
+        fputc('\n', out);
+    }
+}
+
+/* Of which parts what is cached of a user consists. */
+static void print_cached(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
+{
+    const int dot = sequence->attention.kind == VQR_ATTENTION_DOT;
+    char number[TEXT_NUMBER_SIZE];
+    uint64_t clusters = 0;
+    if (sequence->kind == VQR_SEQUENCE_DIN) {
+        fprintf(out, "the last %u event%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
+                dot ? ", keys and values" : "");
+        return;
+    }
+    if (sequence->kind == VQR_SEQUENCE_DMQN)
+        clusters = (uint64_t)sequence->codebooks * sequence->codewords;
+    for (size_t g = 0; sequence->kind == VQR_SEQUENCE_VQL && g < sequence->vql.groups; g++) {
+        struct vqr_header_vql_group group;
+        vqr_header_vql_group(&inspection->header, sequence->index, g, &group);
+        clusters += group.codewords;
+    }
+    fprintf(out, "sums and counts of %s cluster%s", text_grouped(number, clusters), inspect_plural(clusters));
+    if (sequence->kind == VQR_SEQUENCE_DMQN)
+        fputs(dot ? ", keys and values" : ", interests", out);
+    else if (sequence->vql.decay_terms > 0) /* values depend on the request's time */
+        fprintf(out, " under %u decay term%s, keys", (unsigned)sequence->vql.decay_terms,
+                inspect_plural(sequence->vql.decay_terms));
+    else
+        fputs(", keys and values", out);
+}
+
+static void print_cost(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
+{
+    struct vqr_sequence_info info;
+    char bytes[TEXT_NUMBER_SIZE], work[TEXT_NUMBER_SIZE];
+    vqr_sequence_info(inspection->model, sequence->index, &info);
+    inspect_print_label(out, "");
+    fprintf(out, "caches %s bytes a user (", text_grouped(bytes, info.state_bytes));
+    print_cached(out, inspection, sequence);
+    fprintf(out, "); a candidate takes up to %s multiply-adds\n", text_grouped(work, info.candidate_work));
+}
+
+void inspect_print_sequences(FILE *out, const struct inspection *inspection)
+{
+    for (size_t i = 0; i < inspection->info.sequences; i++) {
+        struct vqr_header_sequence sequence;
+        vqr_header_sequence(&inspection->header, i, &sequence);
+        inspect_print_label(out, i == 0 ? "sequences" : "");
+        text_print_padded(out, sequence.name, 16);
+        if (sequence.kind == VQR_SEQUENCE_DMQN) {
+            print_dmqn(out, inspection, &sequence);
+        } else if (sequence.kind == VQR_SEQUENCE_VQL) {
+            print_vql(out, inspection, &sequence);
+        } else if (sequence.kind == VQR_SEQUENCE_DIN) {
+            fprintf(out, " DIN: the last %u event%s\n", (unsigned)sequence.last, inspect_plural(sequence.last));
+            print_attention(out, &inspection->header, &sequence);
+        } else {
+            fputs(" of an unknown kind\n", out);
+            continue;
+        }
+        print_cost(out, inspection, &sequence);
+    }
+}

@@ -1,0 +1,99 @@
+"""The config of a data set's table, SET.json, and the training configs of its rows."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from vqrank_train.config import ConfigError
+from vqrank_train.trainer.plan import check_keys, check_number
+from vqrank_train.trainer.spec import check_options, read_json
+
+DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
+VALIDATIONS = 4  # of a run, the last one at its end; the best of them is the checkpoint
+
+
+def read_table(name: str, configs: Path) -> dict[str, Any]:
+    """The config of a data set's table."""
+    path = configs / f"{name}.json"
+    table = read_json(path)
+    try:
+        check_table(table, name)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return dict(table)
+
+
+def rows_of(name: str, configs: Path) -> list[str]:
+    """The rows of a data set's table that are trained."""
+    return list(read_table(name, configs)["rows"])
+
+
+def spec_of(table: dict[str, Any], row: str, setting: str = "") -> dict[str, Any]:
+    """The training config of one row: the data set's common part with the row's sequences, widths and steps.
+
+    `setting` is one of the table's settings; unless told, the row's own, which `vqrank-train table --tune` found best.
+    """
+    own = table["rows"][row]
+    chosen = table["settings"][setting or own["setting"]]
+    sequences = [copy.deepcopy(table["sequences"][key]) for key in own["sequences"]]
+    model = table["model"] | {"sequences": [s["sequence"] for s in sequences]}
+    model["head"] = model["head"] | {"hidden": own["hidden"]}
+    start = table.get("start", {}) | {s["sequence"]["name"]: s["start"] for s in sequences} | chosen.get("start", {})
+    training = table["training"] | {"steps": own["steps"]} | chosen.get("training", {})
+    training["validate"] = -(-training["steps"] // VALIDATIONS)
+    return {"model": model, "start": start, "training": training}
+
+
+def check_table(table: Any, name: str) -> None:
+    """Refuse a table of which `spec_of` cannot make every row with every setting.
+
+    What a model and its start may be is said where one is made.
+    """
+    keys = ("data", "trial_share", "model", "training", "sequences", "rows", "settings")
+    check_keys(table, "the table", keys, ("start",))
+    check_number(table["trial_share"], "trial_share")
+    if not 0 < table["trial_share"] <= 1:
+        raise ConfigError(f"trial_share: expected a share of a run's steps, found {table['trial_share']!r}")
+    if table["data"] != name:
+        raise ConfigError(f"data: expected {name!r}, as the file is named, found {table['data']!r}")
+    for key in ("model", "training", "sequences", "rows", "settings"):
+        check_object(table[key], key)
+    check_object(table.get("start", {}), "start")
+    check_object(table["model"].get("head"), "model.head")
+    for key, sequence in table["sequences"].items():
+        check_keys(sequence, f"sequences.{key}", ("sequence", "start"))
+        check_object(sequence["sequence"], f"sequences.{key}.sequence")
+        if not isinstance(sequence["sequence"].get("name"), str):
+            raise ConfigError(f"sequences.{key}.sequence.name: expected a name, found none")
+    for key, setting in table["settings"].items():
+        check_keys(setting, f"settings.{key}", (), ("training", "start"))
+        for part in setting:
+            check_object(setting[part], f"settings.{key}.{part}")
+    for key, row in table["rows"].items():
+        where = f"rows.{key}"
+        check_keys(row, where, ("sequences", "hidden", "steps", "setting"))
+        if not isinstance(row["sequences"], list):
+            raise ConfigError(f"{where}.sequences: expected an array, found {row['sequences']!r}")
+        for sequence in row["sequences"]:
+            check_one_of(sequence, table["sequences"], f"{where}.sequences")
+        check_one_of(row["setting"], table["settings"], f"{where}.setting")
+        try:
+            check_options({"steps": row["steps"]})
+            for setting in table["settings"]:
+                check_options(spec_of(table, key, setting)["training"])
+        except ConfigError as error:
+            raise ConfigError(f"{where}: {error}") from None
+
+
+def check_object(value: Any, where: str) -> None:
+    """Refuse what is no JSON object."""
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where}: expected an object, found {value!r}")
+
+
+def check_one_of(value: Any, known: dict[str, Any], where: str) -> None:
+    """Refuse what is no key of `known`."""
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{where}: expected one of {', '.join(known)}, found {value!r}")
