@@ -36,7 +36,9 @@ static struct crowd crowd_new(const struct runtime_options *options, const char 
         c.candidates[i] = values_new(c.world.model, VQR_CANDIDATE, candidates_of(i), 400 + i);
         const size_t outputs = candidates_of(i) * vqr_model_outputs(c.world.model);
         c.job[i] = (struct vqr_job){.state = c.state[i],
-                                    .request = {c.user[i]->rows, c.context[i]->rows, c.candidates[i]->rows},
+                                    .request = {.user = c.user[i]->rows,
+                                                .context = c.context[i]->rows,
+                                                .candidates = c.candidates[i]->rows},
                                     .outputs = calloc(outputs + 1, sizeof(float))};
         assert_non_null(c.job[i].outputs);
     }

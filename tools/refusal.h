@@ -5,7 +5,6 @@
 
 #include <stdbool.h>
 
-
 enum { REFUSAL_MESSAGE_SIZE = 512 };
 
 struct refusal {

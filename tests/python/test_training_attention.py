@@ -220,7 +220,7 @@ def test_negative_variance_is_refused():
         ({"attention": {"kind": "din", "hidden": [4]}}, "'activation' is required"),
         ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "positive integers"),
         ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
-        ({"kind": "vql"}, "one of dmqn, din"),
+        ({"kind": "gru"}, "one of dmqn, din, vql"),
         ({"name": "sh ort"}, "letters, digits"),
     ],
 )

@@ -1,0 +1,366 @@
+// The tensors of a model that runtime_model.cc builds, with seeded random weights.
+#ifndef VQR_TESTS_RUNTIME_TENSORS_H
+#define VQR_TESTS_RUNTIME_TENSORS_H
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" // C lets a function be named like a struct; gcc warns of it in C++
+#include "tests/runtime_model.h"
+#pragma GCC diagnostic pop
+
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "model_generated.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+namespace
+{
+
+namespace fb = vqrank_schema;
+using flatbuffers::FlatBufferBuilder;
+using flatbuffers::Offset;
+using flatbuffers::Vector;
+
+const vqr_id kWords[] = {
+    {nullptr, -7},
+    {"shoe", 4},
+    {nullptr, 0},
+    {"", 0},
+    {"h\xc3\xa9", 3},
+    {nullptr, INT64_MIN},
+    {"0", 1},
+    {nullptr, 1},
+    {nullptr, INT64_MAX},
+    {"a\0b", 3},
+    {"-7", 2},
+    {nullptr, -1},
+    {"hat", 3},
+    {nullptr, 1 << 20},
+    {"a rather long key that passes one block of the hash function, and then some", 75},
+};
+constexpr size_t kWordCount = sizeof(kWords) / sizeof(kWords[0]);
+
+constexpr size_t kSegmentAlign = 64;
+
+size_t padded(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
+// splitmix64
+struct Random {
+    uint64_t state;
+
+    uint64_t next()
+    {
+        uint64_t z = (state += UINT64_C(0x9e3779b97f4a7c15));
+        z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+        z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+        return z ^ (z >> 31);
+    }
+
+    float between(float scale)
+    {
+        return ((float)(next() >> 40) * 0x1p-23f - 1.0f) * scale;
+    }
+};
+
+struct Tensor {
+    std::string name;
+    fb::TensorType type;
+    fb::Layout layout;
+    std::vector<uint64_t> shape;
+    std::vector<uint8_t> bytes;
+    uint64_t offset;
+};
+
+// ---- the tensors of a configuration ----
+
+struct Tensors {
+    const runtime_options &o;
+    Random random;
+    std::vector<Tensor> list;
+    uint32_t max_probe = 0;
+
+    explicit Tensors(const runtime_options &options) : o(options), random{options.seed}
+    {
+    }
+
+    void add(const std::string &name, fb::TensorType type, fb::Layout layout, const std::vector<uint64_t> &shape,
+             const void *data, size_t size)
+    {
+        if (o.without_tensor != nullptr && name == o.without_tensor)
+            return;
+        const auto *bytes = static_cast<const uint8_t *>(data);
+        list.push_back({name, type, layout, shape, std::vector<uint8_t>(bytes, bytes + size), 0});
+    }
+
+    void add_floats(const std::string &name, fb::Layout layout, const std::vector<uint64_t> &shape,
+                    const std::vector<float> &x)
+    {
+        add(name, fb::TensorType_F32, layout, shape, x.data(), x.size() * sizeof(float));
+    }
+
+    void table(const std::string &name, uint64_t rows, uint64_t dim)
+    {
+        std::vector<float> x(rows * dim);
+        for (float &value : x)
+            value = random.between(1.0f);
+        add_floats("tables." + name + ".weight", fb::Layout_Rows, {rows, dim}, x);
+    }
+
+    // [..., n], rows padded with zeros.
+    void rows(const std::string &name, const std::vector<uint64_t> &shape)
+    {
+        size_t n = shape.back(), count = 1;
+        for (size_t d = 0; d + 1 < shape.size(); d++)
+            count *= shape[d];
+        std::vector<float> x(count * padded(n));
+        for (size_t i = 0; i < x.size(); i++)
+            x[i] = i % padded(n) < n ? random.between(o.scale) : 0.0f;
+        add_floats(name, fb::Layout_PaddedRows, shape, x);
+    }
+
+    // [..., in, out] in panels.
+    void panels(const std::string &name, const std::vector<uint64_t> &shape)
+    {
+        size_t out = shape.back(), in = shape[shape.size() - 2], count = shape.size() == 3 ? shape[0] : 1;
+        std::vector<float> x(count * in * padded(out));
+        for (size_t i = 0; i < x.size(); i++) {
+            size_t panel = i / (16 * in) % (padded(out) / 16);
+            x[i] = panel * 16 + i % 16 < out ? random.between(o.scale) : 0.0f;
+        }
+        add_floats(name, fb::Layout_Panels, shape, x);
+    }
+
+    void linear(const std::string &name, uint64_t count, uint64_t in, uint64_t out)
+    {
+        panels(name + ".weight", {count, in, out});
+        rows(name + ".bias", {count, out});
+    }
+
+    void norm(const std::string &name, uint64_t count, uint64_t n)
+    {
+        rows(name + ".weight", {count, n});
+        rows(name + ".bias", {count, n});
+    }
+
+    static uint64_t hash(const vqr_id &id)
+    {
+        return id.string != nullptr ? XXH3_64bits(id.string, (size_t)id.value) : XXH3_64bits(&id.value, 8);
+    }
+
+    void vocabulary()
+    {
+        std::vector<uint32_t> keys, slots(o.slots);
+        std::string text;
+        for (size_t i = 0; i < kWordCount; i++) {
+            const vqr_id &id = kWords[i];
+            uint64_t value = id.string != nullptr ? text.size() : (uint64_t)id.value;
+            keys.insert(keys.end(), {(uint32_t)value, (uint32_t)(value >> 32),
+                                     id.string != nullptr ? (uint32_t)id.value : 0, id.string != nullptr});
+            if (id.string != nullptr)
+                text.append(id.string, (size_t)id.value);
+            uint32_t probe = 0;
+            size_t slot = (size_t)hash(id) & (o.slots - 1);
+            for (; slots[slot] != 0; slot = (slot + 1) & (o.slots - 1))
+                probe++;
+            slots[slot] = (uint32_t)i + 1;
+            max_probe = probe > max_probe ? probe : max_probe;
+        }
+        add("tables.word.keys", fb::TensorType_U32, fb::Layout_Rows, {kWordCount, 4}, keys.data(), 4 * keys.size());
+        add("tables.word.text", fb::TensorType_U8, fb::Layout_Rows, {text.size()}, text.data(), text.size());
+        add("tables.word.slots", fb::TensorType_U32, fb::Layout_Rows, {o.slots}, slots.data(), 4 * slots.size());
+    }
+
+    uint64_t tags_width() const
+    {
+        return o.tags ? o.item_dim : 0;
+    }
+    uint64_t event_width() const
+    {
+        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim;
+    }
+    uint64_t candidate_width() const
+    {
+        return o.item_dim + 1 + tags_width() + o.image_dim;
+    }
+    uint64_t user_width() const
+    {
+        return 1 + o.word_dim + tags_width();
+    }
+    uint64_t context_width() const
+    {
+        return (o.context_kind == VQR_KIND_TIME ? 0 : o.item_dim) + o.image_dim;
+    }
+
+    // What an activation has beside its layer; `count` 0 leaves out the leading dimension.
+    void activation(const std::string &at, int kind, uint64_t count, uint64_t n)
+    {
+        const std::vector<uint64_t> shape = count > 0 ? std::vector<uint64_t>{count, n} : std::vector<uint64_t>{n};
+        if (kind == VQR_PRELU || kind == VQR_DICE)
+            rows(at + ".alpha", shape);
+        if (kind != VQR_DICE)
+            return;
+        rows(at + ".mean", shape);
+        rows(at + ".inv_std", shape);
+        for (size_t i = 0; !list.empty() && list.back().name == at + ".inv_std" && i < list.back().bytes.size(); i += 4)
+            list.back().bytes[i + 3] &= 0x7f; // the sign
+    }
+
+    void hstu(const std::string &name, uint32_t layer)
+    {
+        const vqr_header_hstu &h = o.hstu;
+        uint64_t count = h.share ? 1 : o.codebooks, d = event_width(), v = (uint64_t)h.heads * h.v_dim;
+        std::string at = name + ".hstu." + std::to_string(layer);
+        linear(at + ".f1", count, d, 2 * v + 2 * (uint64_t)h.heads * h.qk_dim);
+        if (h.pre_norm && h.affine)
+            norm(at + ".pre_norm", count, d);
+        if (h.bias != VQR_BIAS_NONE)
+            rows(at + ".bias", {count, h.bias == VQR_BIAS_PER_HEAD ? h.heads : 1, o.codewords, o.codewords});
+        if (h.affine)
+            norm(at + ".norm", count, v);
+        linear(at + ".f2", count, h.output == VQR_OUTPUT_GATED ? v : 3 * v, d);
+    }
+
+    // Returns the width of what it gives for one codebook.
+    uint64_t dot_attention(const std::string &at, const vqr_header_attention &a, uint64_t count)
+    {
+        uint64_t d = event_width(), width = (uint64_t)a.heads * a.dim;
+        linear(at + ".q", count, candidate_width(), width);
+        linear(at + ".k", count, d, width);
+        linear(at + ".v", count, d, width);
+        if (a.out > 0)
+            linear(at + ".out", count, width, a.out);
+        return a.out > 0 ? a.out : width;
+    }
+
+    uint64_t din_attention(const std::string &at, const vqr_header_attention &a, const uint32_t *widths, uint64_t count)
+    {
+        uint64_t d = event_width(), in = d;
+        linear(at + ".q", count, candidate_width(), d);
+        for (size_t i = 0; i <= a.hidden_count; i++) {
+            uint64_t out = i < a.hidden_count ? widths[i] : 1;
+            std::string layer = at + ".mlp." + std::to_string(i);
+            if (i == 0)
+                for (const char *part : {".target", ".event", ".product"})
+                    panels(layer + part, {count, in, out});
+            else
+                panels(layer + ".weight", {count, in, out});
+            rows(layer + ".bias", {count, out});
+            if (i < a.hidden_count)
+                activation(layer, a.activation, count, out);
+            in = out;
+        }
+        return d;
+    }
+
+    uint64_t target_attention(const std::string &name, const vqr_header_attention &a, const uint32_t *widths,
+                              uint64_t count)
+    {
+        return a.kind == VQR_ATTENTION_DIN ? din_attention(name + ".attention", a, widths, count)
+                                           : dot_attention(name + ".attention", a, count);
+    }
+
+    // [rows, columns] without padding, values from low to high.
+    void flat(const std::string &name, uint64_t rows, uint64_t columns, float low, float high)
+    {
+        std::vector<float> x(rows * columns);
+        for (float &value : x)
+            value = low + (random.between(0.5f) + 0.5f) * (high - low);
+        add_floats(name, fb::Layout_Rows, {rows, columns}, x);
+    }
+
+    uint64_t vql_sequence(const std::string &sequence)
+    {
+        const runtime_vql &v = o.vql;
+        const uint64_t values = (uint64_t)v.heads * v.v_dim;
+        const std::string name = sequence + ".vql";
+        for (size_t g = 0; g < v.groups; g++) {
+            const std::string at = name + ".groups." + std::to_string(g);
+            panels(at + ".fold", {event_width(), v.codewords[g]});
+            rows(at + ".offset", {v.codewords[g]});
+            flat(at + ".codebook", v.codewords[g], (uint64_t)v.group_heads[g] * v.dim, -o.scale, o.scale);
+        }
+        panels(name + ".v.weight", {event_width(), values});
+        panels(name + ".q.weight", {candidate_width(), (uint64_t)v.heads * v.dim});
+        if (v.out > 0)
+            panels(name + ".out.weight", {values, v.out});
+        if (v.terms > 0) {
+            flat(name + ".decay", v.heads, v.terms, 0.0f, v.decay);
+            flat(name + ".mix", v.heads, v.terms, 0x1p-24f, 2.0f);
+        }
+        return v.out > 0 ? v.out : values;
+    }
+
+    // Returns the width of its interests.
+    uint64_t sequence(const std::string &name)
+    {
+        panels(name + ".fold", {o.codebooks, event_width(), o.codewords});
+        for (uint32_t i = 0; i < o.hstu.layers; i++)
+            hstu(name, i);
+        return o.codebooks *
+               target_attention(name, o.attention, o.attention_hidden, o.attention.share ? 1 : o.codebooks);
+    }
+
+    uint64_t short_sequence(const std::string &name)
+    {
+        return target_attention(name, o.short_attention, o.short_hidden, 1);
+    }
+
+    static std::string sequence_name(const char *base, uint32_t i)
+    {
+        return i == 0 ? base : base + std::to_string(i);
+    }
+
+    uint64_t short_sequences()
+    {
+        uint64_t width = 0;
+        for (uint32_t i = 0; i < o.short_sequences; i++)
+            width += short_sequence("sequences." + sequence_name("short", i));
+        return width;
+    }
+
+    void all()
+    {
+        table("item", o.items, o.item_dim);
+        table("word", kWordCount + 1 + o.spare_rows, o.word_dim);
+        if (o.word_ids == VQR_IDS_VOCABULARY)
+            vocabulary();
+        uint64_t in = user_width() + context_width() + candidate_width();
+        for (uint32_t i = 0; i < o.sequences; i++)
+            in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
+        for (uint32_t i = 0; i < o.vql_sequences; i++)
+            in += vql_sequence("sequences." + sequence_name("keys", i));
+        in += short_sequences();
+        for (size_t i = 0; i <= o.hidden_count; i++) {
+            uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;
+            panels("head." + std::to_string(i) + ".weight", {in, out});
+            rows("head." + std::to_string(i) + ".bias", {out});
+            if (i < o.hidden_count)
+                activation("head." + std::to_string(i), o.activation, 0, out);
+            in = out;
+        }
+        if (o.extra_tensor != nullptr)
+            rows(o.extra_tensor, {3});
+    }
+
+    // Places the segments after a header of that size; returns the file's size.
+    size_t place(size_t header)
+    {
+        size_t at = header;
+        for (Tensor &tensor : list) {
+            at = (at + kSegmentAlign - 1) / kSegmentAlign * kSegmentAlign;
+            tensor.offset = at;
+            at += tensor.bytes.size();
+        }
+        return at;
+    }
+};
+
+} // namespace
+
+#endif
