@@ -49,7 +49,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
 }
 COMPILED = (".c", ".h", ".cc", ".hh", ".def", ".fbs")
-TIMEOUT, BUILD_TIMEOUT = 300, 3600  # seconds
+TIMEOUT, LONG_TIMEOUT = 300, 3600  # seconds: a test, and a build or all tests together
 # What a test of a mutation that is no longer the language says, in place of what it is about.
 NOT_A_FAILURE = ("NameError", "SyntaxError", "IndentationError", "ImportError", "ModuleNotFoundError")
 CRASHED = re.compile(r"Test failed with exception|: signal \d+ \(")
@@ -147,13 +147,13 @@ def run(command: list[str], timeout: int = TIMEOUT) -> subprocess.CompletedProce
         raise Broken(f"{' '.join(command[:4])} ... ran for more than {timeout} s") from None
 
 
-def run_pytest(arguments: list[str]) -> tuple[int, str]:
+def run_pytest(arguments: list[str], timeout: int) -> tuple[int, str]:
     """pytest in the copy, in a fork of this process: PyTorch, which takes seconds to import, is there already. Returns
     the exit status, negative for a signal, and the output."""
     with tempfile.TemporaryFile() as output:
         child = os.fork()
         if child == 0:
-            signal.alarm(TIMEOUT)
+            signal.alarm(timeout)
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
             os.chdir(COPY)
@@ -180,7 +180,7 @@ def configure() -> None:
 def build(tests: Iterable[Test]) -> None:
     """Builds what the tests run: their programs, or the command and the library for those in Python."""
     targets = {t for test in tests for t in (("vqrank_command", "vqrank") if test.is_python else (test.program,))}
-    done = run(["cmake", "--build", str(BUILD), "--target", *sorted(targets)], BUILD_TIMEOUT)
+    done = run(["cmake", "--build", str(BUILD), "--target", *sorted(targets)], LONG_TIMEOUT)
     if done.returncode:
         errors = [line for line in done.stdout.splitlines() if "error" in line] or done.stdout.splitlines()[-3:]
         raise Broken(f"does not build: {errors[0] if errors else done.stderr}")
@@ -205,14 +205,23 @@ def failed_programs(tests: Iterable[Test]) -> set[Test]:
     return failed
 
 
-def failed_nodes(tests: Iterable[Test]) -> set[Test]:
-    """Those of the pytest nodes that fail; a node that stands for several fails with the first of them."""
+def failed_nodes(tests: Iterable[Test], every: bool) -> set[Test]:
+    """Those of the pytest nodes that fail. A function with parameters, named without them, may take long for all, so it
+    runs apart, and unless `every` is asked for it ends with the first that fails."""
     tests = list(tests)
-    if not tests:
-        return set()
+    single = [test for test in tests if every or "[" in test.text]
+    several = [[test] for test in tests if test not in single]
+    return {test for group in [single, *several] if group for test in failed_together(group, every)}
+
+
+def failed_together(tests: list[Test], every: bool) -> set[Test]:
+    """Those of the nodes that fail in one run of pytest."""
     report = COPY / "build" / "pytest.xml"
     report.unlink(missing_ok=True)
-    status, output = run_pytest([f"--junitxml={report}", *(f"tests/python/{test.text}" for test in tests)])
+    arguments = [f"--junitxml={report}", *(f"tests/python/{test.text}" for test in tests)]
+    if len(tests) == 1 and not every:
+        arguments.append("-x")
+    status, output = run_pytest(arguments, LONG_TIMEOUT if every else TIMEOUT)
     if status not in (0, 1):
         raise Broken(f"pytest ended with {status}: {output.strip()[-300:]}")
     failed: set[Test] = set()
@@ -227,9 +236,9 @@ def failed_nodes(tests: Iterable[Test]) -> set[Test]:
     return failed
 
 
-def failed_tests(tests: Iterable[Test]) -> set[Test]:
+def failed_tests(tests: Iterable[Test], every: bool = False) -> set[Test]:
     tests = list(tests)
-    return failed_programs(t for t in tests if not t.is_python) | failed_nodes(t for t in tests if t.is_python)
+    return failed_programs(t for t in tests if not t.is_python) | failed_nodes((t for t in tests if t.is_python), every)
 
 
 def replaced(mutation: Mutation, text: str) -> str:
@@ -277,7 +286,7 @@ def check_unbroken(mutations: list[Mutation]) -> None:
     tests = sorted({test for mutation in mutations for test in mutation.tests}, key=lambda test: test.text)
     try:
         build(tests)
-        failed = failed_tests(tests)
+        failed = failed_tests(tests, every=True)
     except Broken as error:
         refuse(f"without any mutation: {error}")
     if failed:
