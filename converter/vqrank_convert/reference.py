@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert import reference_vql
+from vqrank_convert import reference_codes, reference_vql
 from vqrank_convert.config import Config, parse_config, resolve
 from vqrank_convert.config_sequences import DinConfig, DmqnConfig, HstuConfig
 from vqrank_convert.config_vql import VqlConfig
+from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_inputs import Inputs, RequestError
 from vqrank_convert.reference_layers import Array, Layers, Real, chain, sigmoid, silu
 
@@ -23,7 +24,6 @@ __all__ = ["Quantized", "RequestError", "Scored", "parse_config", "quantize", "r
 
 
 FLOAT_GRID = 2.0**18
-UNIT32 = 2.0**-24
 
 
 class Scored(NamedTuple):
@@ -34,14 +34,6 @@ class Scored(NamedTuple):
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
     margins: npt.NDArray[np.float64]
-
-
-class Quantized(NamedTuple):
-    """assignments, margins as in `Scored`; bounds: what float32 arithmetic may move a score by, [L, N]."""
-
-    assignments: npt.NDArray[np.int64]
-    margins: npt.NDArray[np.float64]
-    bounds: npt.NDArray[np.float64]
 
 
 def score(
@@ -62,12 +54,6 @@ def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events
     return side_by_side([reference.assign(sequence, e) for sequence in reference.quantized], len(e))
 
 
-def side_by_side(found: list[Quantized], length: int) -> Quantized:
-    """The codebooks of all sequences in order, as if they were one sequence's; there may be none."""
-    none = Quantized(np.zeros((length, 0), np.int64), np.zeros((length, 0)), np.zeros((length, 0)))
-    return Quantized(*(np.concatenate(arrays, axis=1) for arrays in zip(none, *found, strict=True)))
-
-
 class _Reference:
     def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real) -> None:
         parsed = config if isinstance(config, Config) else parse_config(config)
@@ -83,36 +69,18 @@ class _Reference:
         """The codewords of events e [L, D]."""
         if isinstance(sequence, DmqnConfig):
             return self.quantize(sequence, e)
-        return Quantized(*reference_vql.assign(sequence, self.tensors, e, len(self.config.groups["event"])))
+        return reference_vql.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
 
     # ---- DMQN ----
 
     def quantize(self, sequence: DmqnConfig, e: Array) -> Quantized:
         """z_i = argmax_k (e_i P_j) . c_k for every event and codebook; e is [L, D]."""
-        length, d = e.shape
-        terms = d + len(self.config.groups["event"]) + 4
-        assignments = np.zeros((length, sequence.codebooks), np.int64)
-        margins = np.full((length, sequence.codebooks), math.inf)
-        bounds = np.zeros((length, sequence.codebooks))
-        for j in range(sequence.codebooks):
-            projection, codebook = (
-                np.asarray(self.tensors[f"{sequence.prefix}.{part}"], np.float64)[j]
-                for part in ("projection", "codebook")
-            )
-            e64 = e.astype(np.float64)
-            scores = chain(chain(e64, projection), codebook.T)
-            # Each of the D products and F sums rounds once; so do e, the fold and the result.
-            magnitude = chain(np.abs(e64), np.abs(chain(projection, codebook.T)))
-            slack = chain(chain(np.abs(e64), np.abs(projection)), np.abs(codebook.T)) * 2.0**-48
-            bounds[:, j] = (terms * UNIT32 * magnitude + slack).max(axis=1, initial=0.0)
-            assignments[:, j] = scores.argmax(axis=1)
-            _, group = np.unique(codebook, axis=0, return_inverse=True)
-            group = group.reshape(-1)
-            for i, winner in enumerate(assignments[:, j]):
-                others = scores[i, group != group[winner]]
-                if others.size:
-                    margins[i, j] = scores[i, winner] - others.max()
-        return Quantized(assignments, margins, bounds)
+        terms = e.shape[1] + len(self.config.groups["event"]) + 4
+        projections, codebooks = (
+            np.asarray(self.tensors[f"{sequence.prefix}.{part}"], np.float64) for part in ("projection", "codebook")
+        )
+        pairs = zip(projections, codebooks, strict=True)
+        return side_by_side([reference_codes.assign(e, *pair, terms) for pair in pairs], len(e))
 
     def clusters(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64]) -> tuple[Array, Array]:
         """r_k = mean of the e_i with z_i = k, [W, D] (0 where there are none), and the counts n_k, [W]."""

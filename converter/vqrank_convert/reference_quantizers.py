@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vqrank_convert.config_quantizers import QuantizerConfig
+from vqrank_convert.reference_codes import UNIT32
 
 F64 = npt.NDArray[np.float64]
-UNIT32 = 2.0**-24
 
 
 class Coded(NamedTuple):

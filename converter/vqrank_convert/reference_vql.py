@@ -2,24 +2,17 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from vqrank_convert import reference_codes
 from vqrank_convert.config_vql import VqlConfig, VqlGroup
+from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_layers import Array, Layers, Real, chain
 
 F64 = npt.NDArray[np.float64]
-UNIT32 = 2.0**-24
-
-
-class Assigned(NamedTuple):
-    """assignments, margins, bounds: as reference.Quantized, [L, groups]."""
-
-    assignments: npt.NDArray[np.int64]
-    margins: F64
-    bounds: F64
 
 
 def group_keys(sequence: VqlConfig, weight: Array, group: VqlGroup) -> Array:
@@ -27,29 +20,15 @@ def group_keys(sequence: VqlConfig, weight: Array, group: VqlGroup) -> Array:
     return weight.reshape(sequence.heads, sequence.dim, -1)[list(group.heads)].reshape(-1, weight.shape[1])
 
 
-def assign(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array, features: int) -> Assigned:
+def assign(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array, features: int) -> Quantized:
     """z_gi = argmax_w k_i[g] . c_gw - |c_gw|^2 / 2 in float64; e is [L, D], of so many features."""
     weight = np.asarray(tensors[f"{sequence.prefix}.vql.k.weight"], np.float64)
-    e64 = e.astype(np.float64)
-    length, terms = len(e), e.shape[1] + features + 6
-    z = np.zeros((length, len(sequence.groups)), np.int64)
-    margins, bounds = np.full(z.shape, math.inf), np.zeros(z.shape)
+    found = []
     for g, group in enumerate(sequence.groups):
         codebook = np.asarray(tensors[f"{sequence.prefix}.vql.groups.{g}.codebook"], np.float64)
-        keys = group_keys(sequence, weight, group)
-        offset = (codebook * codebook).sum(axis=1) / 2
-        scores = chain(chain(e64, keys.T), codebook.T) - offset
-        magnitude = chain(np.abs(e64), np.abs(chain(keys.T, codebook.T))) + offset
-        slack = chain(chain(np.abs(e64), np.abs(keys.T)), np.abs(codebook.T)) * 2.0**-48
-        bounds[:, g] = (terms * UNIT32 * magnitude + slack).max(axis=1, initial=0.0)
-        z[:, g] = scores.argmax(axis=1)
-        _, same = np.unique(codebook, axis=0, return_inverse=True)
-        same = same.reshape(-1)
-        for i, winner in enumerate(z[:, g]):
-            others = scores[i, same != same[winner]]
-            if others.size:
-                margins[i, g] = scores[i, winner] - others.max()
-    return Assigned(z, margins, bounds)
+        keys, offset = group_keys(sequence, weight, group).T, (codebook * codebook).sum(axis=1) / 2
+        found.append(reference_codes.assign(e, keys, codebook, e.shape[1] + features + 6, offset))
+    return side_by_side(found, len(e))
 
 
 def event_weights(
