@@ -17,17 +17,11 @@ static size_t weights_of(const struct vqr_vql *vql, const struct vqr_vql_group *
     return sums_of(vql, group, r) / vql->v_dim;
 }
 
-static size_t all_sums(const struct vqr_vql *vql)
-{
-    const struct vqr_vql_group *last = &vql->group[vql->groups - 1];
-    return last->sums_at + last->codewords * last->heads * vql->v_dim;
-}
-
 static void reset(const struct vqr_sequence *sequence, void *state)
 {
     const struct vqr_vql *vql = sequence->self;
     struct vqr_vql_state *st = state;
-    const size_t sums = all_sums(vql);
+    const size_t sums = vql->sums;
     memset(st->sums, 0, sums * sizeof *st->sums);
     memset(st->counts, 0, vql->codewords * sizeof *st->counts);
     memset(st->events, 0, vql->codewords * sizeof *st->events);
@@ -59,6 +53,15 @@ static void quantize(const struct vqr_vql *vql, const struct vqr_kernels *k, con
                     group->codewords);
 }
 
+/* factor[h] = exp(-lambda dt) of term r for each head of the group. */
+static void decay_factors(const struct vqr_kernels *k, const struct vqr_vql_group *group, size_t r, double dt,
+                          double *factor)
+{
+    for (size_t h = 0; h < group->heads; h++)
+        factor[h] = -group->decay[r * group->heads + h] * dt;
+    k->exp_f64(factor, factor, group->heads);
+}
+
 /* Moves the decayed sums on to the block's latest time, if that is later than all before. */
 static void advance(const struct vqr_vql *vql, const struct vqr_kernels *k, struct vqr_vql_scratch *s,
                     struct vqr_vql_state *st, const struct vqr_event_block *block)
@@ -74,9 +77,7 @@ static void advance(const struct vqr_vql *vql, const struct vqr_kernels *k, stru
         const struct vqr_vql_group *group = &vql->group[g];
         const double dt = seconds_between(st->last, last);
         for (size_t r = 0; r < vql->terms; r++) {
-            for (size_t h = 0; h < group->heads; h++)
-                s->factor[h] = -group->decay[r * group->heads + h] * dt;
-            k->exp_f64(s->factor, s->factor, group->heads);
+            decay_factors(k, group, r, dt, s->factor);
             k->scale_f64(st->decayed + sums_of(vql, group, r), s->factor, group->codewords, group->heads, vql->v_dim);
             k->scale_f64(st->weights + weights_of(vql, group, r), s->factor, group->codewords, group->heads, 1);
         }
@@ -92,12 +93,10 @@ static void add_decayed(const struct vqr_vql *vql, const struct vqr_kernels *k, 
 {
     const double dt = seconds_between(block->time[row], st->last);
     for (size_t r = 0; r < vql->terms; r++) {
-        for (size_t h = 0; h < group->heads; h++)
-            s->dt[h] = -group->decay[r * group->heads + h] * dt;
-        k->exp_f64(s->psi, s->dt, group->heads);
+        decay_factors(k, group, r, dt, s->factor);
         k->accumulate_decayed_f64(st->decayed + sums_of(vql, group, r), st->weights + weights_of(vql, group, r),
                                   s->v + row * s->v_stride + group->v_column, s->v_stride, 1, group->heads, vql->v_dim,
-                                  s->psi, s->z + row);
+                                  s->factor, s->z + row);
     }
 }
 
@@ -106,8 +105,9 @@ static void add_exact(const struct vqr_vql *vql, const struct vqr_kernels *k, st
                       struct vqr_vql_state *st, const struct vqr_vql_group *group, size_t first, size_t rows,
                       int32_t sign)
 {
-    k->accumulate_i32(st->sums + group->sums_at, st->counts + group->clusters,
-                      s->fixed + first * s->v_stride + group->v_column, s->v_stride, rows, group->heads * vql->v_dim,
+    const size_t width = group->heads * vql->v_dim, at = first * s->v_stride + group->v_column;
+    k->fix_f32(s->fixed + at, s->v_stride, s->v + at, s->v_stride, rows, width, vql->scale + group->v_column);
+    k->accumulate_i32(st->sums + group->sums_at, st->counts + group->clusters, s->fixed + at, s->v_stride, rows, width,
                       s->z + first, sign);
 }
 
@@ -120,7 +120,6 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
     const size_t width = vql->heads * vql->v_dim;
     k->gemm_f32(s->v, s->v_stride, block->e, block->stride, block->rows, vql->v, vql->width * VQR_LANES, vql->width,
                 vqr_panels(width), NULL);
-    k->fix_f32(s->fixed, s->v_stride, s->v, s->v_stride, block->rows, width, vql->scale);
     if (vql->terms && block->sign > 0)
         advance(vql, k, s, st, block);
     for (size_t g = 0; g < vql->groups; g++) {
@@ -146,7 +145,7 @@ static void begin(const struct vqr_sequence *sequence, void *scratch, const void
     const struct vqr_vql *vql = sequence->self;
     const struct vqr_vql_state *st = state;
     struct vqr_vql_scratch *s = scratch;
-    const size_t sums = vql->terms * all_sums(vql);
+    const size_t sums = vql->terms * vql->sums;
     memcpy(s->kept_sums, st->decayed, sums * sizeof *s->kept_sums);
     memcpy(s->kept_weights, st->weights, sums / vql->v_dim * sizeof *s->kept_weights);
     s->kept_last = st->last;
@@ -158,7 +157,7 @@ static void undo(const struct vqr_sequence *sequence, const void *scratch, void 
     const struct vqr_vql *vql = sequence->self;
     const struct vqr_vql_scratch *s = scratch;
     struct vqr_vql_state *st = state;
-    const size_t sums = vql->terms * all_sums(vql);
+    const size_t sums = vql->terms * vql->sums;
     memcpy(st->decayed, s->kept_sums, sums * sizeof *s->kept_sums);
     memcpy(st->weights, s->kept_weights, sums / vql->v_dim * sizeof *s->kept_weights);
     st->last = s->kept_last;

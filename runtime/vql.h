@@ -27,6 +27,7 @@ struct vqr_vql {
     size_t width, candidate_width;        /* D, Dc */
     size_t most;                          /* the largest W_g */
     size_t codewords;                     /* of all groups together */
+    size_t sums;                          /* of one term of all groups: of [W_g, H_g dv] each */
     float alpha;                          /* 1 / sqrt(d) */
     const float *q, *v, *out_weight;      /* panels [Dc, A d], [D, A dv], [A dv, Do]; v's columns group by group */
     float *scale;                         /* [A dv] padded: what turns v into integers */
@@ -63,8 +64,7 @@ struct vqr_vql_scratch {
     uint32_t *z;           /* [VQR_EVENT_BLOCK] */
     float *v;              /* [VQR_EVENT_BLOCK, v_stride] */
     int32_t *fixed;        /* likewise, as integers */
-    double *psi, *dt;      /* [VQR_EVENT_BLOCK, most heads of a group] */
-    double *factor;        /* [most heads of a group] */
+    double *factor;        /* [R or 1, most heads of a group] */
     float *rows;           /* [most, stride] codewords or values, before packing */
     double *total;         /* [most] */
     float *q, *o, *scores; /* queries; heads before `out`; scores of the attention kernel */

@@ -204,16 +204,16 @@ static enum vqr_status bind_groups(struct vqr_binder *binder, const struct vqr_h
                                    struct vqr_vql *vql)
 {
     enum vqr_status status = VQR_OK;
-    size_t placed = 0, sums = 0;
+    size_t placed = 0;
     vql->groups = header->vql.groups;
     for (size_t g = 0; !status && g < vql->groups; g++) {
         struct vqr_vql_group *group = &vql->group[g];
         status = bind_group(binder, header, g, vql);
         group->v_column = placed * vql->v_dim;
-        group->sums_at = sums;
+        group->sums_at = vql->sums;
         group->clusters = vql->codewords;
         placed += group->heads;
-        sums += group->codewords * group->heads * vql->v_dim;
+        vql->sums = vqr_plus(vql->sums, vqr_times(group->codewords, group->heads * vql->v_dim));
         vql->codewords += group->codewords;
         vql->most = group->codewords > vql->most ? group->codewords : vql->most;
     }

@@ -9,23 +9,6 @@ static size_t most_heads(const struct vqr_vql *vql)
     return most;
 }
 
-/* Sums of all groups: of one term, or of the events that do not decay. */
-static size_t all_sums(const struct vqr_vql *vql)
-{
-    size_t sums = 0;
-    for (size_t g = 0; g < vql->groups; g++)
-        sums = vqr_plus(sums, vqr_times(vql->group[g].codewords, vql->group[g].heads * vql->v_dim));
-    return sums;
-}
-
-static size_t all_weights(const struct vqr_vql *vql)
-{
-    size_t weights = 0;
-    for (size_t g = 0; g < vql->groups; g++)
-        weights = vqr_plus(weights, vqr_times(vql->group[g].codewords, vql->group[g].heads));
-    return weights;
-}
-
 static struct vqr_vql_values *take_values(const struct vqr_vql *vql, struct vqr_arena *arena)
 {
     struct vqr_vql_values *values = vqr_take(arena, vql->heads, sizeof *values);
@@ -51,8 +34,6 @@ void *vqr_vql_take_scratch(const struct vqr_sequence *sequence, struct vqr_arena
     s->z = vqr_take(arena, VQR_EVENT_BLOCK, sizeof *s->z);
     s->v = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->v_stride), sizeof *s->v);
     s->fixed = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->v_stride), sizeof *s->fixed);
-    s->dt = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, heads), sizeof *s->dt);
-    s->psi = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, heads), sizeof *s->psi);
     s->factor = vqr_take(arena, vqr_times(heads, vql->terms + 1), sizeof *s->factor);
     s->rows = vqr_take(arena, vqr_times(vql->most, s->row_stride), sizeof *s->rows);
     s->total = vqr_take(arena, vql->most, sizeof *s->total);
@@ -61,8 +42,8 @@ void *vqr_vql_take_scratch(const struct vqr_sequence *sequence, struct vqr_arena
     s->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(vql->most)), sizeof *s->scores);
     s->weights = vqr_take(arena, vqr_padded(vql->most), sizeof *s->weights);
     s->values = vql->terms ? take_values(vql, arena) : NULL;
-    s->kept_sums = vqr_take(arena, vqr_times(vql->terms, all_sums(vql)), sizeof *s->kept_sums);
-    s->kept_weights = vqr_take(arena, vqr_times(vql->terms, all_weights(vql)), sizeof *s->kept_weights);
+    s->kept_sums = vqr_take(arena, vqr_times(vql->terms, vql->sums), sizeof *s->kept_sums);
+    s->kept_weights = vqr_take(arena, vqr_times(vql->terms, vql->sums / vql->v_dim), sizeof *s->kept_weights);
     return taken;
 }
 
@@ -70,11 +51,11 @@ void *vqr_vql_take_state(const struct vqr_sequence *sequence, struct vqr_arena *
 {
     const struct vqr_vql *vql = sequence->self;
     struct vqr_vql_state counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
-    s->sums = vqr_take(arena, all_sums(vql), sizeof *s->sums);
+    s->sums = vqr_take(arena, vql->sums, sizeof *s->sums);
     s->counts = vqr_take(arena, vql->codewords, sizeof *s->counts);
     s->events = vqr_take(arena, vql->codewords, sizeof *s->events);
-    s->decayed = vqr_take(arena, vqr_times(vql->terms, all_sums(vql)), sizeof *s->decayed);
-    s->weights = vqr_take(arena, vqr_times(vql->terms, all_weights(vql)), sizeof *s->weights);
+    s->decayed = vqr_take(arena, vqr_times(vql->terms, vql->sums), sizeof *s->decayed);
+    s->weights = vqr_take(arena, vqr_times(vql->terms, vql->sums / vql->v_dim), sizeof *s->weights);
     s->token = vqr_take(arena, vql->codewords, sizeof *s->token);
     s->tokens = vqr_take(arena, vql->groups, sizeof *s->tokens);
     s->k = vqr_take(arena, vql->heads, sizeof *s->k);
