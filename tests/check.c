@@ -46,11 +46,13 @@ static const struct check checks[] = {
 REFERENCE_CHECK(sums)
 REFERENCE_CHECK(cases)
 REFERENCE_CHECK(functions)
+REFERENCE_CHECK(baselines)
 
 static const struct check reference_checks[] = {
     {"reference_sums", NULL, reference_sums},
     {"reference_cases", NULL, reference_cases},
     {"reference_functions", NULL, reference_functions},
+    {"reference_baselines", NULL, reference_baselines},
 };
 
 static sigjmp_buf crash_point;
@@ -86,7 +88,7 @@ static bool run(const char *isa, const struct check *check, const struct vqr_ker
 {
     const clock_t start = clock();
     const bool ok = run_placement(isa, check, false, ref, k) && run_placement(isa, check, true, ref, k);
-    printf("  %-24s %-6s %7lu cases %7.2f s\n", check->name, ok ? "ok" : "FAILED", check_cases(),
+    printf("  %-26s %-6s %7lu cases %7.2f s\n", check->name, ok ? "ok" : "FAILED", check_cases(),
            (double)(clock() - start) / CLOCKS_PER_SEC);
     fflush(stdout);
     return ok;

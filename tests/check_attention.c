@@ -6,6 +6,7 @@ struct attention {
     size_t rows; /* softmax: of queries; HSTU: tokens */
     size_t tokens, qk_dim, v_dim;
     bool bias;
+    size_t first; /* causal HSTU: the first row's place among the tokens */
 };
 
 /* The common inputs of both kernels. */
@@ -26,10 +27,11 @@ static struct inputs make_inputs(const struct attention *a, size_t bias_rows)
     in.bias_stride = vqr_padded(a->tokens) + check_below(4);
     if (check_below(4) == 0)
         in.alpha = check_unit();
-    check_case("rows %zu tokens %zu qk_dim %zu v_dim %zu bias %d q_stride %zu o_stride %zu bias_stride %zu alpha %a "
-               "fill %d",
-               a->rows, a->tokens, a->qk_dim, a->v_dim, a->bias, in.q_stride, in.o_stride, in.bias_stride,
-               (double)in.alpha, fill);
+    check_case(
+        "first %zu rows %zu tokens %zu qk_dim %zu v_dim %zu bias %d q_stride %zu o_stride %zu bias_stride %zu alpha %a "
+        "fill %d",
+        a->first, a->rows, a->tokens, a->qk_dim, a->v_dim, a->bias, in.q_stride, in.o_stride, in.bias_stride,
+        (double)in.alpha, fill);
     const size_t padded = vqr_padded(a->tokens);
     /* Without width neither may be looked at. */
     in.q = a->qk_dim ? check_floats(check_extent(a->rows, in.q_stride, a->qk_dim), fill) : NULL;
@@ -60,7 +62,7 @@ static struct inputs make_inputs(const struct attention *a, size_t bias_rows)
 static bool hstu_one(vqr_hstu_attention_f32_fn *ref, vqr_hstu_attention_f32_fn *fn, size_t tokens, size_t qk_dim,
                      size_t v_dim)
 {
-    const struct attention a = {tokens, tokens, qk_dim, v_dim, check_below(2) != 0};
+    const struct attention a = {tokens, tokens, qk_dim, v_dim, check_below(2) != 0, 0};
     const struct inputs in = make_inputs(&a, tokens);
     const float norm = check_below(2) && tokens ? 1.0f / (float)tokens : check_unit();
     const struct check_output o = check_output(check_extent(tokens, in.o_stride, vqr_padded(v_dim)), sizeof(float));
@@ -95,10 +97,37 @@ bool check_hstu_attention_f32(vqr_hstu_attention_f32_fn *ref, vqr_hstu_attention
     return check_quick || (hstu_one(ref, fn, 128, 16, 16) && hstu_one(ref, fn, 300, 32, 64));
 }
 
+static bool causal_one(vqr_hstu_causal_attention_f32_fn *ref, vqr_hstu_causal_attention_f32_fn *fn, size_t first,
+                       size_t rows, size_t tokens, size_t qk_dim, size_t v_dim)
+{
+    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0, first};
+    const struct inputs in = make_inputs(&a, rows);
+    const float norm = check_below(2) ? 1.0f / (float)tokens : check_unit();
+    const struct check_output o = check_output(check_extent(rows, in.o_stride, vqr_padded(v_dim)), sizeof(float));
+    const struct check_output scratch =
+        check_output_of(in.scratch, VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof(float));
+    ref(o.want, in.o_stride, in.q, in.q_stride, first, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.bias_stride,
+        in.alpha, norm, scratch.want);
+    fn(o.got, in.o_stride, in.q, in.q_stride, first, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.bias_stride,
+       in.alpha, norm, scratch.got);
+    return check_same_f32(&o) && check_bounds(&scratch, sizeof(float));
+}
+
+bool check_hstu_causal_attention_f32(vqr_hstu_causal_attention_f32_fn *ref, vqr_hstu_causal_attention_f32_fn *fn)
+{
+    for (size_t first = 0; first <= 70; first += check_quick ? 5 : 1)
+        for (size_t rows = 0; rows <= VQR_ATTENTION_ROWS; rows++) {
+            const size_t tokens = first + rows + check_below(3) * check_below(20), qk_dim = 1 + check_below(20);
+            if (tokens && !causal_one(ref, fn, first, rows, tokens, qk_dim, 1 + check_below(check_quick ? 17 : 40)))
+                return false;
+        }
+    return causal_one(ref, fn, 188, 12, 200, 16, 16) && (check_quick || causal_one(ref, fn, 984, 12, 1000, 16, 33));
+}
+
 static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn, size_t rows, size_t tokens,
                         size_t qk_dim, size_t v_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0};
+    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0, 0};
     const struct inputs in = make_inputs(&a, 1);
     const struct check_output o = check_output(check_extent(rows, in.o_stride, vqr_padded(v_dim)), sizeof(float));
     const struct check_output scratch =
@@ -134,7 +163,7 @@ bool check_softmax_attention_f32(vqr_softmax_attention_f32_fn *ref, vqr_softmax_
 static bool weights_one(vqr_softmax_weights_f32_fn *ref, vqr_softmax_weights_f32_fn *fn, size_t rows, size_t tokens,
                         size_t qk_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, 0, check_below(2) != 0};
+    const struct attention a = {rows, tokens, qk_dim, 0, check_below(2) != 0, 0};
     const struct inputs in = make_inputs(&a, 1);
     const size_t padded = vqr_padded(tokens), w_stride = padded + check_below(4);
     const struct check_output w = check_output(check_extent(rows, w_stride, padded), sizeof(float));

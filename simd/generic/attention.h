@@ -1,5 +1,6 @@
 /* Attention over blocks of rows: scores of one block stay in the caller's scratch, which fits the first-level cache. */
 #include <math.h>
+#include <string.h>
 
 /* scores[r][j] = q[r].k[j] for a block of rows and all tokens, rows of `stride`. */
 static void dot_products(float *scores, size_t stride, const float *q, size_t q_stride, size_t rows, const float *k,
@@ -15,26 +16,46 @@ static void weighted_sums(float *o, size_t o_stride, const float *weights, size_
     FN(gemm_f32)(o, o_stride, weights, stride, rows, v, tokens * VQR_LANES, tokens, vqr_panels(v_dim), NULL);
 }
 
+/* SiLU(alpha * s + bias) * norm in place over n products, a whole number of vectors. */
+static void silu_row(float *s, size_t n, const float *bias, float alpha, float norm)
+{
+    const v16 a = v16_set1(alpha), c = v16_set1(norm), one = v16_set1(1.0f), zero = v16_set1(0.0f);
+    for (size_t j = 0; j < n; j += VQR_LANES) {
+        const v16 x = v16_fma(a, v16_load(s + j), bias ? v16_load(bias + j) : zero);
+        const v16 silu = v16_div(x, v16_add(one, v16_exp(v16_neg(x))));
+        v16_store(s + j, v16_mul(silu, c));
+    }
+}
+
 void FN(hstu_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, const float *k, const float *v,
                             size_t tokens, size_t qk_dim, size_t v_dim, const float *bias, size_t bias_stride,
                             float alpha, float norm, float *scratch)
 {
     const size_t stride = vqr_padded(tokens);
-    const v16 a = v16_set1(alpha), c = v16_set1(norm), one = v16_set1(1.0f), zero = v16_set1(0.0f);
     for (size_t i = 0; i < tokens; i += VQR_ATTENTION_ROWS) {
         const size_t rows = tokens - i < VQR_ATTENTION_ROWS ? tokens - i : VQR_ATTENTION_ROWS;
         dot_products(scratch, stride, q + i * q_stride, q_stride, rows, k, tokens, qk_dim);
-        for (size_t r = 0; r < rows; r++) {
-            const float *b = bias ? bias + (i + r) * bias_stride : NULL;
-            for (size_t j = 0; j < stride; j += VQR_LANES) {
-                float *x = scratch + r * stride + j;
-                const v16 s = v16_fma(a, v16_load(x), b ? v16_load(b + j) : zero);
-                const v16 silu = v16_div(s, v16_add(one, v16_exp(v16_neg(s))));
-                v16_store(x, v16_mul(silu, c));
-            }
-        }
+        for (size_t r = 0; r < rows; r++)
+            silu_row(scratch + r * stride, stride, bias ? bias + (i + r) * bias_stride : NULL, alpha, norm);
         weighted_sums(o + i * o_stride, o_stride, scratch, stride, rows, v, tokens, v_dim);
     }
+}
+
+/* Products of the block's later tokens are computed with the others, and dropped. */
+void FN(hstu_causal_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t first,
+                                   size_t rows, const float *k, const float *v, size_t tokens, size_t qk_dim,
+                                   size_t v_dim, const float *bias, size_t bias_stride, float alpha, float norm,
+                                   float *scratch)
+{
+    const size_t end = first + rows, stride = vqr_padded(end);
+    dot_products(scratch, stride, q, q_stride, rows, k, end, qk_dim);
+    for (size_t r = 0; r < rows; r++) {
+        float *s = scratch + r * stride;
+        const size_t seen = first + r + 1;
+        silu_row(s, vqr_padded(seen), bias ? bias + r * bias_stride : NULL, alpha, norm);
+        memset(s + seen, 0, (stride - seen) * sizeof *s);
+    }
+    FN(gemm_f32)(o, o_stride, scratch, stride, rows, v, tokens * VQR_LANES, end, vqr_panels(v_dim), NULL);
 }
 
 /* exp(s - max s) in place over one row of `stride` floats, its first `tokens` being scores; returns their sum. */

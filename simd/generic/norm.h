@@ -46,3 +46,28 @@ void FN(layer_norm_f32)(float *y, size_t y_stride, const float *x, size_t x_stri
         }
     }
 }
+
+/* Doubles have no vector of their own: plain C over 16 lanes, which the compiler vectorizes for this ISA. */
+static double row_length(const float *x, size_t n)
+{
+    double lane[VQR_LANES] = {0};
+    size_t i = 0;
+    for (; i + VQR_LANES <= n; i += VQR_LANES)
+        for (size_t j = 0; j < VQR_LANES; j++)
+            lane[j] += (double)x[i + j] * (double)x[i + j];
+    for (size_t j = 0; i + j < n; j++)
+        lane[j] += (double)x[i + j] * (double)x[i + j];
+    for (size_t half = VQR_LANES / 2; half >= 1; half /= 2)
+        for (size_t j = 0; j < half; j++)
+            lane[j] += lane[j + half];
+    return sqrt(lane[0]);
+}
+
+void FN(unit_rows_f32)(float *y, size_t y_stride, const float *x, size_t x_stride, size_t rows, size_t n)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const double length = row_length(x + r * x_stride, n);
+        for (size_t i = 0; i < n; i++)
+            y[r * y_stride + i] = length == 0.0 ? 0.0f : (float)((double)x[r * x_stride + i] / length);
+    }
+}

@@ -88,6 +88,17 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
                       codewords);
 }
 
+/* Bits of comparisons are the same everywhere: plain C. */
+void FN(sign_codes_f32)(uint32_t *z, const float *x, size_t x_stride, size_t rows, size_t bits)
+{
+    for (size_t r = 0; r < rows; r++) {
+        uint32_t code = 0;
+        for (size_t b = 0; b < bits; b++)
+            code |= (uint32_t)(x[r * x_stride + b] >= 0.0f) << b;
+        z[r] = code;
+    }
+}
+
 void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
                  const float *scale)
 {

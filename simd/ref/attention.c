@@ -17,6 +17,12 @@ static void weighted_sum(float *o, const float *a, const float *v, size_t tokens
     FN(gemm_f32)(o, 0, a, 0, 1, v, tokens * VQR_LANES, tokens, vqr_panels(v_dim), NULL);
 }
 
+static float silu_score(const float *q, const float *k, size_t j, size_t qk_dim, float alpha, float bias, float norm)
+{
+    const float s = attention_score(q, k, j, qk_dim, alpha, bias);
+    return s / (1.0f + vqr_ref_exp(-s)) * norm;
+}
+
 void FN(hstu_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, const float *k, const float *v,
                             size_t tokens, size_t qk_dim, size_t v_dim, const float *bias, size_t bias_stride,
                             float alpha, float norm, float *scratch)
@@ -24,10 +30,25 @@ void FN(hstu_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_
     for (size_t i = 0; i < tokens; i++) {
         for (size_t j = 0; j < tokens; j++) {
             const float b = bias ? bias[i * bias_stride + j] : 0.0f;
-            const float s = attention_score(q + i * q_stride, k, j, qk_dim, alpha, b);
-            scratch[j] = s / (1.0f + vqr_ref_exp(-s)) * norm;
+            scratch[j] = silu_score(q + i * q_stride, k, j, qk_dim, alpha, b, norm);
         }
         weighted_sum(o + i * o_stride, scratch, v, tokens, v_dim);
+    }
+}
+
+void FN(hstu_causal_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t first,
+                                   size_t rows, const float *k, const float *v, size_t tokens, size_t qk_dim,
+                                   size_t v_dim, const float *bias, size_t bias_stride, float alpha, float norm,
+                                   float *scratch)
+{
+    const size_t end = first + rows;
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t j = 0; j < end; j++) {
+            const float b = bias ? bias[r * bias_stride + j] : 0.0f;
+            scratch[j] = j <= first + r ? silu_score(q + r * q_stride, k, j, qk_dim, alpha, b, norm) : 0.0f;
+        }
+        /* The block's later tokens are in the chain with weight 0: that can turn a -0 into 0. */
+        FN(gemm_f32)(o + r * o_stride, 0, scratch, 0, 1, v, tokens * VQR_LANES, end, vqr_panels(v_dim), NULL);
     }
 }
 

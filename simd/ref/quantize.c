@@ -36,6 +36,16 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
     }
 }
 
+void FN(sign_codes_f32)(uint32_t *z, const float *x, size_t x_stride, size_t rows, size_t bits)
+{
+    for (size_t r = 0; r < rows; r++) {
+        z[r] = 0;
+        for (size_t b = 0; b < bits; b++)
+            if (x[r * x_stride + b] >= 0.0f)
+                z[r] |= (uint32_t)1 << b;
+    }
+}
+
 void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
                  const float *scale)
 {
