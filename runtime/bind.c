@@ -26,6 +26,12 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
     case VQR_SEQUENCE_VQL:
         sequence->kind = &vqr_vql;
         break;
+    case VQR_SEQUENCE_SDIM:
+        sequence->kind = &vqr_sdim;
+        break;
+    case VQR_SEQUENCE_HSTU:
+        sequence->kind = &vqr_hstu_last;
+        break;
     default:
         return vqr_refuse_unknown(binder, header.kind, "sequence \"%s\": kind", header.name);
     }

@@ -1,5 +1,6 @@
 #include "runtime/bind_layers.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "runtime/model.h"
@@ -18,6 +19,24 @@ enum vqr_status vqr_bind_matrix(struct vqr_binder *binder, struct vqr_weights *w
 {
     weight->step = stack == 1 ? 0 : in * vqr_padded(out);
     return vqr_bind_panels(binder, &weight->data, stack, in, out, "%s", name);
+}
+
+enum vqr_status vqr_bind_flat_matrix(struct vqr_binder *binder, const float **data, size_t in, size_t out,
+                                     const char *name)
+{
+    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 2, .shape = {in, out}};
+    const void *found = NULL;
+    const enum vqr_status status = vqr_bind_tensor(binder, &expected, &found, "%s", name);
+    *data = found;
+    return status;
+}
+
+double vqr_event_bound(const struct vqr_model *model, const float *panel)
+{
+    double bound = 0.0;
+    for (size_t i = 0; i < model->inputs[VQR_EVENT].width; i++)
+        bound += fabs((double)panel[i * VQR_LANES]) * model->event_columns.limit[i];
+    return bound;
 }
 
 enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row, size_t stack, size_t n,

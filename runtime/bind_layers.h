@@ -9,6 +9,9 @@
 /* Far above any real model; products of two counts stay far inside 64 bits. */
 enum { VQR_COUNT_MAX = 1 << 20, VQR_LAYERS_MAX = 1024 };
 
+/* Half of what fp32 holds: no chain whose terms' magnitudes come to this much can round past it. */
+#define VQR_CHAIN_MAX 0x1p127
+
 /* Refuses a count outside low ... high: `sequence "long": codewords is 0, expected 1 to 1048576`. */
 enum vqr_status vqr_check_range(struct vqr_binder *binder, const char *sequence, const char *what, uint32_t value,
                                 uint32_t low, uint32_t high);
@@ -20,6 +23,14 @@ enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *w
 /* Binds one [stack, in, out] panels tensor by its whole name. */
 enum vqr_status vqr_bind_matrix(struct vqr_binder *binder, struct vqr_weights *weight, size_t stack, size_t in,
                                 size_t out, const char *name);
+
+/* Binds one [in, out] panels tensor by its whole name. */
+enum vqr_status vqr_bind_flat_matrix(struct vqr_binder *binder, const float **data, size_t in, size_t out,
+                                     const char *name);
+
+/* The largest magnitude that an event's product with one column of a bound matrix [event width, ...] can reach: sum of
+ * |weight| times what the event's column can reach. `panel` is where the column starts. */
+double vqr_event_bound(const struct vqr_model *model, const float *panel);
 
 /* Binds one [stack, n] rows tensor by its whole name; stack 0: [n]. */
 enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row, size_t stack, size_t n,

@@ -68,9 +68,10 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
     }
 }
 
-static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k,
+static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride)
 {
+    (void)scratch;
     const struct vqr_dmqn *dmqn = sequence->self;
     for (size_t j = 0; j < dmqn->codebooks; j++)
         quantize(dmqn, k, j, block, clusters + j * clusters_stride);
@@ -103,7 +104,8 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
             continue;
         k->cluster_mean_f32(s->x, vqr_padded(dmqn->width), st->sums + j * w * dmqn->width, counts, s->tokens, tokens,
                             dmqn->width, dmqn->unit); /* eq 9 */
-        vqr_hstu_run(&dmqn->hstu, k, &s->hstu, j, s->tokens, tokens, s->x);
+        vqr_hstu_run(&dmqn->hstu, k, &s->hstu, j, &(struct vqr_hstu_tokens){.count = tokens, .cluster = s->tokens},
+                     s->x);
         for (size_t t = 0; t < tokens; t++)
             s->counts[t] = counts[s->tokens[t]];
         if (!vqr_interests_compute(&dmqn->attention, k, &s->attention, j, s->x, tokens, s->counts, &st->interests[j]))

@@ -178,7 +178,7 @@ enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct v
         struct vqr_event_block block;
         status = load_block(session, events, first, block_rows(first, events->rows), NULL, &block, error);
         if (!status)
-            q->kind->assign(q, &session->k, &block, clusters + first, events->rows);
+            q->kind->assign(q, &session->k, session->sequence[sequence], &block, clusters + first, events->rows);
     }
     vqr_fp_restore(host);
     return status;

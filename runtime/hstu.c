@@ -1,13 +1,21 @@
-/* HSTU over one codebook's clusters (arXiv 2402.17152 eq 1-3; DMQN eq 11-13). The numbers in comments are the steps of
- * docs/numerics.md, "HSTU block". */
+/* HSTU over one codebook's clusters, or over the last events (arXiv 2402.17152 eq 1-3; DMQN eq 11-13). The numbers in
+ * comments are the steps of docs/numerics.md, "HSTU block". */
 #include <string.h>
 
-#include "runtime/dmqn.h"
+#include "runtime/hstu.h"
+
+/* Rows of scratch for biases. */
+static size_t bias_rows(const struct vqr_hstu *hstu)
+{
+    if (hstu->causal)
+        return hstu->config.bias != VQR_BIAS_NONE || hstu->buckets ? VQR_ATTENTION_ROWS : 0;
+    return hstu->config.bias != VQR_BIAS_NONE ? hstu->tokens : 0;
+}
 
 void vqr_hstu_take_scratch(const struct vqr_hstu *hstu, struct vqr_hstu_scratch *scratch, struct vqr_arena *arena)
 {
     const struct vqr_header_hstu *c = &hstu->config;
-    const size_t w = hstu->tokens;
+    const size_t w = hstu->tokens, heads = hstu->causal ? c->heads : 1;
     if (c->layers == 0)
         return;
     scratch->x_stride = vqr_padded(hstu->width);
@@ -18,9 +26,9 @@ void vqr_hstu_take_scratch(const struct vqr_hstu *hstu, struct vqr_hstu_scratch 
     scratch->bias_stride = vqr_padded(w);
     scratch->normed = vqr_take(arena, vqr_times(w, scratch->x_stride), sizeof(float));
     scratch->uvqk = vqr_take(arena, vqr_times(w, scratch->uvqk_stride), sizeof(float));
-    scratch->k = vqr_take(arena, vqr_times(vqr_padded(w), c->qk_dim), sizeof(float));
-    scratch->v = vqr_take(arena, vqr_times(w, vqr_padded(c->v_dim)), sizeof(float));
-    scratch->bias = vqr_take(arena, c->bias == VQR_BIAS_NONE ? 0 : vqr_times(w, scratch->bias_stride), sizeof(float));
+    scratch->k = vqr_take(arena, vqr_times(heads, vqr_times(vqr_padded(w), c->qk_dim)), sizeof(float));
+    scratch->v = vqr_take(arena, vqr_times(heads, vqr_times(w, vqr_padded(c->v_dim))), sizeof(float));
+    scratch->bias = vqr_take(arena, vqr_times(bias_rows(hstu), scratch->bias_stride), sizeof(float));
     scratch->o = vqr_take(arena, vqr_times(w, scratch->o_stride), sizeof(float));
     scratch->z = vqr_take(arena, vqr_times(w, scratch->z_stride), sizeof(float));
     scratch->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(w)), sizeof(float));
@@ -60,14 +68,14 @@ static const float *token_bias(const struct vqr_hstu *hstu, struct vqr_hstu_scra
 
 /* Steps 3-5: scratch->o from scratch->uvqk, head by head. Heads are written in order, since each may spill zeros over
  * the start of the next. */
-static void attend(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *layer, const struct vqr_kernels *k,
-                   struct vqr_hstu_scratch *s, size_t codebook, const uint32_t *token, size_t tokens)
+static void attend_clusters(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *layer,
+                            const struct vqr_kernels *k, struct vqr_hstu_scratch *s, size_t codebook,
+                            const uint32_t *token, size_t tokens, float norm)
 {
     const struct vqr_header_hstu *c = &hstu->config;
     const float *v_columns = s->uvqk + hstu->v_width, *q_columns = v_columns + hstu->v_width;
     const float *k_columns = q_columns + (size_t)c->heads * c->qk_dim;
     const float *head_bias = vqr_weights_of(layer->bias, codebook), *bias = NULL;
-    const float norm = score_norm(hstu, tokens);
     for (size_t h = 0; h < c->heads; h++) {
         if (head_bias && (h == 0 || c->bias == VQR_BIAS_PER_HEAD))
             bias = token_bias(hstu, s, head_bias + h * hstu->tokens * s->bias_stride, token, tokens);
@@ -102,10 +110,11 @@ static void gate(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *layer
 }
 
 static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *layer, const struct vqr_kernels *k,
-                      struct vqr_hstu_scratch *s, size_t codebook, const uint32_t *token, size_t tokens, float *x)
+                      struct vqr_hstu_scratch *s, size_t codebook, const struct vqr_hstu_tokens *run, float *x)
 {
     const struct vqr_header_hstu *c = &hstu->config;
-    const float *in = x;
+    const size_t tokens = run->count;
+    const float norm = score_norm(hstu, tokens), *in = x;
     if (c->pre_norm) { /* 1 */
         k->layer_norm_f32(s->normed, s->x_stride, x, s->x_stride, tokens, hstu->width, c->eps,
                           vqr_weights_of(layer->pre_norm_weight, codebook),
@@ -118,7 +127,10 @@ static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *
     const size_t activated = c->activate == VQR_ACTIVATE_ALL ? hstu->uvqk_width : hstu->v_width;
     for (size_t i = 0; i < tokens; i++)
         k->silu_f32(s->uvqk + i * s->uvqk_stride, s->uvqk + i * s->uvqk_stride, activated);
-    attend(hstu, layer, k, s, codebook, token, tokens);
+    if (hstu->causal)
+        vqr_hstu_attend_causal(hstu, layer, k, s, run, norm);
+    else
+        attend_clusters(hstu, layer, k, s, codebook, run->cluster, tokens, norm);
     for (size_t i = 0; i < tokens; i++)
         gate(hstu, layer, k, codebook, s->uvqk + i * s->uvqk_stride, s->o + i * s->o_stride, s->z + i * s->z_stride);
     float *y = c->residual ? s->normed : x; /* 8: the normed copy is free again, x is still needed for the residual */
@@ -130,8 +142,8 @@ static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *
 }
 
 void vqr_hstu_run(const struct vqr_hstu *hstu, const struct vqr_kernels *k, struct vqr_hstu_scratch *scratch,
-                  size_t codebook, const uint32_t *token, size_t tokens, float *x)
+                  size_t codebook, const struct vqr_hstu_tokens *tokens, float *x)
 {
     for (size_t i = 0; i < hstu->config.layers; i++)
-        run_layer(hstu, &hstu->layer[i], k, scratch, codebook, token, tokens, x);
+        run_layer(hstu, &hstu->layer[i], k, scratch, codebook, tokens, x);
 }

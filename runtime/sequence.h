@@ -57,7 +57,7 @@ struct vqr_sequence_ops {
     void (*commit)(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total);
     /* NULL for a kind without codebooks. The clusters of a block's events: clusters[j * clusters_stride + row] for
      * codebook j. */
-    void (*assign)(const struct vqr_sequence *sequence, const struct vqr_kernels *k,
+    void (*assign)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride);
     /* Interests from sums. Errors: OVERFLOW. */
     enum vqr_status (*refresh)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
@@ -94,6 +94,6 @@ struct vqr_sequence {
     double candidate_work;               /* and that a candidate's attention to them takes at most */
 };
 
-extern const struct vqr_sequence_ops vqr_dmqn, vqr_din, vqr_vql;
+extern const struct vqr_sequence_ops vqr_dmqn, vqr_din, vqr_vql, vqr_sdim, vqr_hstu_last;
 
 #endif

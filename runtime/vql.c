@@ -164,9 +164,10 @@ static void undo(const struct vqr_sequence *sequence, const void *scratch, void 
     st->timed = s->kept_timed;
 }
 
-static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k,
+static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride)
 {
+    (void)scratch;
     const struct vqr_vql *vql = sequence->self;
     for (size_t g = 0; g < vql->groups; g++)
         quantize(vql, k, &vql->group[g], block, clusters + g * clusters_stride);

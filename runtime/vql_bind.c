@@ -36,17 +36,6 @@ static enum vqr_status bind_flat(struct vqr_binder *binder, const float **data, 
     return status;
 }
 
-/* One [in, out] matrix in panels. */
-static enum vqr_status bind_panels(struct vqr_binder *binder, const float **data, size_t in, size_t out,
-                                   const char *name)
-{
-    const struct vqr_expected expected = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 2, .shape = {in, out}};
-    const void *found = NULL;
-    const enum vqr_status status = vqr_bind_tensor(binder, &expected, &found, "%s", name);
-    *data = found;
-    return status;
-}
-
 /* The group's heads, each of which no group had before. */
 static enum vqr_status bind_heads(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t g,
                                   struct vqr_vql *vql)
@@ -89,7 +78,7 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
     char name[VQR_NAME_SIZE];
     struct vqr_weights offset = {NULL, 0};
     if (!status)
-        status = bind_panels(binder, &group->fold, vql->width, w, group_name(name, header->name, g, "fold"));
+        status = vqr_bind_flat_matrix(binder, &group->fold, vql->width, w, group_name(name, header->name, g, "fold"));
     if (!status)
         status = vqr_bind_row(binder, &offset, 0, w, group_name(name, header->name, g, "offset"));
     if (!status)
@@ -97,16 +86,6 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
                            group_name(name, header->name, g, "codebook"));
     group->offset = offset.data;
     return status;
-}
-
-/* Largest magnitude of a column of v that events can give: sum over their columns of |weight| times what the column can
- * reach. `panel` is the column's. */
-static double value_bound(const struct vqr_model *model, const float *panel)
-{
-    double bound = 0.0;
-    for (size_t i = 0; i < model->inputs[VQR_EVENT].width; i++)
-        bound += fabs((double)panel[i * VQR_LANES]) * model->event_columns.limit[i];
-    return bound;
 }
 
 /* How group g's values become integers, and that none can be too large. */
@@ -123,12 +102,11 @@ static enum vqr_status bind_exponents(struct vqr_binder *binder, const struct vq
         const int s = vqr_header_vql_exponent(&binder->model->header, header->index, a);
         const size_t column = group->v_column + i;
         const float *panel = vql->v + column / VQR_LANES * vql->width * VQR_LANES + column % VQR_LANES;
-        const double bound = value_bound(binder->model, panel);
-        /* Half of what fp32 holds: no chain over values within the bound can round past it. */
-        if (!(bound <= 0x1p127))
+        const double bound = vqr_event_bound(binder->model, panel);
+        if (!(bound <= VQR_CHAIN_MAX))
             return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                             "sequence \"%s\": values of head %u may reach %.3g, expected at most %.3g", header->name, a,
-                            bound, 0x1p127);
+                            bound, VQR_CHAIN_MAX);
         if (s < EXPONENT_MIN || s > EXPONENT_MAX || !(bound * ldexp(1.0, s) <= most))
             return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                             "sequence \"%s\": values of head %u have exponent %d, expected %d to %d and so that no "
@@ -251,14 +229,14 @@ static enum vqr_status bind_vql(struct vqr_binder *binder, const struct vqr_head
     status = bind_groups(binder, header, vql);
     char name[VQR_NAME_SIZE];
     if (!status)
-        status = bind_panels(binder, &vql->v, vql->width, vql->heads * vql->v_dim,
-                             part_name(name, header->name, "v.weight"));
+        status = vqr_bind_flat_matrix(binder, &vql->v, vql->width, vql->heads * vql->v_dim,
+                                      part_name(name, header->name, "v.weight"));
     if (!status)
-        status = bind_panels(binder, &vql->q, vql->candidate_width, vql->heads * vql->dim,
-                             part_name(name, header->name, "q.weight"));
+        status = vqr_bind_flat_matrix(binder, &vql->q, vql->candidate_width, vql->heads * vql->dim,
+                                      part_name(name, header->name, "q.weight"));
     if (!status && vql->out)
-        status = bind_panels(binder, &vql->out_weight, vql->heads * vql->v_dim, vql->out,
-                             part_name(name, header->name, "out.weight"));
+        status = vqr_bind_flat_matrix(binder, &vql->out_weight, vql->heads * vql->v_dim, vql->out,
+                                      part_name(name, header->name, "out.weight"));
     if (!status) {
         vql->scale = vqr_allocate(vqr_padded(vql->heads * vql->v_dim), sizeof *vql->scale, binder->error);
         status = vql->scale ? VQR_OK : VQR_ERROR_MEMORY;
