@@ -9,6 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from vqrank_convert.activations import ACTIVATIONS
+from vqrank_convert.config_hstu import HstuLastConfig, parse_hstu_last
+from vqrank_convert.config_sdim import SdimConfig, parse_sdim
 from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig, parse_vql, resolve_vql
 from vqrank_convert.errors import ConversionError, quote, refuse
 from vqrank_convert.jsontext import COUNT_MAX, UINT32_MAX, Fields, check_array, check_distinct, check_integer
@@ -135,7 +137,9 @@ class DinConfig:
         return ()
 
 
-SequenceConfig = DmqnConfig | DinConfig | VqlConfig
+SequenceConfig = DmqnConfig | DinConfig | VqlConfig | SdimConfig | HstuLastConfig
+# Those that may have a target attention.
+AttendingConfig = DmqnConfig | DinConfig | HstuLastConfig
 
 
 def parse_sequences(values: list[Any], event_width: int) -> tuple[SequenceConfig, ...]:
@@ -151,6 +155,8 @@ def resolve_out(sequence: SequenceConfig, shapes: Mapping[str, Sequence[int]]) -
     """Fills in the one width that a config may leave to a tensor: Do of an attention with `"out": true`."""
     if isinstance(sequence, VqlConfig):
         return resolve_vql(sequence, shapes)
+    if not isinstance(sequence, AttendingConfig):
+        return sequence
     attention = sequence.attention
     if not isinstance(attention, DotAttentionConfig) or attention.out != OUT_FROM_TENSOR:
         return sequence
@@ -168,10 +174,16 @@ def _sequence(value: Any, i: int, event_width: int) -> SequenceConfig:
     fields = Fields(value, f"config.sequences[{i}]")
     name = fields.name("name")
     fields.path = f"config.sequences.{name}"
-    kind = fields.choice("kind", ("dmqn", "din", "vql"))
+    kind = fields.choice("kind", ("dmqn", "din", "vql", "sdim", "hstu"))
     result: SequenceConfig
     if kind == "vql":
         result = parse_vql(name, fields)
+    elif kind == "sdim":
+        result = parse_sdim(name, fields, event_width)
+    elif kind == "hstu":
+        hstu = _hstu(Fields(fields.take("hstu"), fields.where("hstu")), clusters=False)
+        attention = _attention(fields, event_width, codebooks=False) if fields.has("attention") else None
+        result = parse_hstu_last(name, fields, hstu, attention, event_width)
     elif kind == "din":
         last = fields.integer("last", 1, COUNT_MAX)
         result = DinConfig(name, last, _attention(fields, event_width, codebooks=False))
@@ -179,14 +191,15 @@ def _sequence(value: Any, i: int, event_width: int) -> SequenceConfig:
         codebooks = fields.integer("codebooks", 1, COUNT_MAX)
         codewords = fields.integer("codewords", 1, COUNT_MAX)
         empty = fields.choice("empty", ("masked", "zero"), default="masked")
-        hstu = _hstu(Fields(fields.take("hstu"), fields.where("hstu")))
+        hstu = _hstu(Fields(fields.take("hstu"), fields.where("hstu")), clusters=True)
         attention = _attention(fields, event_width, codebooks=True)
         result = DmqnConfig(name, codebooks, codewords, empty, hstu, attention)
     fields.finish()
     return result
 
 
-def _hstu(fields: Fields) -> HstuConfig:
+def _hstu(fields: Fields, clusters: bool) -> HstuConfig:
+    """HSTU over a codebook's `clusters`, or over events in order, which have no codebooks to share weights among."""
     layers = fields.integer("layers", 0, LAYERS_MAX)
     absent = 0 if layers == 0 else None
     least = 1 if layers else 0
@@ -201,6 +214,7 @@ def _hstu(fields: Fields) -> HstuConfig:
         normalize = "constant"
     elif normalize not in ("one", "tokens", "attended"):
         refuse(fields.where("normalize"), '"one", "tokens", "attended" or {"constant": n}', quote(normalize))
+    biases = ("none", "dense", "toeplitz") if clusters else ("none", "toeplitz")
     eps = fields.number("eps", 1e-5)
     if not 1e-37 < eps < 1e37:
         refuse(fields.where("eps"), "a number above 0 that float32 holds", quote(eps))
@@ -213,14 +227,14 @@ def _hstu(fields: Fields) -> HstuConfig:
         affine=fields.boolean("affine", True),
         activate=fields.choice("activate", ("all", "u"), default="all"),
         alpha=fields.choice("alpha", ("one", "rsqrt"), default="one"),
-        bias=fields.choice("bias", ("none", "dense", "toeplitz"), default="dense"),
+        bias=fields.choice("bias", biases, default="dense" if clusters else "toeplitz"),
         normalize=normalize,
         normalize_constant=constant,
         norm=fields.choice("norm", ("layer", "group"), default="layer"),
         output=fields.choice("output", ("gated", "concat", "concat_raw"), default="gated"),
         residual=fields.boolean("residual"),
         eps=eps,
-        share=fields.boolean("share"),
+        share=clusters and fields.boolean("share"),
     )
     fields.finish()
     return result

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from vqrank_convert.checkpoint import Checkpoint, Real, TensorInfo
 from vqrank_convert.config import Config, resolve
-from vqrank_convert.config_sequences import DmqnConfig, DotAttentionConfig, HstuConfig
-from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig
+from vqrank_convert.config_hstu import HstuLastConfig
+from vqrank_convert.config_sequences import AttendingConfig, DmqnConfig, DotAttentionConfig, HstuConfig
+from vqrank_convert.config_vql import OUT_FROM_TENSOR
 from vqrank_convert.errors import ConversionError, quote, refuse
 from vqrank_convert.jsontext import Fields, check_object, parse
 from vqrank_convert.tensors import expected_tensors
@@ -120,7 +121,7 @@ class Mapped(Checkpoint):
     def _lead_outputs(self, config: Config) -> None:
         """The output projections whose width is yet to be learnt from their shape."""
         for sequence in config.sequences:
-            if isinstance(sequence, VqlConfig):
+            if not isinstance(sequence, AttendingConfig):
                 continue
             name = f"{sequence.prefix}.attention.out.weight"
             attention = sequence.attention
@@ -140,7 +141,7 @@ class Mapped(Checkpoint):
 
     def reorder_heads(self, config: Config) -> None:
         """Takes F1's outputs to be stored head by head and reads them as U, V, Q, K, heads contiguous in each."""
-        sequences = [s for s in config.sequences if isinstance(s, DmqnConfig) and s.hstu.layers]
+        sequences = [s for s in config.sequences if isinstance(s, DmqnConfig | HstuLastConfig) and s.hstu.layers]
         if not sequences:
             refuse("--interleaved-heads", "a config with HSTU layers, whose f1 it reorders", "none")
         for sequence in sequences:

@@ -2,7 +2,7 @@
 
 The request is synthetic and depends on the checkpoint alone. Its events keep clear of near ties between codewords: an
 event stays only if its float64 margin exceeds twice what float32 arithmetic may move a score by, in every codebook. So
-do the vectors that quantizers turn into codes.
+do the vectors that quantizers turn into codes, and what hashes turn into bits, of candidates too.
 """
 
 import json
@@ -33,6 +33,8 @@ VECTOR_NUMBERS = 16384
 EVENTS_MIN = 4
 # Draws before a semantic id stays absent.
 VECTOR_DRAWS = 20
+# Draws of a candidate whose hashes are clear.
+CANDIDATE_DRAWS = 50
 # The longest list of ids.
 IDS_MAX = 5
 # Draws before the request makes do with the events it has.
@@ -124,9 +126,30 @@ class _Draw:
         return self.values("event", absent=0.1, unknown=0.1)
 
     def candidates(self) -> list[dict[str, Any]]:
-        """Two of known ids, one where about half of the ids are unknown, one with every feature absent."""
-        known = [self.values("candidate") for _ in range(CANDIDATES - 2)]
-        return [*known, self.values("candidate", unknown=0.5), {}]
+        """Two of known ids, one where about half of the ids are unknown, one with every feature absent; where sequences
+        hash candidates, those whose codes are clear."""
+        known = [self._clear_candidate() for _ in range(CANDIDATES - 2)]
+        drawn = [*known, self._clear_candidate(unknown=0.5), {}]
+        clear = [candidate for candidate in drawn if self._is_clear(candidate)]
+        if not clear:
+            raise ConversionError(
+                "golden request: expected a candidate whose hashes float32 rounding does not decide, found none in "
+                f"{CANDIDATES * CANDIDATE_DRAWS}; check sdim.q and sdim.hash, or leave the golden request out with "
+                "--no-golden"
+            )
+        return clear
+
+    def _is_clear(self, candidate: dict[str, Any]) -> bool:
+        found = reference.hash_candidates(self._config, self._tensors, [candidate])
+        return bool((found.margins >= 2 * found.bounds).all())
+
+    def _clear_candidate(self, unknown: float = 0.0) -> dict[str, Any]:
+        """The last drawn where all that are drawn are near ties."""
+        for _ in range(CANDIDATE_DRAWS):
+            candidate = self.values("candidate", unknown=unknown)
+            if self._is_clear(candidate):
+                break
+        return candidate
 
     def values(self, group: str, absent: float = 0.0, unknown: float = 0.0) -> dict[str, Any]:
         result: dict[str, Any] = {}

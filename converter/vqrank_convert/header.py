@@ -12,6 +12,8 @@ from typing import Any
 import flatbuffers
 
 from vqrank_convert.config import GROUPS, Config, FeatureConfig
+from vqrank_convert.config_hstu import HstuLastConfig
+from vqrank_convert.config_sdim import SdimConfig
 from vqrank_convert.config_sequences import (
     DinAttentionConfig,
     DmqnConfig,
@@ -21,7 +23,7 @@ from vqrank_convert.config_sequences import (
 )
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.exponents import feature_exponents
+from vqrank_convert.exponents import event_bounds, feature_exponents
 from vqrank_convert.plan import Plan, bias_is_per_head
 from vqrank_convert.plan_vql import value_exponents
 from vqrank_convert.version import __version__
@@ -41,6 +43,7 @@ from vqrank_schema.FeatureKind import FeatureKind
 from vqrank_schema.Golden import GoldenT
 from vqrank_schema.Head import HeadT
 from vqrank_schema.Hstu import HstuT
+from vqrank_schema.HstuLast import HstuLastT
 from vqrank_schema.IdMapping import IdMapping
 from vqrank_schema.Model import ModelT
 from vqrank_schema.Norm import Norm
@@ -49,6 +52,8 @@ from vqrank_schema.Output import Output
 from vqrank_schema.Pool import Pool
 from vqrank_schema.Quantizer import QuantizerT
 from vqrank_schema.QuantizerKind import QuantizerKind
+from vqrank_schema.Scale import Scale
+from vqrank_schema.Sdim import SdimT
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
 from vqrank_schema.Tensor import TensorT
@@ -197,7 +202,15 @@ def _sequence(plan: Plan, sequence: SequenceConfig, exponents: Mapping[str, int]
     if isinstance(sequence, VqlConfig):
         entry.kindType, entry.kind = SequenceKind.Vql, _vql(plan, sequence, exponents)
         return entry
-    if isinstance(sequence, DmqnConfig):
+    if isinstance(sequence, SdimConfig):
+        event_bounds(plan.config, plan.columns[sequence.name], exponents, f"tensor {sequence.prefix}.sdim.hash")
+        sdim = SdimT()
+        sdim.hashes, sdim.bits = sequence.hashes, sequence.bits
+        entry.kindType, entry.kind = SequenceKind.Sdim, sdim
+        return entry
+    if isinstance(sequence, HstuLastConfig):
+        entry.kindType, entry.kind = SequenceKind.HstuLast, _hstu_last(sequence)
+    elif isinstance(sequence, DmqnConfig):
         dmqn = DmqnT()
         dmqn.codebooks, dmqn.codewords = sequence.codebooks, sequence.codewords
         dmqn.empty = {"masked": Empty.Masked, "zero": Empty.Zero}[sequence.empty]
@@ -209,8 +222,16 @@ def _sequence(plan: Plan, sequence: SequenceConfig, exponents: Mapping[str, int]
         entry.kindType, entry.kind = SequenceKind.Din, din
     if isinstance(sequence.attention, DotAttentionConfig):
         entry.kind.attention = _dot_attention(sequence.attention)
-    else:
+    elif sequence.attention is not None:
         entry.kind.din = _din_attention(sequence.attention)
+    return entry
+
+
+def _hstu_last(sequence: HstuLastConfig) -> Any:
+    entry = HstuLastT()
+    entry.last, entry.positions, entry.timeBuckets = sequence.last, sequence.positions, sequence.time_buckets
+    entry.scale = {"one": Scale.One, "sqrt": Scale.Sqrt}[sequence.scale]
+    entry.hstu = _hstu(sequence.hstu, per_head=False)
     return entry
 
 
@@ -223,7 +244,7 @@ def _vql(plan: Plan, sequence: VqlConfig, exponents: Mapping[str, int]) -> Any:
         one = VqlGroupT()
         one.heads, one.codewords = list(group.heads), group.codewords
         entry.groups.append(one)
-    entry.exponents = value_exponents(plan.config, sequence, plan.values[sequence.name], exponents)
+    entry.exponents = value_exponents(plan.config, sequence, plan.columns[sequence.name], exponents)
     return entry
 
 

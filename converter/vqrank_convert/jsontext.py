@@ -64,6 +64,12 @@ class Fields:
         self._taken.append(key)
         return default
 
+    def has(self, key: str) -> bool:
+        """Whether an optional key is there, which is known either way."""
+        if key not in self._left:
+            self._taken.append(key)
+        return key in self._left
+
     def integer(self, key: str, minimum: int, maximum: int = UINT32_MAX, default: int | None = None) -> int:
         value = self.take(key) if default is None else self.take_or(key, default)
         return check_integer(value, self.where(key), minimum, maximum)

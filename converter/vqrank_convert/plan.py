@@ -13,7 +13,9 @@ import numpy.typing as npt
 from vqrank_convert.activations import DICE_EPS, parameters
 from vqrank_convert.checkpoint import Checkpoint, LazyTable, round32
 from vqrank_convert.config import Config, TableConfig
-from vqrank_convert.config_sequences import DinConfig, DmqnConfig, DotAttentionConfig
+from vqrank_convert.config_hstu import HstuLastConfig, time_edges
+from vqrank_convert.config_sdim import SdimConfig
+from vqrank_convert.config_sequences import AttendingConfig, DmqnConfig, DotAttentionConfig, HstuConfig
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse_deviation
@@ -47,13 +49,14 @@ class PlannedTensor:
 
 @dataclass
 class Plan:
-    """The tensors in file order, the longest probe of each vocabulary by table, the weights of each vql sequence's
-    values by its name, and notes on what was computed."""
+    """The tensors in file order, the longest probe of each vocabulary by table, columns that events are multiplied with
+    ([D, n]: a vql sequence's values, an sdim sequence's directions) by the sequence's name, and notes on what was
+    computed."""
 
     config: Config
     tensors: list[PlannedTensor] = field(default_factory=list)
     max_probe: dict[str, int] = field(default_factory=dict)
-    values: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+    columns: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def add(self, name: str, part: str, layout: Layout, values: F64) -> None:
@@ -87,8 +90,13 @@ def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
         if isinstance(sequence, VqlConfig):
             plan_vql(plan, sequence, weights)
             continue
+        if isinstance(sequence, SdimConfig):
+            _plan_sdim(plan, sequence, weights)
+            continue
         if isinstance(sequence, DmqnConfig):
             _plan_dmqn(plan, sequence, weights)
+        elif isinstance(sequence, HstuLastConfig):
+            _plan_hstu_last(plan, sequence, weights)
         _plan_attention(plan, sequence, weights)
     hidden = len(config.head.hidden)
     for layer in range(hidden + 1):
@@ -145,23 +153,58 @@ def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
     plan.notes.append(f"{prefix}.fold = projection codebook^T, {sequence.codebooks} x {folded.shape[1:]}")
     biases = _relative_biases(sequence, weights)
     for layer in range(hstu.layers):
-        p = f"{prefix}.hstu.{layer}"
-        if hstu.affine and hstu.pre_norm:
-            _add_norm(plan, f"{p}.pre_norm", weights)
-        _add_linear(plan, f"{p}.f1", "hstu", weights)
         if hstu.bias != "none":
-            plan.add(f"{p}.bias", "hstu", Layout.PADDED_ROWS, biases[layer])
-        if hstu.affine:
-            _add_norm(plan, f"{p}.norm", weights)
-        _add_linear(plan, f"{p}.f2", "hstu", weights)
+            plan.add(f"{prefix}.hstu.{layer}.bias", "hstu", Layout.PADDED_ROWS, biases[layer])
+        _plan_block(plan, hstu, f"{prefix}.hstu.{layer}", weights)
     if hstu.bias == "toeplitz" and hstu.layers:
         plan.notes.append(f"{prefix}.hstu bias expanded from toeplitz, {list(biases[0].shape)} a layer")
 
 
-def _plan_attention(plan: Plan, sequence: DmqnConfig | DinConfig, weights: Weights) -> None:
+def _plan_block(plan: Plan, hstu: HstuConfig, p: str, weights: Weights) -> None:
+    """One layer's tensors but for the biases of its scores."""
+    if hstu.affine and hstu.pre_norm:
+        _add_norm(plan, f"{p}.pre_norm", weights)
+    _add_linear(plan, f"{p}.f1", "hstu", weights)
+    if hstu.affine:
+        _add_norm(plan, f"{p}.norm", weights)
+    _add_linear(plan, f"{p}.f2", "hstu", weights)
+
+
+def _leading(weights: Weights, prefix: str) -> Weights:
+    """Tensors without a leading J, which the file has everywhere, with a J of 1."""
+    return Weights({name: weights[name][np.newaxis] for name in weights if name.startswith(f"{prefix}.")})
+
+
+def _plan_hstu_last(plan: Plan, sequence: HstuLastConfig, weights: Weights) -> None:
+    prefix, hstu = sequence.prefix, sequence.hstu
+    if sequence.positions:
+        plan.add(f"{prefix}.position", "hstu", Layout.PADDED_ROWS, weights[f"{prefix}.position"])
+    if sequence.time_buckets:
+        edges = np.array(time_edges(sequence.time_buckets), np.uint64)
+        plan.add_raw(f"{prefix}.time_edges", "hstu", TensorType.U32, edges.astype("<u8").view("<u4").reshape(-1, 2))
+    for layer in range(hstu.layers):
+        p = f"{prefix}.hstu.{layer}"
+        if hstu.bias != "none":
+            plan.add(f"{p}.bias", "hstu", Layout.PADDED_ROWS, weights[f"{p}.bias"])
+        if sequence.time_buckets:
+            plan.add(f"{p}.time_bias", "hstu", Layout.PADDED_ROWS, weights[f"{p}.time_bias"])
+        _plan_block(plan, hstu, p, _leading(weights, p))
+
+
+def _plan_sdim(plan: Plan, sequence: SdimConfig, weights: Weights) -> None:
+    p = f"{sequence.prefix}.sdim"
+    hashes = weights[f"{p}.hash"].T
+    plan.columns[sequence.name] = round32(hashes, f"{p}.hash")
+    plan.add(f"{p}.hash", "attention", Layout.PANELS, hashes)
+    _add_linear(plan, f"{p}.q", "attention", weights)
+
+
+def _plan_attention(plan: Plan, sequence: AttendingConfig, weights: Weights) -> None:
     attention, prefix = sequence.attention, f"{sequence.prefix}.attention"
-    if not sequence.parts:  # the leading J, which the file has everywhere
-        weights = Weights({name: weights[name][np.newaxis] for name in weights if name.startswith(f"{prefix}.")})
+    if attention is None:
+        return
+    if not sequence.parts:
+        weights = _leading(weights, prefix)
     if isinstance(attention, DotAttentionConfig):
         for part in ("q", "k", "v", *(("out",) if attention.out else ())):
             _add_linear(plan, f"{prefix}.{part}", "attention", weights)

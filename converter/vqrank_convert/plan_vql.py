@@ -12,8 +12,8 @@ from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import Config
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.exponents import feature_exponents
-from vqrank_convert.fold import SUM_LIMIT_LOG2, VALUE_LIMIT, fold, value_exponent
+from vqrank_convert.exponents import event_bounds
+from vqrank_convert.fold import fold, value_exponent
 from vqrank_convert.layout import Layout
 from vqrank_convert.reference_vql import group_keys
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from vqrank_convert.plan import Plan
 
 F64 = npt.NDArray[np.float64]
-# A mean of rows may round past its table's largest magnitude; the library allows half as much again.
-MEAN_ROOM = 1.5
 
 
 def plan_vql(plan: Plan, sequence: VqlConfig, weights: Mapping[str, Any]) -> None:
@@ -37,7 +35,7 @@ def plan_vql(plan: Plan, sequence: VqlConfig, weights: Mapping[str, Any]) -> Non
         plan.add(f"{name}.codebook", "attention", Layout.ROWS, codebook)
     plan.notes.append(f"{p}.groups.G.fold = keys codebook^T, {len(sequence.groups)} groups")
     values = grouped_values(sequence, weights).T
-    plan.values[sequence.name] = round32(values, f"{p}.v.weight")
+    plan.columns[sequence.name] = round32(values, f"{p}.v.weight")
     plan.add(f"{p}.v.weight", "attention", Layout.PANELS, values)
     for part in ("q", *(("out",) if sequence.out else ())):
         plan.add(f"{p}.{part}.weight", "attention", Layout.PANELS, weights[f"{p}.{part}.weight"].T)
@@ -70,15 +68,7 @@ def value_exponents(
     config: Config, sequence: VqlConfig, weights: npt.NDArray[np.float32], exponents: Mapping[str, int]
 ) -> list[int]:
     """The exponent of each head's values. `weights`: v.weight as rounded, [D, A dv], heads group by group."""
-    reach = []
-    for feature in config.groups["event"]:
-        room = MEAN_ROOM if feature.pool == "mean" else 1.0
-        for s, columns in feature_exponents(config, feature, exponents):
-            reach += [room * 2.0 ** (SUM_LIMIT_LOG2 - s)] * columns
-    bounds = (np.abs(weights.astype(np.float64)) * np.array(reach)[:, np.newaxis]).sum(axis=0)
-    if bounds.max() > VALUE_LIMIT:
-        name = f"tensor {sequence.prefix}.vql.v.weight"
-        refuse(name, f"values of at most {VALUE_LIMIT:g} for any event that its tables allow", f"{bounds.max():g}")
+    bounds = event_bounds(config, weights, exponents, f"tensor {sequence.prefix}.vql.v.weight")
     found = [0] * sequence.heads
     for place, head in enumerate(sequence.order):
         found[head] = value_exponent(float(bounds[place * sequence.v_dim : (place + 1) * sequence.v_dim].max()))

@@ -5,31 +5,36 @@ term by term, so that equal codewords score exactly equal and ties fall to the l
 Computing the same in float32 (`dtype`) shows how much rounding a model amplifies.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert import reference_codes, reference_vql
+from vqrank_convert import reference_codes, reference_hstu, reference_sdim, reference_vql
 from vqrank_convert.config import Config, parse_config, resolve
-from vqrank_convert.config_sequences import DinConfig, DmqnConfig, HstuConfig
+from vqrank_convert.config_hstu import HstuLastConfig
+from vqrank_convert.config_sdim import SdimConfig
+from vqrank_convert.config_sequences import DinConfig, DmqnConfig
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_inputs import Inputs, RequestError
-from vqrank_convert.reference_layers import Array, Layers, Real, chain, sigmoid, silu
+from vqrank_convert.reference_layers import Array, Layers, Real, sigmoid
 
-__all__ = ["Quantized", "RequestError", "Scored", "parse_config", "quantize", "resolve", "score"]
+__all__ = ["Quantized", "RequestError", "Scored", "hash_candidates", "parse_config", "quantize", "resolve", "score"]
 
 
 FLOAT_GRID = 2.0**18
 
+F64 = npt.NDArray[np.float64]
+# Those whose events are decided on by products.
+QuantizingConfig = DmqnConfig | VqlConfig | SdimConfig
+
 
 class Scored(NamedTuple):
     """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
-    dmqn and vql sequences in order.  margins: how far the winning score lies above that of the next different
-    codeword, [L, N] (inf if there is none)."""
+    dmqn and vql sequences and the hashes of sdim sequences in order.  margins: how far the winning score lies above
+    that of the next different codeword, [L, N] (inf if there is none), or a hash's product from 0."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
@@ -54,6 +59,16 @@ def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events
     return side_by_side([reference.assign(sequence, e) for sequence in reference.quantized], len(e))
 
 
+def hash_candidates(
+    config: Config | dict[str, Any], tensors: Mapping[str, Any], candidates: list[dict[str, Any]]
+) -> Quantized:
+    """The codes that sdim sequences give candidates, in float64: [C, hashes of all such sequences]."""
+    reference = _Reference(config, tensors, np.float64)
+    t = reference.inputs.embed_all("candidate", candidates)
+    hashing = [s for s in reference.quantized if isinstance(s, SdimConfig)]
+    return side_by_side([reference.hash_candidates(sequence, t) for sequence in hashing], len(t))
+
+
 class _Reference:
     def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real) -> None:
         parsed = config if isinstance(config, Config) else parse_config(config)
@@ -63,13 +78,20 @@ class _Reference:
         self.dtype = dtype
         self.inputs = Inputs(self.config, tensors, dtype)
         self.layers = Layers(tensors, dtype)
-        self.quantized = [s for s in self.config.sequences if isinstance(s, DmqnConfig | VqlConfig)]
+        self.quantized = [s for s in self.config.sequences if isinstance(s, QuantizingConfig)]
 
-    def assign(self, sequence: DmqnConfig | VqlConfig, e: Array) -> Quantized:
-        """The codewords of events e [L, D]."""
+    def assign(self, sequence: QuantizingConfig, e: Array) -> Quantized:
+        """The codewords, or codes of hashes, of events e [L, D]."""
         if isinstance(sequence, DmqnConfig):
             return self.quantize(sequence, e)
+        if isinstance(sequence, SdimConfig):
+            return reference_sdim.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
         return reference_vql.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
+
+    def hash_candidates(self, sequence: SdimConfig, t: Array) -> Quantized:
+        """The codes of candidates t [C, Dc], always of what float64 makes of them."""
+        layers = Layers(self.tensors, np.float64)
+        return reference_sdim.assign_candidates(sequence, layers, t, len(self.config.groups["candidate"]))
 
     # ---- DMQN ----
 
@@ -82,8 +104,8 @@ class _Reference:
         pairs = zip(projections, codebooks, strict=True)
         return side_by_side([reference_codes.assign(e, *pair, terms) for pair in pairs], len(e))
 
-    def clusters(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64]) -> tuple[Array, Array]:
-        """r_k = mean of the e_i with z_i = k, [W, D] (0 where there are none), and the counts n_k, [W]."""
+    def summed(self, e: Array) -> F64:
+        """Events e [L, D] as they enter the exact sums."""
         exact = e.astype(np.float64)
         if self.dtype is np.float32:  # the exact sums take these features' numbers on a grid of 2^-18
             at = 0
@@ -92,9 +114,13 @@ class _Reference:
                 if feature.kind in ("float", "vector"):
                     exact[:, columns] = np.rint(exact[:, columns] * FLOAT_GRID) / FLOAT_GRID
                 at += feature.width
+        return exact
+
+    def clusters(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64]) -> tuple[Array, Array]:
+        """r_k = mean of the e_i with z_i = k, [W, D] (0 where there are none), and the counts n_k, [W]."""
         sums = np.zeros((sequence.codewords, e.shape[1]))
         counts = np.bincount(z, minlength=sequence.codewords)
-        np.add.at(sums, z, exact)
+        np.add.at(sums, z, self.summed(e))
         return (sums / np.maximum(counts, 1)[:, None]).astype(self.dtype), counts
 
     def interest(self, sequence: DmqnConfig, e: Array, z: npt.NDArray[np.int64], t: Array) -> Array:
@@ -107,7 +133,11 @@ class _Reference:
             kept = np.flatnonzero(counts) if sequence.empty == "masked" else np.arange(sequence.codewords)
             y = r[kept]
             for layer in range(sequence.hstu.layers):
-                y = self.hstu(sequence, layer, j, y, kept)
+                bias = self.position_bias(sequence, layer, j, kept)
+                block = f"{sequence.prefix}.hstu.{layer}"
+                y = reference_hstu.block(
+                    self.layers, sequence.hstu, block, j, y, sequence.codewords, bias, causal=False
+                )
             name = f"{sequence.prefix}.attention"
             parts.append(self.layers.attend(sequence.attention, name, j, y, counts[kept], t))
         return np.concatenate(parts, axis=1)
@@ -119,54 +149,15 @@ class _Reference:
         name = f"{sequence.prefix}.attention"
         return self.layers.attend(sequence.attention, name, None, e[-sequence.last :], None, t)
 
-    def layer_norm(self, x: Array, hstu: HstuConfig, name: str, j: int, groups: int = 1) -> Array:
-        """LayerNorm over each of `groups` equal parts of x's columns."""
-        split = x.reshape(len(x), groups, -1)
-        centred = split - split.mean(axis=2, keepdims=True)
-        variance = (centred * centred).mean(axis=2, keepdims=True)
-        result = (centred / np.sqrt(variance + self.dtype(hstu.eps))).reshape(x.shape)
-        if hstu.affine:
-            result = result * self.layers.tensor(f"{name}.weight", j) + self.layers.tensor(f"{name}.bias", j)
-        return np.asarray(result)
-
-    def hstu(self, sequence: DmqnConfig, layer: int, j: int, x: Array, kept: Array) -> Array:
-        """One HSTU block (docs/model.md, section 3) over the tokens `kept` of codebook j: [T, D] -> [T, D]."""
-        hstu, name = sequence.hstu, f"{sequence.prefix}.hstu.{layer}"
-        heads, dv, dqk, tokens = hstu.heads, hstu.v_dim, hstu.qk_dim, len(x)
-        inner = self.layer_norm(x, hstu, f"{name}.pre_norm", j) if hstu.pre_norm else x
-        mixed = self.layers.linear(inner, f"{name}.f1", j)
-        u, v, q, k = np.split(mixed, np.cumsum([heads * dv, heads * dv, heads * dqk]), axis=1)
-        u = silu(u)
-        if hstu.activate == "all":
-            v, q, k = silu(v), silu(q), silu(k)
-        constants = {
-            "one": 1.0,
-            "tokens": 1.0 / sequence.codewords,
-            "attended": 1.0 / tokens,
-            "constant": 1.0 / max(hstu.normalize_constant, 1),
-        }
-        c = self.dtype(constants[hstu.normalize])
-        alpha = self.dtype(1.0 if hstu.alpha == "one" else 1.0 / math.sqrt(dqk))
-        values = []
-        for h in range(heads):
-            s = alpha * chain(q[:, h * dqk : (h + 1) * dqk], k[:, h * dqk : (h + 1) * dqk].T)
-            if hstu.bias != "none":
-                s = s + self.position_bias(sequence, layer, j, h)[np.ix_(kept, kept)]
-            values.append(chain(silu(s) * c, v[:, h * dv : (h + 1) * dv]))
-        o = np.concatenate(values, axis=1)
-        g = self.layer_norm(o, hstu, f"{name}.norm", j, heads if hstu.norm == "group" else 1)
-        z = {"gated": [u * g], "concat": [u, g, u * g], "concat_raw": [u, o, u * g]}[hstu.output]
-        y = self.layers.linear(np.concatenate(z, axis=1), f"{name}.f2", j)
-        return y + x if hstu.residual else y
-
-    def position_bias(self, sequence: DmqnConfig, layer: int, j: int, h: int) -> Array:
-        """B of one head, [W, W]."""
+    def position_bias(self, sequence: DmqnConfig, layer: int, j: int, kept: Array) -> Array | None:
+        """B between the tokens `kept` of codebook j, [1 or H, T, T]."""
+        if sequence.hstu.bias == "none":
+            return None
         bias = self.layers.tensor(f"{sequence.prefix}.hstu.{layer}.bias", j)
-        bias = bias[h if bias.shape[0] > 1 else 0]
-        if sequence.hstu.bias == "dense":
-            return np.asarray(bias)
-        row, column = np.indices((sequence.codewords, sequence.codewords))
-        return np.asarray(bias[sequence.codewords - 1 + column - row])
+        if sequence.hstu.bias == "toeplitz":
+            row, column = np.indices((sequence.codewords, sequence.codewords))
+            bias = bias[:, sequence.codewords - 1 + column - row]
+        return np.asarray(bias[:, kept[:, None], kept[None, :]])
 
     def times(self, request: dict[str, Any]) -> list[int | None]:
         """The events' times; None for an event without one."""
@@ -189,15 +180,21 @@ class _Reference:
             if isinstance(sequence, DinConfig):
                 x.append(self.last_events(sequence, e, t))
                 continue
+            if isinstance(sequence, HstuLastConfig):
+                x.append(reference_hstu.interest(sequence, self.layers, e, self.times(request), t))
+                continue
             quantized.append(self.assign(sequence, e))
             z = quantized[-1].assignments
             if isinstance(sequence, DmqnConfig):
                 x.append(self.interest(sequence, e, z, t))
+            elif isinstance(sequence, SdimConfig):
+                found = self.hash_candidates(sequence, t).assignments
+                x.append(reference_sdim.attend(sequence, self.summed(e), z, found, self.dtype))
             else:
                 kernel = reference_vql.event_weights(sequence, self.tensors, self.times(request), request.get("time"))
                 x.append(reference_vql.attend(sequence, self.layers, e, z, kernel, t, self.dtype))
         head = self.config.head
         result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
-        found = side_by_side(quantized, len(e))
-        return Scored(outputs, found.assignments, found.margins)
+        all_found = side_by_side(quantized, len(e))
+        return Scored(outputs, all_found.assignments, all_found.margins)

@@ -45,16 +45,16 @@ class Layers:
     them, `j` is the codebook; where they have none, it is None."""
 
     def __init__(self, tensors: Mapping[str, Any], dtype: Real) -> None:
-        self._tensors = tensors
+        self.tensors = tensors
         self.dtype = dtype
 
     def tensor(self, name: str, j: int | None) -> Array:
-        values = np.asarray(self._tensors[name], self.dtype)
+        values = np.asarray(self.tensors[name], self.dtype)
         return values if j is None else np.asarray(values[j if values.shape[0] > 1 else 0])
 
     def linear(self, x: Array, name: str, j: int | None) -> Array:
         """x W^T + b with W stored [out, in]; a bias that is not there is zero."""
-        bias = self.tensor(f"{name}.bias", j) if f"{name}.bias" in self._tensors else None
+        bias = self.tensor(f"{name}.bias", j) if f"{name}.bias" in self.tensors else None
         return chain(x, self.tensor(f"{name}.weight", j).T, bias)
 
     def activate(self, x: Array, activation: str, name: str, j: int | None) -> Array:

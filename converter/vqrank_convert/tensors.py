@@ -7,7 +7,16 @@ from itertools import pairwise
 from vqrank_convert.activations import parameters
 from vqrank_convert.checkpoint import DTYPES, TensorInfo
 from vqrank_convert.config import Config
-from vqrank_convert.config_sequences import DinAttentionConfig, DinConfig, DmqnConfig, DotAttentionConfig
+from vqrank_convert.config_hstu import HstuLastConfig
+from vqrank_convert.config_sdim import SdimConfig
+from vqrank_convert.config_sequences import (
+    AttendingConfig,
+    DinAttentionConfig,
+    DmqnConfig,
+    DotAttentionConfig,
+    HstuConfig,
+    SequenceConfig,
+)
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import ConversionError, quote
 
@@ -34,10 +43,7 @@ def expected_tensors(config: Config) -> list[Expected]:
             result.append(Expected(f"{quantizer.prefix}.variance", ((*each, quantizer.dim),)))
             result.append(Expected(f"{quantizer.prefix}.weight", (each,)))
     for sequence in config.sequences:
-        if isinstance(sequence, VqlConfig):
-            result += _vql(config, sequence)
-        else:
-            result += _dmqn(config, sequence) if isinstance(sequence, DmqnConfig) else _attention(config, sequence)
+        result += _sequence(config, sequence)
     widths = config.head_widths
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
         result.append(Expected(f"head.{layer}.weight", ((outputs, inputs),)))
@@ -45,6 +51,19 @@ def expected_tensors(config: Config) -> list[Expected]:
     for layer, width in enumerate(config.head.hidden):
         result += _parameters(config.head.activation, f"head.{layer}", (width,))
     return result
+
+
+def _sequence(config: Config, sequence: SequenceConfig) -> Iterator[Expected]:
+    if isinstance(sequence, VqlConfig):
+        yield from _vql(config, sequence)
+    elif isinstance(sequence, SdimConfig):
+        yield from _sdim(config, sequence)
+    else:
+        if isinstance(sequence, DmqnConfig):
+            yield from _dmqn(config, sequence)
+        elif isinstance(sequence, HstuLastConfig):
+            yield from _hstu_last(config, sequence)
+        yield from _attention(config, sequence)
 
 
 def _dmqn(config: Config, sequence: DmqnConfig) -> Iterator[Expected]:
@@ -56,22 +75,46 @@ def _dmqn(config: Config, sequence: DmqnConfig) -> Iterator[Expected]:
     why = f"hstu.share is {str(hstu.share).lower()}"
     for layer in range(hstu.layers):
         p = f"{sequence.prefix}.hstu.{layer}"
-        values = hstu.heads * hstu.v_dim
-        yield Expected(f"{p}.f1.weight", ((j, hstu.f1_width, d),), why=why)
-        yield Expected(f"{p}.f1.bias", ((j, hstu.f1_width),), optional=True, why=why)
         if hstu.bias != "none":
             last: Shape = (w, w) if hstu.bias == "dense" else (2 * w - 1,)
             heads = (1,) if hstu.heads == 1 else (1, hstu.heads)
             yield Expected(f"{p}.bias", tuple((j, h, *last) for h in heads), why=why)
-        if hstu.affine:
-            yield Expected(f"{p}.norm.weight", ((j, values),), why=why)
-            yield Expected(f"{p}.norm.bias", ((j, values),), why=why)
-            if hstu.pre_norm:
-                yield Expected(f"{p}.pre_norm.weight", ((j, d),), why=why)
-                yield Expected(f"{p}.pre_norm.bias", ((j, d),), why=why)
-        yield Expected(f"{p}.f2.weight", ((j, d, hstu.z_width),), why=why)
-        yield Expected(f"{p}.f2.bias", ((j, d),), optional=True, why=why)
-    yield from _attention(config, sequence)
+        yield from _hstu(hstu, p, (j,), d, why)
+
+
+def _hstu(hstu: HstuConfig, p: str, j: Shape, d: int, why: str = "") -> Iterator[Expected]:
+    """One layer's tensors but for the biases of its scores; `j` leads their shapes."""
+    values = hstu.heads * hstu.v_dim
+    yield Expected(f"{p}.f1.weight", ((*j, hstu.f1_width, d),), why=why)
+    yield Expected(f"{p}.f1.bias", ((*j, hstu.f1_width),), optional=True, why=why)
+    if hstu.affine:
+        yield Expected(f"{p}.norm.weight", ((*j, values),), why=why)
+        yield Expected(f"{p}.norm.bias", ((*j, values),), why=why)
+        if hstu.pre_norm:
+            yield Expected(f"{p}.pre_norm.weight", ((*j, d),), why=why)
+            yield Expected(f"{p}.pre_norm.bias", ((*j, d),), why=why)
+    yield Expected(f"{p}.f2.weight", ((*j, d, hstu.z_width),), why=why)
+    yield Expected(f"{p}.f2.bias", ((*j, d),), optional=True, why=why)
+
+
+def _hstu_last(config: Config, sequence: HstuLastConfig) -> Iterator[Expected]:
+    d, hstu = config.width("event"), sequence.hstu
+    if sequence.positions:
+        yield Expected(f"{sequence.prefix}.position", ((sequence.last, d),))
+    for layer in range(hstu.layers):
+        p = f"{sequence.prefix}.hstu.{layer}"
+        if hstu.bias != "none":
+            yield Expected(f"{p}.bias", ((2 * sequence.last - 1,),))
+        if sequence.time_buckets:
+            yield Expected(f"{p}.time_bias", ((sequence.time_buckets + 1,),))
+        yield from _hstu(hstu, p, sequence.parts, d)
+
+
+def _sdim(config: Config, sequence: SdimConfig) -> Iterator[Expected]:
+    p, d, dc = f"{sequence.prefix}.sdim", config.width("event"), config.width("candidate")
+    yield Expected(f"{p}.hash", ((sequence.hashes * sequence.bits, d),))
+    yield Expected(f"{p}.q.weight", ((d, dc),))
+    yield Expected(f"{p}.q.bias", ((d,),), optional=True)
 
 
 def _vql(config: Config, sequence: VqlConfig) -> Iterator[Expected]:
@@ -88,8 +131,10 @@ def _vql(config: Config, sequence: VqlConfig) -> Iterator[Expected]:
         yield Expected(f"{p}.mix", ((a, sequence.decay_terms),))
 
 
-def _attention(config: Config, sequence: DmqnConfig | DinConfig) -> Iterator[Expected]:
-    """The target attention's tensors; `sequence.parts` leads their shapes."""
+def _attention(config: Config, sequence: AttendingConfig) -> Iterator[Expected]:
+    """The target attention's tensors, if there is one; `sequence.parts` leads their shapes."""
+    if sequence.attention is None:
+        return
     attention, p, j = sequence.attention, f"{sequence.prefix}.attention", sequence.parts
     d, dc = config.width("event"), config.width("candidate")
     why = f"attention.share is {str(attention.share).lower()}" if j else ""
