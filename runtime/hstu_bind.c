@@ -124,7 +124,7 @@ static enum vqr_status bind_edges(struct vqr_binder *binder, const char *sequenc
         hstu->edge[b] = (uint64_t)half[2 * b + 1] << 32 | half[2 * b];
         if (hstu->edge[b] < (b ? hstu->edge[b - 1] : 1))
             return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                            "sequence \"%s\": time edge %zu is %llu, expected at least %llu", sequence, b,
+                            "tensor \"sequences.%s.time_edges\": edge %zu is %llu, expected at least %llu", sequence, b,
                             (unsigned long long)hstu->edge[b], (unsigned long long)(b ? hstu->edge[b - 1] : 1));
     }
     return VQR_OK;

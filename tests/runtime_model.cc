@@ -85,15 +85,14 @@ struct Header {
         return out.CreateVector(list);
     }
 
-    Offset<fb::Hstu> hstu()
+    Offset<fb::Hstu> hstu(const vqr_header_hstu &h)
     {
-        const vqr_header_hstu &h = o.hstu;
         return fb::CreateHstu(out, h.layers, h.heads, h.qk_dim, h.v_dim, h.pre_norm, h.affine, (fb::Activate)h.activate,
                               (fb::Alpha)h.alpha, (fb::AttentionBias)h.bias, (fb::Normalize)h.normalize,
                               h.normalize_constant, (fb::Norm)h.norm, (fb::Output)h.output, h.residual, h.eps, h.share);
     }
 
-    // One of the two, and none of the other.
+    // Those of the two that there are.
     struct Attention {
         Offset<fb::DotAttention> dot;
         Offset<fb::DinAttention> din;
@@ -101,18 +100,21 @@ struct Header {
 
     Attention attention(const vqr_header_attention &a, const uint32_t *widths)
     {
-        if (a.kind == VQR_ATTENTION_DIN) {
+        Attention both = {0, 0};
+        if (a.kind & VQR_ATTENTION_DIN) {
             auto hidden = out.CreateVector(widths, a.hidden_count);
-            return {0, fb::CreateDinAttention(out, hidden, (fb::Activation)a.activation, a.softmax, a.share)};
+            both.din = fb::CreateDinAttention(out, hidden, (fb::Activation)a.activation, a.softmax, a.share);
         }
-        return {fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias), 0};
+        if (a.kind & VQR_ATTENTION_DOT)
+            both.dot = fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias);
+        return both;
     }
 
     Offset<fb::Sequence> sequence(uint32_t i)
     {
         auto name = out.CreateString(Tensors::sequence_name("long", o.sequences_same_name ? 0 : i));
         Attention a = attention(o.attention, o.attention_hidden);
-        auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(), a.dot, a.din);
+        auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(o.hstu), a.dot, a.din);
         return fb::CreateSequence(out, name, (fb::SequenceKind)o.sequence_kind, dmqn.Union());
     }
 
@@ -145,6 +147,22 @@ struct Header {
         return fb::CreateSequence(out, name, fb::SequenceKind_Vql, vql.Union());
     }
 
+    Offset<fb::Sequence> sdim_sequence(uint32_t i)
+    {
+        auto name = out.CreateString(Tensors::sequence_name("hashed", i));
+        return fb::CreateSequence(out, name, fb::SequenceKind_Sdim, fb::CreateSdim(out, o.hashes, o.bits).Union());
+    }
+
+    Offset<fb::Sequence> hstu_sequence(uint32_t i)
+    {
+        const runtime_hstu_last &l = o.hstu_last;
+        auto name = out.CreateString(Tensors::sequence_name("all", i));
+        Attention a = attention(l.attention, l.hidden);
+        auto hstu_last =
+            fb::CreateHstuLast(out, l.last, (fb::Scale)l.scale, l.positions, l.buckets, hstu(l.hstu), a.dot, a.din);
+        return fb::CreateSequence(out, name, fb::SequenceKind_HstuLast, hstu_last.Union());
+    }
+
     Offset<fb::Sequence> short_sequence(uint32_t i)
     {
         auto name = out.CreateString(Tensors::sequence_name("short", i));
@@ -160,6 +178,10 @@ struct Header {
             longs.push_back(sequence(i));
         for (uint32_t i = 0; i < o.vql_sequences; i++)
             longs.push_back(vql_sequence(i));
+        for (uint32_t i = 0; i < o.sdim_sequences; i++)
+            longs.push_back(sdim_sequence(i));
+        for (uint32_t i = 0; i < o.hstu_sequences; i++)
+            longs.push_back(hstu_sequence(i));
         for (uint32_t i = 0; i < o.short_sequences; i++)
             shorts.push_back(short_sequence(i));
         std::vector<Offset<fb::Sequence>> &first = o.short_first ? shorts : longs,
@@ -300,6 +322,17 @@ struct runtime_options runtime_options_default(void)
     for (int32_t &exponent : o.vql.exponent)
         exponent = INT32_MAX;
     o.vql.decay = 0.1f;
+    o.hashes = 5;
+    o.bits = 3;
+    o.hstu_last = {};
+    o.hstu_last.last = 30;
+    o.hstu_last.buckets = 40;
+    o.hstu_last.positions = true;
+    o.hstu_last.scale = VQR_SCALE_SQRT;
+    o.hstu_last.hstu = o.hstu;
+    o.hstu_last.hstu.pre_norm = o.hstu_last.hstu.residual = true;
+    o.hstu_last.attention = o.attention;
+    o.hstu_last.wrong_edge = SIZE_MAX;
     o.last = 5;
     o.short_attention = o.attention;
     o.hidden[0] = 18;

@@ -32,6 +32,18 @@ struct runtime_vql {
     float decay;                         /* decays lie in 0 ... decay */
 };
 
+/* HSTU over last events. */
+struct runtime_hstu_last {
+    uint32_t last, buckets;
+    bool positions;
+    uint8_t scale; /* enum of schema/reader.h */
+    struct vqr_header_hstu hstu;
+    struct vqr_header_attention attention; /* of kind none, dot, din or both */
+    uint32_t hidden[RUNTIME_HIDDEN_MAX];
+    size_t wrong_edge; /* SIZE_MAX, or the number of one that is edge_value */
+    uint64_t edge_value;
+};
+
 /* Quantizer "content", and features "content" that end context, events and candidates: tables "c0", "c1", ... of
  * item_dim, one a level. */
 struct runtime_quantizer {
@@ -87,6 +99,12 @@ struct runtime_options {
     uint32_t vql_sequences; /* "keys", "keys1", ...: after those */
     struct runtime_vql vql;
 
+    uint32_t sdim_sequences; /* "hashed", "hashed1", ...: after those */
+    uint32_t hashes, bits;
+
+    uint32_t hstu_sequences; /* "all", "all1", ...: after those */
+    struct runtime_hstu_last hstu_last;
+
     uint32_t short_sequences; /* "short", "short1", ...: of last events, after the others or before them */
     bool short_first;
     uint32_t last;
@@ -102,7 +120,8 @@ struct runtime_options {
 };
 
 /* N 2, W 20, one HSTU layer of two heads, attention of two heads, two outputs. What is not there has values as well:
- * VQL of three heads in two groups, without decay. */
+ * VQL of three heads in two groups, without decay; SDIM of five hashes of three bits; over the last 30 events HSTU with
+ * all that it may have. */
 struct runtime_options runtime_options_default(void);
 
 struct runtime_file {

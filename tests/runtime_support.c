@@ -79,6 +79,9 @@ struct runtime_options random_options(uint64_t i)
     o.outputs = 1 + random_below(&random, 20);
     o.vql_sequences = (uint32_t)random_below(&random, 2);
     random_vql(&o.vql, &random);
+    o.sdim_sequences = (uint32_t)random_below(&random, 2);
+    o.hashes = 1 + (uint32_t)random_below(&random, 20);
+    o.bits = 1 + (uint32_t)random_below(&random, 6);
     return o;
 }
 

@@ -7,6 +7,7 @@
 #include "tests/runtime_model.h"
 #pragma GCC diagnostic pop
 
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -237,16 +238,14 @@ struct Tensors {
             list.back().bytes[i + 3] &= 0x7f; // the sign
     }
 
-    void hstu(const std::string &name, uint32_t layer)
+    // One layer's tensors but for the biases of its scores, which `bias` adds among them.
+    template <typename Bias> void hstu(const std::string &at, const vqr_header_hstu &h, uint64_t count, Bias bias)
     {
-        const vqr_header_hstu &h = o.hstu;
-        uint64_t count = h.share ? 1 : o.codebooks, d = event_width(), v = (uint64_t)h.heads * h.v_dim;
-        std::string at = name + ".hstu." + std::to_string(layer);
+        uint64_t d = event_width(), v = (uint64_t)h.heads * h.v_dim;
         linear(at + ".f1", count, d, 2 * v + 2 * (uint64_t)h.heads * h.qk_dim);
         if (h.pre_norm && h.affine)
             norm(at + ".pre_norm", count, d);
-        if (h.bias != VQR_BIAS_NONE)
-            rows(at + ".bias", {count, h.bias == VQR_BIAS_PER_HEAD ? h.heads : 1, o.codewords, o.codewords});
+        bias();
         if (h.affine)
             norm(at + ".norm", count, v);
         linear(at + ".f2", count, h.output == VQR_OUTPUT_GATED ? v : 3 * v, d);
@@ -322,12 +321,58 @@ struct Tensors {
         return v.out > 0 ? v.out : values;
     }
 
+    // The least seconds of bucket 1, 2, ... as the converter has them, but for a unit now and then.
+    void time_edges(const std::string &name)
+    {
+        const runtime_hstu_last &l = o.hstu_last;
+        std::vector<uint32_t> halves;
+        for (uint32_t b = 1; b <= l.buckets; b++) {
+            const double first = std::exp(0.301 * b);
+            const uint64_t edge = b - 1 == l.wrong_edge ? l.edge_value : first < 0x1p63 ? (uint64_t)first + 1 : 1;
+            halves.insert(halves.end(), {(uint32_t)edge, (uint32_t)(edge >> 32)});
+        }
+        add(name, fb::TensorType_U32, fb::Layout_Rows, {l.buckets, 2}, halves.data(), 4 * halves.size());
+    }
+
+    uint64_t hstu_sequence(const std::string &name)
+    {
+        const runtime_hstu_last &l = o.hstu_last;
+        if (l.buckets > 0)
+            time_edges(name + ".time_edges");
+        if (l.positions)
+            rows(name + ".position", {l.last, event_width()});
+        for (uint32_t i = 0; i < l.hstu.layers; i++) {
+            std::string at = name + ".hstu." + std::to_string(i);
+            hstu(at, l.hstu, 1, [&] {
+                if (l.hstu.bias != VQR_BIAS_NONE)
+                    rows(at + ".bias", {2 * (uint64_t)l.last - 1});
+                if (l.buckets > 0)
+                    rows(at + ".time_bias", {(uint64_t)l.buckets + 1});
+            });
+        }
+        return l.attention.kind == VQR_ATTENTION_NONE ? event_width()
+                                                      : target_attention(name, l.attention, l.hidden, 1);
+    }
+
+    uint64_t sdim_sequence(const std::string &name)
+    {
+        panels(name + ".sdim.hash", {event_width(), (uint64_t)o.hashes * o.bits});
+        panels(name + ".sdim.q.weight", {candidate_width(), event_width()});
+        rows(name + ".sdim.q.bias", {event_width()});
+        return event_width();
+    }
+
     // Returns the width of its interests.
     uint64_t sequence(const std::string &name)
     {
         panels(name + ".fold", {o.codebooks, event_width(), o.codewords});
         for (uint32_t i = 0; i < o.hstu.layers; i++)
-            hstu(name, i);
+            hstu(name + ".hstu." + std::to_string(i), o.hstu, o.hstu.share ? 1 : o.codebooks, [&] {
+                const uint64_t heads = o.hstu.bias == VQR_BIAS_PER_HEAD ? o.hstu.heads : 1;
+                if (o.hstu.bias != VQR_BIAS_NONE)
+                    rows(name + ".hstu." + std::to_string(i) + ".bias",
+                         {o.hstu.share ? 1 : o.codebooks, heads, o.codewords, o.codewords});
+            });
         return o.codebooks *
                target_attention(name, o.attention, o.attention_hidden, o.attention.share ? 1 : o.codebooks);
     }
@@ -362,6 +407,10 @@ struct Tensors {
             in += sequence("sequences." + sequence_name("long", o.sequences_same_name ? 0 : i));
         for (uint32_t i = 0; i < o.vql_sequences; i++)
             in += vql_sequence("sequences." + sequence_name("keys", i));
+        for (uint32_t i = 0; i < o.sdim_sequences; i++)
+            in += sdim_sequence("sequences." + sequence_name("hashed", i));
+        for (uint32_t i = 0; i < o.hstu_sequences; i++)
+            in += hstu_sequence("sequences." + sequence_name("all", i));
         in += short_sequences();
         for (size_t i = 0; i <= o.hidden_count; i++) {
             uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;

@@ -154,24 +154,47 @@ def random_attention(draw: Draw, clusters: bool) -> Json:
     return attention
 
 
-def random_dmqn(draw: Draw, name: str) -> Json:
-    """A sequence of kind dmqn."""
+def random_block(draw: Draw, biases: tuple[str, ...], switches: tuple[str, ...]) -> Json:
+    """HSTU layers, of what they may have."""
     hstu: Json = {"layers": draw.size(0, 4)}
     if hstu["layers"] or draw.rng.random() < 0.3:
         hstu |= {key: draw.size(1, end) for key, end in (("heads", 4), ("qk_dim", 18), ("v_dim", 18))}
-        for key in ("share", "pre_norm", "residual", "affine"):
+        for key in switches:
             draw.optional(hstu, key, draw.pick(True, False))
         draw.optional(hstu, "activate", draw.pick("all", "u"))
         draw.optional(hstu, "alpha", draw.pick("one", "rsqrt"))
-        draw.optional(hstu, "bias", draw.pick("none", "dense", "toeplitz"))
+        draw.optional(hstu, "bias", draw.pick(*biases))
         draw.optional(hstu, "normalize", draw.pick("one", "tokens", "attended", {"constant": draw.size(1, 300)}))
         draw.optional(hstu, "norm", draw.pick("layer", "group"))
         draw.optional(hstu, "output", draw.pick("gated", "concat", "concat_raw"))
         draw.optional(hstu, "eps", draw.pick(1e-6, 1e-5, 1e-3))
+    return hstu
+
+
+def random_dmqn(draw: Draw, name: str) -> Json:
+    """A sequence of kind dmqn."""
+    hstu: Json = random_block(draw, ("none", "dense", "toeplitz"), ("share", "pre_norm", "residual", "affine"))
     sequence: Json = {"name": name, "kind": "dmqn", "codebooks": draw.size(1, 5), "codewords": draw.size(1, 40)}
     sequence |= {"hstu": hstu, "attention": random_attention(draw, clusters=True)}
     draw.optional(sequence, "empty", draw.pick("masked", "zero"))
     return sequence
+
+
+def random_hstu(draw: Draw, name: str) -> Json:
+    """A sequence of kind hstu."""
+    sequence: Json = {"name": name, "kind": "hstu", "last": draw.size(1, 60)}
+    draw.optional(sequence, "positions", draw.pick(True, False))
+    draw.optional(sequence, "scale", draw.pick("one", "sqrt"))
+    draw.optional(sequence, "time_buckets", draw.pick(0, 1, 20, 128, 144))
+    sequence["hstu"] = random_block(draw, ("none", "toeplitz"), ("pre_norm", "residual", "affine"))
+    if draw.pick(True, False):
+        sequence["attention"] = random_attention(draw, clusters=False)
+    return sequence
+
+
+def random_sdim(draw: Draw, name: str) -> Json:
+    """A sequence of kind sdim."""
+    return {"name": name, "kind": "sdim", "hashes": draw.size(1, 20), "bits": draw.size(1, 7)}
 
 
 def random_vql(draw: Draw, name: str) -> Json:
@@ -258,17 +281,43 @@ class RandomTensors:
         lead = [1 if h["share"] else n]
         for layer in range(h["layers"]):
             here = f"{base}hstu.{layer}."
-            v = h["heads"] * h["v_dim"]
-            self.linear(here + "f1", lead, 2 * v + 2 * h["heads"] * h["qk_dim"], d)
-            self.linear(here + "f2", lead, d, v if h["output"] == "gated" else 3 * v)
             if h["bias"] != "none":
                 shape = [w, w] if h["bias"] == "dense" else [2 * w - 1]
                 self.add(here + "bias", [*lead, int(self.rng.choice([1, h["heads"]])), *shape], 0.5)
-            if h["affine"]:
-                for name, size in [("norm", v)] + [("pre_norm", d)] * h["pre_norm"]:
-                    self.add(f"{here}{name}.weight", [*lead, size], 0.3, 1)
-                    self.add(f"{here}{name}.bias", [*lead, size], 0.3)
+            self.block(here, h, lead)
         return n * self.attention(s, [1 if s["attention"].get("share") else n])
+
+    def block(self, here: str, h: Json, lead: list[int]) -> None:
+        """One HSTU layer's tensors but for its scores' biases."""
+        d, v = width(self.config, "event"), h["heads"] * h["v_dim"]
+        self.linear(here + "f1", lead, 2 * v + 2 * h["heads"] * h["qk_dim"], d)
+        self.linear(here + "f2", lead, d, v if h["output"] == "gated" else 3 * v)
+        if h["affine"]:
+            for name, size in [("norm", v)] + [("pre_norm", d)] * h["pre_norm"]:
+                self.add(f"{here}{name}.weight", [*lead, size], 0.3, 1)
+                self.add(f"{here}{name}.bias", [*lead, size], 0.3)
+
+    def hstu(self, s: Json) -> int:
+        """An hstu sequence's tensors; returns the width that it gives to the head."""
+        d, base = width(self.config, "event"), f"sequences.{s['name']}."
+        h = HSTU_DEFAULTS | {"bias": "toeplitz"} | s["hstu"]
+        if s.get("positions"):
+            self.add(base + "position", [s["last"], d], 0.5)
+        for layer in range(h["layers"]):
+            here = f"{base}hstu.{layer}."
+            if h["bias"] != "none":
+                self.add(here + "bias", [2 * s["last"] - 1], 0.5)
+            if s.get("time_buckets"):
+                self.add(here + "time_bias", [s["time_buckets"] + 1], 0.5)
+            self.block(here, h, [])
+        return self.attention(s, []) if "attention" in s else d
+
+    def sdim(self, s: Json) -> int:
+        """An sdim sequence's tensors; returns the width that it gives to the head."""
+        d, base = width(self.config, "event"), f"sequences.{s['name']}.sdim."
+        self.add(base + "hash", [s["hashes"] * s["bits"], d], 1)
+        self.linear(base + "q", [], d, width(self.config, "candidate"))
+        return d
 
     def quantizer(self, name: str, q: Json) -> None:
         """A quantizer's tensors."""
@@ -323,7 +372,7 @@ def random_checkpoint(config: Json, rng: np.random.Generator) -> Checkpoint:
         tensors.quantizer(name, quantizer)
     inp = sum(width(config, part) for part in ("user", "context", "candidate"))
     for s in config["sequences"]:
-        kinds = {"dmqn": tensors.dmqn, "vql": tensors.vql}
+        kinds = {"dmqn": tensors.dmqn, "vql": tensors.vql, "sdim": tensors.sdim, "hstu": tensors.hstu}
         inp += kinds[s["kind"]](s) if s["kind"] in kinds else tensors.attention(s, [])
     head = config["head"]
     tensors.mlp("head", [], [inp, *head["hidden"], len(head["outputs"])], head["activation"])

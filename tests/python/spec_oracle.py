@@ -21,6 +21,7 @@ class Oracle:
         self.tensors: dict[str, Array] = {name: values.astype(dtype) for name, values in checkpoint.tensors.items()}
         self.exact = checkpoint.tensors
         self.vql = [s for s in self.config["sequences"] if s["kind"] == "vql"]
+        self.sdim = [s for s in self.config["sequences"] if s["kind"] == "sdim"]
         self.dmqn = [s for s in self.config["sequences"] if s["kind"] == "dmqn"]
         self.folded: dict[str, Array] = {}  # always in float64
         for s in self.dmqn:
@@ -87,7 +88,10 @@ class Oracle:
         """Whether rounding decides none of the codes of a part's vectors."""
         features = [f for f in self.config.get(part, []) if f["kind"] == "semantic_id"]
         found = [(f["quantizer"], values.get(f["name"])) for f in features]
-        return all(value is None or self.codes(name, value)[1] > 1e-4 for name, value in found)
+        hashed = self.sdim if part == "candidate" else []
+        return all(value is None or self.codes(name, value)[1] > 1e-4 for name, value in found) and all(
+            lead(self.candidate_products(s, self.embed(part, values))) > 1e-4 for s in hashed
+        )
 
     def margins(self, event: Json) -> float:
         """The smallest margin, over all codebooks, between an event's best two codewords."""
@@ -101,7 +105,53 @@ class Oracle:
                 best = np.sort(group[0])
                 if len(best) > 1:
                     least = min(least, float(best[-1] - best[-2]))
+        for s in self.sdim:
+            least = min(least, lead(self.exact[f"sequences.{s['name']}.sdim.hash"] @ e))
         return least
+
+    def candidate_products(self, s: Json, t: Array) -> Array:
+        """What decides a candidate's bits in an sdim sequence, in float64."""
+        base = f"sequences.{s['name']}.sdim."
+        own = self.exact[base + "q.weight"] @ t.astype(np.float64) + self.exact.get(base + "q.bias", 0)
+        return np.asarray(self.exact[base + "hash"] @ own)
+
+    def hashed(self, s: Json, events: list[Json], t: Array) -> Array:
+        """The mean, over hash functions, of the direction of the sum of events in the candidate's bucket."""
+        e = np.array([self.embed("event", event) for event in events], np.float64)
+        exact, total = self.summed(e), np.zeros(e.shape[1], self.dtype)
+        products = e @ self.exact[f"sequences.{s['name']}.sdim.hash"].T
+        bits, own = ((x >= 0).reshape(-1, s["hashes"], s["bits"]) for x in (products, self.candidate_products(s, t)))
+        for met in (bits == own).all(2).T:
+            length = np.sqrt((exact[met].sum(0) ** 2).sum())
+            total = total + (exact[met].sum(0) / length if length > 0 else 0 * total).astype(self.dtype)
+        return np.asarray(total / self.dtype(s["hashes"]))
+
+    def last_events(self, s: Json, events: list[Json]) -> Array:
+        """The last events, each as HSTU makes it of itself and of those before it, [T, D]."""
+        h, base = HSTU_DEFAULTS | {"bias": "toeplitz"} | s["hstu"], f"sequences.{s['name']}."
+        events = events[-s["last"] :]
+        x: Array = np.array([self.embed("event", event) for event in events], self.dtype)
+        if s.get("scale") == "sqrt":
+            x = x * self.dtype(x.shape[1] ** 0.5)
+        if s.get("positions"):
+            x = x + self.tensors[base + "position"][: len(x)]
+        name = next((f["name"] for f in self.config["event"] if f["kind"] == "time"), "")
+        known = [event[name] for event in events if event.get(name) is not None]
+        times = [max(known, default=0) if event.get(name) is None else event[name] for event in events]
+        buckets = np.zeros((len(x), len(x)), np.int64)
+        for i, after in enumerate([*times[1:], times[-1]]):
+            ago = [max(1, abs(after - time)) for time in times]
+            buckets[i] = [min(s.get("time_buckets", 0), int(math.log(dt) / 0.301)) for dt in ago]
+        for layer in range(h["layers"]):
+            here = f"{base}hstu.{layer}."
+            bias = np.zeros(buckets.shape, self.dtype)
+            if h["bias"] == "toeplitz":
+                place = np.arange(len(x))
+                bias = bias + self.tensors[here + "bias"][s["last"] - 1 + place[None, :] - place[:, None]]
+            if s.get("time_buckets"):
+                bias = bias + self.tensors[here + "time_bias"][buckets]
+            x = self.hstu(here, None, x, place_bias=bias, h=h, w=s["last"])
+        return x
 
     def key_scores(self, s: Json, e: Array) -> list[Array]:
         """What decides the codewords of events e [L, D] in each group of a vql sequence: k . c - |c|^2 / 2, float64."""
@@ -150,18 +200,30 @@ class Oracle:
             bias = None if bias is None else bias[min(j, len(bias) - 1)]
         return np.asarray(x @ weight.T + (0 if bias is None else bias))
 
-    def layer_norm(self, name: str, j: int, x: Array, h: Json, groups: int = 1) -> Array:
+    def layer_norm(self, name: str, j: int | None, x: Array, h: Json, groups: int = 1) -> Array:
         """LayerNorm over each of `groups` parts of the rows, then weight and bias if affine."""
         parts = x.reshape(len(x), groups, -1)
         parts = (parts - parts.mean(-1, keepdims=True)) / np.sqrt(parts.var(-1, keepdims=True) + self.dtype(h["eps"]))
         x = parts.reshape(x.shape)
         if h["affine"]:
             weight, bias = self.tensors[name + ".weight"], self.tensors[name + ".bias"]
-            x = x * weight[min(j, len(weight) - 1)] + bias[min(j, len(bias) - 1)]
+            if j is not None:
+                weight, bias = weight[min(j, len(weight) - 1)], bias[min(j, len(bias) - 1)]
+            x = x * weight + bias
         return x
 
-    def hstu(self, base: str, j: int, x: Array, tokens: Array, h: Json, w: int) -> Array:
-        """One HSTU block (section 4) on the tokens that are left; `tokens` are their codewords."""
+    def cluster_bias(self, base: str, j: int, tokens: Array, h: Json, w: int) -> Array | float:
+        """What is added to the scores of an HSTU block of codebook j between `tokens`, which are codewords."""
+        if h["bias"] == "none":
+            return 0
+        bias = self.tensors[base + "bias"]
+        bias = bias[min(j, len(bias) - 1)]
+        if h["bias"] == "toeplitz":
+            bias = bias[:, w - 1 + np.arange(w)[None, :] - np.arange(w)[:, None]]
+        return np.asarray(bias[:, tokens[:, None], tokens[None, :]])
+
+    def hstu(self, base: str, j: int | None, x: Array, place_bias: Array | float, h: Json, w: int) -> Array:
+        """One HSTU block (section 4) on at most w tokens: of codebook j, or of none, in order."""
         heads, dv, dqk = h["heads"], h["v_dim"], h["qk_dim"]
         normed = self.layer_norm(base + "pre_norm", j, x, h) if h["pre_norm"] else x
         flat = self.linear(base + "f1", j, normed)
@@ -171,15 +233,11 @@ class Oracle:
         u = silu(u) if h["activate"] == "u" else u
         v, q, k = (part.reshape(len(x), heads, -1).swapaxes(0, 1) for part in (v, q, k))
         s = q @ k.swapaxes(1, 2) * self.dtype(dqk**-0.5 if h["alpha"] == "rsqrt" else 1)
-        if h["bias"] != "none":
-            bias = self.tensors[base + "bias"]
-            bias = bias[min(j, len(bias) - 1)]
-            if h["bias"] == "toeplitz":
-                bias = bias[:, w - 1 + np.arange(w)[None, :] - np.arange(w)[:, None]]
-            s = s + bias[:, tokens[:, None], tokens[None, :]]
+        s = s + place_bias
         count = {"one": 1, "tokens": w, "attended": len(x)}
         divisor = h["normalize"]["constant"] if isinstance(h["normalize"], dict) else count[h["normalize"]]
-        o = (silu(s) / self.dtype(divisor) @ v).swapaxes(0, 1).reshape(len(x), -1)
+        weights = silu(s) if j is not None else np.tril(silu(s))
+        o = (weights / self.dtype(divisor) @ v).swapaxes(0, 1).reshape(len(x), -1)
         g = self.layer_norm(base + "norm", j, o, h, heads if h["norm"] == "group" else 1)
         z = {"gated": [u * g], "concat": [u, g, u * g], "concat_raw": [u, o, u * g]}[h["output"]]
         return self.linear(base + "f2", j, np.concatenate(z, axis=1)) + (x if h["residual"] else 0)
@@ -223,24 +281,29 @@ class Oracle:
         o = np.einsum("hk,khd->hd", softmax(logits), v).reshape(-1)
         return self.linear(base + "out", j, o) if a.get("out") else o
 
-    def clusters(self, s: Json, events: list[Json]) -> list[tuple[Array, Array]]:
-        """Per codebook the tokens Y_j and the numbers of events in them."""
-        h, w = HSTU_DEFAULTS | s["hstu"], s["codewords"]
-        e = np.array([self.embed("event", event) for event in events], np.float64)
+    def summed(self, e: Array) -> Array:
+        """Events as exact sums hold them: numbers that are no table's in steps of 2^-18."""
         exact, at = e.copy(), 0
-        for f in self.config["event"]:  # sums hold numbers that are no table's in steps of 2^-18
+        for f in self.config["event"]:
             end = at + width({"tables": self.config["tables"], "event": [f]}, "event")
             if f["kind"] in ("float", "vector"):
                 exact[:, at:end] = np.rint(e[:, at:end] * 2**18) / 2**18
             at = end
-        result = []
+        return exact
+
+    def clusters(self, s: Json, events: list[Json]) -> list[tuple[Array, Array]]:
+        """Per codebook the tokens Y_j and the numbers of events in them."""
+        h, w = HSTU_DEFAULTS | s["hstu"], s["codewords"]
+        e = np.array([self.embed("event", event) for event in events], np.float64)
+        exact, result = self.summed(e), []
         for j in range(s["codebooks"]):
             z = np.round(e @ self.folded[s["name"]][j], 9).argmax(1)  # a tie in exact arithmetic is one here too
             n = np.bincount(z, minlength=w)
             tokens = np.flatnonzero(n) if s.get("empty", "masked") == "masked" else np.arange(w)
             y: Array = np.array([exact[z == k].mean(0) if n[k] else 0 * e[0] for k in tokens], self.dtype)
             for layer in range(h["layers"]):
-                y = self.hstu(f"sequences.{s['name']}.hstu.{layer}.", j, y, tokens, h, w)
+                base = f"sequences.{s['name']}.hstu.{layer}."
+                y = self.hstu(base, j, y, self.cluster_bias(base, j, tokens, h, w), h, w)
             result.append((y, n[tokens]))
         return result
 
@@ -254,6 +317,9 @@ class Oracle:
             elif s["kind"] == "din":
                 last = np.array([self.embed("event", event) for event in events[-s["last"] :]], self.dtype)
                 states[s["name"]] = [(None, last, np.ones(len(last)))]
+            elif s["kind"] == "hstu":
+                last = self.last_events(s, events)
+                states[s["name"]] = [(None, last, np.ones(len(last)))]
         rows = []
         for candidate in request["candidates"]:
             t = self.embed("candidate", candidate)
@@ -261,12 +327,21 @@ class Oracle:
             for s in self.config["sequences"] if events else []:
                 if s["kind"] == "vql":
                     x.append(self.keys(s, events, request.get("time"), t))
+                elif s["kind"] == "sdim":
+                    x.append(self.hashed(s, events, t))
+                elif s["kind"] == "hstu" and "attention" not in s:
+                    x.append(states[s["name"]][0][1][-1])
                 else:
                     x += [self.attention(s, j, y, n, t) for j, y, n in states[s["name"]]]
             if not events:  # zeros for every sequence
                 x.append(np.zeros(self.tensors["head.0.weight"].shape[1] - sum(map(len, x)), self.dtype))
             rows.append(self.mlp("head", len(head["hidden"]), head["activation"], np.concatenate(x), None))
         return np.array(rows, np.float64).reshape(-1, len(head["outputs"]))
+
+
+def lead(products: Array) -> float:
+    """How far the nearest product is from 0, where its sign is decided; exact zeros are decided."""
+    return float(np.abs(products[products != 0]).min(initial=np.inf))
 
 
 def softmax(x: Array) -> Array:

@@ -18,7 +18,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from spec_checkpoints import Checkpoint, Draw, Json, random_checkpoint, random_config, random_dmqn, random_vql
+from spec_checkpoints import (
+    Checkpoint,
+    Draw,
+    Json,
+    random_checkpoint,
+    random_config,
+    random_dmqn,
+    random_hstu,
+    random_sdim,
+    random_vql,
+)
 from spec_oracle import Oracle, sigmoid
 
 BUILD = Path(os.environ.get("VQRANK_BUILD", Path(__file__).resolve().parents[2] / "build" / "release"))
@@ -142,6 +152,28 @@ def test_quantised_keys_score_as_attention_over_all_events(terms: int, tmp_path:
     config = random_config(rng)
     config["event"] = [f for f in config["event"] if f["kind"] != "time"] + [{"name": "when", "kind": "time"}]
     config["sequences"] = [random_vql(Draw(rng), "keys") | {"decay_terms": terms}]
+    check_model(config, rng, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(300, 308))
+def test_hashed_events_score_as_the_specification_says(seed: int, tmp_path: Path) -> None:
+    """SDIM alone, and beside other kinds."""
+    rng = np.random.default_rng(seed)
+    config = random_config(rng)
+    others = [s for s in config["sequences"] if seed % 2]
+    config["sequences"] = [random_sdim(Draw(rng), "hashed"), *others]
+    check_model(config, rng, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(400, 416))
+def test_hstu_over_the_last_events_scores_as_the_specification_says(seed: int, tmp_path: Path) -> None:
+    """Alone and beside other kinds, with and without times, with attention and without."""
+    rng = np.random.default_rng(seed)
+    config = random_config(rng)
+    others = [s for s in config["sequences"] if seed % 4 == 3]
+    if seed % 4 == 1:
+        config["event"] = [f for f in config["event"] if f["kind"] != "time"] + [{"name": "when", "kind": "time"}]
+    config["sequences"] = [*others, random_hstu(Draw(rng), "all")]
     check_model(config, rng, tmp_path)
 
 
