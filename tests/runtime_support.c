@@ -43,6 +43,23 @@ static void random_vql(struct runtime_vql *vql, uint64_t *random)
     }
 }
 
+/* With what the model's other parts say where that fits. */
+static void random_hstu_last(struct runtime_options *o, uint64_t *random)
+{
+    struct runtime_hstu_last *l = &o->hstu_last;
+    static const int kinds[] = {VQR_ATTENTION_NONE, VQR_ATTENTION_DOT, VQR_ATTENTION_DIN};
+    l->hstu = o->hstu;
+    l->hstu.share = false;
+    l->hstu.bias = random_below(random, 3) ? VQR_BIAS_SHARED : VQR_BIAS_NONE;
+    l->last = 1 + (uint32_t)random_below(random, 40);
+    l->buckets = random_below(random, 2) ? (uint32_t)random_below(random, 145) : 0;
+    l->positions = random_below(random, 2);
+    l->scale = (uint8_t)random_below(random, 2);
+    l->attention.kind = kinds[random_below(random, 3)];
+    l->attention.hidden_count = random_below(random, 2);
+    l->hidden[0] = 1 + (uint32_t)random_below(random, 20);
+}
+
 struct runtime_options random_options(uint64_t i)
 {
     struct runtime_options o = runtime_options_default();
@@ -82,6 +99,8 @@ struct runtime_options random_options(uint64_t i)
     o.sdim_sequences = (uint32_t)random_below(&random, 2);
     o.hashes = 1 + (uint32_t)random_below(&random, 20);
     o.bits = 1 + (uint32_t)random_below(&random, 6);
+    o.hstu_sequences = (uint32_t)random_below(&random, 2);
+    random_hstu_last(&o, &random);
     return o;
 }
 

@@ -180,7 +180,7 @@ static void test_every_small_tensor(void **state)
                 checked++;
             }
         }
-        assert_true(checked > 8);
+        assert_true(checked > 6);
         assert_int_equal(hostile_run(file.data, file.size), 1); /* all is as it was */
         free(file.data);
     }

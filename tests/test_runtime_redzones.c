@@ -34,6 +34,13 @@ static struct runtime_options at_the_edge(size_t i)
     o.vql.out = i % 2 ? 0 : width;
     for (size_t g = 0; g < o.vql.groups; g++)
         o.vql.codewords[g] = width;
+    o.sdim_sequences = o.hstu_sequences = 1;
+    o.hashes = width;
+    o.bits = 1;
+    o.hstu_last.last = VQR_ATTENTION_ROWS - 1 + (uint32_t)(i / 3) % 3;
+    o.hstu_last.hstu = o.hstu;
+    o.hstu_last.hstu.share = false;
+    o.hstu_last.hstu.bias = VQR_BIAS_SHARED;
     o.attention.out = i % 2 ? width : 0;
     o.hidden[0] = width;
     o.outputs = width;

@@ -86,6 +86,34 @@ static void draw_vql(struct runtime_vql *v, struct fuzz_input *input)
     }
 }
 
+static void draw_hstu_last(struct runtime_hstu_last *l, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    draw_hstu(&l->hstu, input);
+    draw_attention(&l->attention, l->hidden, 0, input);
+    if (bits % 3 == 0)
+        l->attention.kind = VQR_ATTENTION_NONE;
+    l->hstu.share = false;
+    l->hstu.bias = l->hstu.bias == VQR_BIAS_PER_HEAD ? VQR_BIAS_SHARED : l->hstu.bias;
+    l->last = one_to(input, 40);
+    l->buckets = bits & 64 ? one_to(input, 144) : 0;
+    l->positions = bits & 128;
+    l->scale = bits >> 5 & 1;
+}
+
+static void draw_hashed_and_last(struct runtime_options *o, struct fuzz_input *input)
+{
+    const uint32_t kinds = one_to(input, 3);
+    o->sdim_sequences = kinds & 1;
+    o->hstu_sequences = kinds >> 1;
+    if (o->sdim_sequences) {
+        o->hashes = one_to(input, 20);
+        o->bits = one_to(input, 6);
+    }
+    if (o->hstu_sequences)
+        draw_hstu_last(&o->hstu_last, input);
+}
+
 struct runtime_options fuzz_draw_model(struct fuzz_input *input)
 {
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
@@ -114,5 +142,7 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
         o.vql_sequences = 1 + o.seed % 2;
         draw_vql(&o.vql, input);
     }
+    if (bits >> 6 == 3)
+        draw_hashed_and_last(&o, input);
     return o;
 }

@@ -73,6 +73,28 @@ static void write_vqls(const char *folder)
     write_file(folder, "vql-fading", &o);
 }
 
+static void write_hashed_and_last(const char *folder)
+{
+    struct runtime_options o = smallest();
+    o.format_version = 4;
+    o.sequences = 0;
+    o.sdim_sequences = 1;
+    o.hashes = 2;
+    o.bits = 1;
+    write_file(folder, "sdim", &o);
+    o.sdim_sequences = 0;
+    o.hstu_sequences = 1;
+    o.hstu_last.last = o.hstu_last.buckets = 2;
+    o.hstu_last.hstu = o.hstu;
+    o.hstu_last.hstu.layers = 1;
+    o.hstu_last.attention = o.attention;
+    write_file(folder, "hstu-last", &o);
+    o.hstu_last.attention.kind = VQR_ATTENTION_NONE;
+    o.hstu_last.positions = false;
+    o.hstu_last.buckets = 0;
+    write_file(folder, "hstu-last-alone", &o);
+}
+
 static void write_hstus(const char *folder)
 {
     struct runtime_options o = smallest();
@@ -131,6 +153,7 @@ int main(int argc, char **argv)
         fuzz_fail("usage: write_model_seeds FOLDER");
     write_attentions(argv[1]);
     write_vqls(argv[1]);
+    write_hashed_and_last(argv[1]);
     write_hstus(argv[1]);
     write_inputs(argv[1]);
     write_quantizers(argv[1]);
