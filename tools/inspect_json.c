@@ -52,18 +52,26 @@ static json_t *describe_feature(const struct inspection *inspection, size_t grou
     return object;
 }
 
-static json_t *describe_hstu(const struct vqr_header_hstu *hstu)
+/* Without `share`, which only codebooks can. */
+static json_t *describe_block(const struct vqr_header_hstu *hstu)
 {
     json_t *normalize = hstu->normalize == VQR_NORMALIZE_CONSTANT
                             ? json_pack("{s:I}", "constant", (json_int_t)hstu->normalize_constant)
                             : json_string(inspect_word(WORDS_NORMALIZE, hstu->normalize));
-    return json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:o, s:b}", "layers",
+    return json_pack("{s:i, s:i, s:i, s:i, s:b, s:b, s:s, s:s, s:s, s:o, s:s, s:s, s:b, s:o}", "layers",
                      (int)hstu->layers, "heads", (int)hstu->heads, "qk_dim", (int)hstu->qk_dim, "v_dim",
                      (int)hstu->v_dim, "pre_norm", hstu->pre_norm, "affine", hstu->affine, "activate",
                      inspect_word(WORDS_ACTIVATE, hstu->activate), "alpha", inspect_word(WORDS_ALPHA, hstu->alpha),
                      "bias", inspect_word(WORDS_BIAS, hstu->bias), "normalize", normalize, "norm",
                      inspect_word(WORDS_NORM, hstu->norm), "output", inspect_word(WORDS_OUTPUT, hstu->output),
-                     "residual", hstu->residual, "eps", real32(hstu->eps), "share", hstu->share);
+                     "residual", hstu->residual, "eps", real32(hstu->eps));
+}
+
+static json_t *describe_hstu(const struct vqr_header_hstu *hstu)
+{
+    json_t *object = describe_block(hstu);
+    json_object_set_new(object, "share", json_boolean(hstu->share));
+    return object;
 }
 
 /* The widths of the hidden layers of sequence i's attention. */
@@ -119,12 +127,27 @@ static json_t *describe_vql(const struct vqr_header *header, const struct vqr_he
                      "exponents", exponents);
 }
 
+static json_t *describe_hstu_last(const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    return json_pack("{s:o, s:s, s:i, s:s, s:b, s:i, s:o, s:o}", "name", json_from_text(sequence->name), "kind", "hstu",
+                     "last", (int)sequence->last, "scale", sequence->scale == VQR_SCALE_SQRT ? "sqrt" : "one",
+                     "positions", sequence->positions, "time_buckets", (int)sequence->time_buckets, "hstu",
+                     describe_block(&sequence->hstu), "attention",
+                     sequence->attention.kind == VQR_ATTENTION_NONE ? json_null()
+                                                                    : describe_attention(header, sequence));
+}
+
 static json_t *describe_kind(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_sequence sequence;
     vqr_header_sequence(header, i, &sequence);
     if (sequence.kind == VQR_SEQUENCE_VQL)
         return describe_vql(header, &sequence);
+    if (sequence.kind == VQR_SEQUENCE_SDIM)
+        return json_pack("{s:o, s:s, s:i, s:i}", "name", json_from_text(sequence.name), "kind", "sdim", "hashes",
+                         (int)sequence.hashes, "bits", (int)sequence.bits);
+    if (sequence.kind == VQR_SEQUENCE_HSTU)
+        return describe_hstu_last(header, &sequence);
     if (sequence.kind == VQR_SEQUENCE_DIN)
         return json_pack("{s:o, s:s, s:i, s:o}", "name", json_from_text(sequence.name), "kind", "din", "last",
                          (int)sequence.last, "attention", describe_attention(header, &sequence));

@@ -4,16 +4,20 @@
 #include "inspect.h"
 #include "text.h"
 
-static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu)
+/* `of_clusters`: of codebooks, which may share their weights. */
+static void print_hstu(FILE *out, const struct vqr_header_hstu *hstu, bool of_clusters)
 {
     inspect_print_label(out, "");
     if (hstu->layers == 0) {
-        fputs("no HSTU: clusters go to the attention as they are\n", out);
+        fprintf(out, "no HSTU: %s go on as they are\n", of_clusters ? "clusters" : "events");
         return;
     }
-    fprintf(out, "HSTU: %u layer%s of %u head%s, query and key %u wide, value %u wide; %s\n", (unsigned)hstu->layers,
+    fprintf(out, "HSTU: %u layer%s of %u head%s, query and key %u wide, value %u wide%s\n", (unsigned)hstu->layers,
             inspect_plural(hstu->layers), (unsigned)hstu->heads, inspect_plural(hstu->heads), (unsigned)hstu->qk_dim,
-            (unsigned)hstu->v_dim, hstu->share ? "one set of weights for all codebooks" : "weights per codebook");
+            (unsigned)hstu->v_dim,
+            !of_clusters  ? ""
+            : hstu->share ? "; one set of weights for all codebooks"
+                          : "; weights per codebook");
     inspect_print_label(out, "");
     fprintf(out, "      pre_norm %s, affine %s, activate %s, alpha %s, bias %s, normalize %s",
             hstu->pre_norm ? "yes" : "no", hstu->affine ? "yes" : "no", inspect_word(WORDS_ACTIVATE, hstu->activate),
@@ -65,8 +69,36 @@ static void print_dmqn(FILE *out, const struct inspection *inspection, const str
     fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence->codebooks,
             inspect_plural(sequence->codebooks), (unsigned)sequence->codewords,
             sequence->empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
-    print_hstu(out, &sequence->hstu);
+    print_hstu(out, &sequence->hstu, true);
     print_attention(out, &inspection->header, sequence);
+}
+
+static void print_hstu_last(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
+{
+    fprintf(out, " HSTU: the last %u event%s in order, each seeing those before it\n", (unsigned)sequence->last,
+            inspect_plural(sequence->last));
+    inspect_print_label(out, "");
+    fprintf(out, "events %s, positions %s, ", sequence->scale == VQR_SCALE_SQRT ? "times sqrt(width)" : "as they are",
+            sequence->positions ? "learned" : "none");
+    if (sequence->time_buckets > 0)
+        fprintf(out, "times in %u bucket%s\n", (unsigned)sequence->time_buckets,
+                inspect_plural(sequence->time_buckets));
+    else
+        fputs("times not read\n", out);
+    print_hstu(out, &sequence->hstu, false);
+    if (sequence->attention.kind != VQR_ATTENTION_NONE) {
+        print_attention(out, &inspection->header, sequence);
+        return;
+    }
+    inspect_print_label(out, "");
+    fputs("no attention: every candidate takes the newest event's output\n", out);
+}
+
+static void print_sdim(FILE *out, const struct vqr_header_sequence *sequence)
+{
+    fprintf(out, " SDIM: %u hash%s of %u bit%s, %u buckets each\n", (unsigned)sequence->hashes,
+            sequence->hashes == 1 ? "" : "es", (unsigned)sequence->bits, inspect_plural(sequence->bits),
+            1u << sequence->bits);
 }
 
 static void print_vql(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
@@ -103,6 +135,19 @@ static void print_cached(FILE *out, const struct inspection *inspection, const s
     if (sequence->kind == VQR_SEQUENCE_DIN) {
         fprintf(out, "the last %u event%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
                 dot ? ", keys and values" : "");
+        return;
+    }
+    if (sequence->kind == VQR_SEQUENCE_HSTU) {
+        fprintf(out, "the last %u event%s%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
+                sequence->time_buckets > 0 ? " with times" : "",
+                dot                                              ? ", keys and values"
+                : sequence->attention.kind == VQR_ATTENTION_NONE ? ", the newest one's output"
+                                                                 : ", interests");
+        return;
+    }
+    if (sequence->kind == VQR_SEQUENCE_SDIM) {
+        clusters = (uint64_t)sequence->hashes << sequence->bits;
+        fprintf(out, "sums, counts and directions of %s buckets", text_grouped(number, clusters));
         return;
     }
     if (sequence->kind == VQR_SEQUENCE_DMQN)
@@ -144,6 +189,10 @@ void inspect_print_sequences(FILE *out, const struct inspection *inspection)
             print_dmqn(out, inspection, &sequence);
         } else if (sequence.kind == VQR_SEQUENCE_VQL) {
             print_vql(out, inspection, &sequence);
+        } else if (sequence.kind == VQR_SEQUENCE_SDIM) {
+            print_sdim(out, &sequence);
+        } else if (sequence.kind == VQR_SEQUENCE_HSTU) {
+            print_hstu_last(out, inspection, &sequence);
         } else if (sequence.kind == VQR_SEQUENCE_DIN) {
             fprintf(out, " DIN: the last %u event%s\n", (unsigned)sequence.last, inspect_plural(sequence.last));
             print_attention(out, &inspection->header, &sequence);
