@@ -173,8 +173,8 @@ def plain_block(sequence, layer, x, times, state):
                     s += state[f"{name}.time_bias"][bucket(dt, sequence["time_buckets"])].item()
                 o = [a + silu(s) * c * b for a, b in zip(o, v[j][head * dv : (head + 1) * dv], strict=True)]
             heads.append(o)
-        o = sum(heads, [])
-        g = sum((norm(own, "") for own in heads), []) if hstu["norm"] == "group" else norm(o, "norm")
+        o = [v for own in heads for v in own]
+        g = [v for own in heads for v in norm(own, "")] if hstu["norm"] == "group" else norm(o, "norm")
         if hstu["norm"] == "group" and hstu["affine"]:
             weight, bias = state[f"{name}.norm.weight"].tolist(), state[f"{name}.norm.bias"].tolist()
             g = [v * a + b for v, a, b in zip(g, weight, bias, strict=True)]
@@ -481,7 +481,9 @@ def test_relative_biases_learn_as_fast_as_weights(commits, trained):
     _, plain, free = parameter_groups(module, trained[0].options)
     found = {names[p] for p in plain["params"] if "bias" in names[p]}
     blocks = 2 if hasattr(module.sequences["own"], "hstu") else 0
-    wanted = {f"sequences.{s}.hstu.{i}.{b}" for s in ("own", "bare") for i in range(blocks) for b in ("bias", "time_bias")}
+    wanted = {
+        f"sequences.{s}.hstu.{i}.{b}" for s in ("own", "bare") for i in range(blocks) for b in ("bias", "time_bias")
+    }
     assert found == wanted
     assert all("f1.bias" not in names[p] or p in set(free["params"]) for p in names)
 
