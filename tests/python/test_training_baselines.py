@@ -441,8 +441,9 @@ def trained(request, commits, tmp_path_factory):
     return trainer, out / "model.safetensors"
 
 
-def test_batched_scores_are_those_of_single_requests(commits, trained, monkeypatch):
-    monkeypatch.setattr(baseline_interests, "ROOM", 1000)  # a few candidates at a time
+@pytest.mark.parametrize(("size", "room"), [(5, 1000), (5, 1 << 24), (1, 1 << 24)])
+def test_batched_scores_are_those_of_single_requests(commits, trained, monkeypatch, size, room):
+    monkeypatch.setattr(baseline_interests, "ROOM", room)  # 1000: a few candidates at a time
     module = load_checkpoint(trained[1]).double()
     with torch.no_grad():
         for name, parameter in module.named_parameters():
@@ -450,7 +451,7 @@ def test_batched_scores_are_those_of_single_requests(commits, trained, monkeypat
                 parameter += 0.3 * torch.randn_like(parameter)
     _, _, test = commits.parts()
     sample = commits.sample(test, np.random.default_rng(0))
-    scores = score(module, Inputs(commits, module.config), test, sample, size=5)
+    scores = score(module, Inputs(commits, module.config), test, sample, size=size)
     for m in (0, 1, len(test) // 2, len(test) - 1):
         own = sample.moment == m
         found = predict(module, request_of(commits, module.config.source, test, m, sample.item[own]))
