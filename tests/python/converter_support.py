@@ -156,6 +156,37 @@ VQL_CASES = {
     "fading": {"decay_terms": 1},
     "fading by three, out": {"decay_terms": 3, "out": True, "groups": ((1,), (3, 0), (2,)), "codewords": (16, 1, 40)},
 }
+
+
+def config_of_sdim(config=None, **changes):
+    """CONFIG with a sequence of kind sdim in place of its own."""
+    config = config_with() if config is None else config
+    config["sequences"] = [{"name": "hashed", "kind": "sdim", "hashes": 5, "bits": 3} | changes]
+    return config
+
+
+def config_of_hstu(config=None, hstu=None, **changes):
+    """CONFIG with a sequence of kind hstu in place of its own; `hstu` and the rest add to the defaults below."""
+    config = config_with() if config is None else config
+    block = {"layers": 1, "heads": 2, "qk_dim": 5, "v_dim": 6} | (hstu or {})
+    config["sequences"] = [{"name": "all", "kind": "hstu", "last": 20, "hstu": block} | changes]
+    return config
+
+
+# Arguments for config_of_hstu.
+HSTU_CASES = {
+    "bare": {},
+    "all of it": {
+        "positions": True, "scale": "sqrt", "time_buckets": 128,
+        "hstu": {"layers": 2, "pre_norm": True, "affine": False, "residual": True, "normalize": {"constant": 20}},
+        "attention": {"kind": "dot", "heads": 2, "dim": 5, "out": True},
+    },
+    "times only": {
+        "time_buckets": 1, "scale": "one", "hstu": {"bias": "none", "pre_norm": True, "output": "concat"},
+        "attention": {"kind": "din", "hidden": [7], "activation": "prelu"},
+    },
+    "no layers": {"positions": True, "hstu": {"layers": 0}, "attention": {"kind": "dot", "heads": 2, "dim": 5}},
+}  # fmt: skip
 PARAMETERS = {"prelu": ("alpha",), "dice": ("alpha", "mean", "var")}
 
 
@@ -177,8 +208,19 @@ def shapes(config, out=10, bias_heads=1):
             result |= tensors
             x0 += interest
             continue
+        if s["kind"] == "sdim":
+            d, p = width(config, "event"), f"sequences.{s['name']}.sdim"
+            result |= {f"{p}.hash": (s["hashes"] * s["bits"], d), f"{p}.q.bias": (d,)}
+            result |= {f"{p}.q.weight": (d, width(config, "candidate"))}
+            x0 += d
+            continue
         if s["kind"] == "dmqn":
             result |= hstu_shapes(config, s, bias_heads)
+        elif s["kind"] == "hstu":
+            result |= hstu_last_shapes(config, s)
+            if "attention" not in s:
+                x0 += width(config, "event")
+                continue
         tensors, interest = attention_shapes(config, s, out)
         result |= tensors
         x0 += interest
@@ -195,18 +237,34 @@ def hstu_shapes(config, s, bias_heads):
     hstu = s["hstu"]
     j = 1 if hstu.get("share") else n
     for layer in range(hstu["layers"]):
-        h, dqk, dv = hstu["heads"], hstu["qk_dim"], hstu["v_dim"]
-        f1, z = 2 * h * dv + 2 * h * dqk, h * dv * (1 if hstu.get("output", "gated") == "gated" else 3)
-        q = f"{p}.hstu.{layer}"
-        result[f"{q}.f1.weight"], result[f"{q}.f1.bias"] = (j, f1, d), (j, f1)
         kind = hstu.get("bias", "dense")
-        if kind != "none":
-            result[f"{q}.bias"] = (j, bias_heads, w, w) if kind == "dense" else (j, bias_heads, 2 * w - 1)
-        if hstu.get("affine", True):
-            result[f"{q}.norm.weight"] = result[f"{q}.norm.bias"] = (j, h * dv)
-            if hstu.get("pre_norm"):
-                result[f"{q}.pre_norm.weight"] = result[f"{q}.pre_norm.bias"] = (j, d)
-        result[f"{q}.f2.weight"], result[f"{q}.f2.bias"] = (j, d, z), (j, d)
+        bias = {} if kind == "none" else {"bias": (j, bias_heads, *((w, w) if kind == "dense" else (2 * w - 1,)))}
+        result |= block_shapes(f"{p}.hstu.{layer}", hstu, d, (j,), bias)
+    return result
+
+
+def hstu_last_shapes(config, s):
+    """Positions and HSTU layers of an hstu sequence."""
+    d, p, buckets = width(config, "event"), f"sequences.{s['name']}", s.get("time_buckets", 0)
+    result = {f"{p}.position": (s["last"], d)} if s.get("positions") else {}
+    bias = {} if s["hstu"].get("bias") == "none" else {"bias": (2 * s["last"] - 1,)}
+    bias |= {"time_bias": (buckets + 1,)} if buckets else {}
+    for layer in range(s["hstu"]["layers"]):
+        result |= block_shapes(f"{p}.hstu.{layer}", s["hstu"], d, (), bias)
+    return result
+
+
+def block_shapes(q, hstu, d, j, bias):
+    """One HSTU layer; `j` leads the shapes of all but `bias`."""
+    h, dqk, dv = hstu["heads"], hstu["qk_dim"], hstu["v_dim"]
+    f1, z = 2 * h * dv + 2 * h * dqk, h * dv * (1 if hstu.get("output", "gated") == "gated" else 3)
+    result = {f"{q}.f1.weight": (*j, f1, d), f"{q}.f1.bias": (*j, f1)}
+    result |= {f"{q}.{name}": shape for name, shape in bias.items()}
+    if hstu.get("affine", True):
+        result[f"{q}.norm.weight"] = result[f"{q}.norm.bias"] = (*j, h * dv)
+        if hstu.get("pre_norm"):
+            result[f"{q}.pre_norm.weight"] = result[f"{q}.pre_norm.bias"] = (*j, d)
+    result[f"{q}.f2.weight"], result[f"{q}.f2.bias"] = (*j, d, z), (*j, d)
     return result
 
 
@@ -215,7 +273,7 @@ def attention_shapes(config, s, out):
     d, dc = width(config, "event"), width(config, "candidate")
     attention, p = s["attention"], f"sequences.{s['name']}.attention"
     parts = s.get("codebooks", 1)
-    lead = () if s["kind"] == "din" else (1,) if attention.get("share") else (parts,)
+    lead = () if s["kind"] in ("din", "hstu") else (1,) if attention.get("share") else (parts,)
     result = {}
     if attention["kind"] == "din":
         linear, interest = [("q", d, dc)], d

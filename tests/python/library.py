@@ -87,6 +87,7 @@ class Library:
         with self.session(model_path, isa) as (_, session):
             for i, sequence in enumerate(config["sequences"]):
                 codebooks = len(sequence["groups"]) if sequence["kind"] == "vql" else sequence.get("codebooks", 0)
+                codebooks = sequence.get("hashes", codebooks)
                 if not codebooks:
                     continue
                 clusters = np.zeros((codebooks, len(events)), np.uint32)
@@ -123,8 +124,10 @@ class Library:
             self.check(self.c.vqr_encode(session, state, ctypes.byref(events), None, ctypes.byref(error)), error)
             for i, sequence in enumerate(config["sequences"]):
                 groups = sequence.get("groups", [sequence])
-                tokens = max(group.get("last", group.get("codewords")) for group in groups)
+                tokens = max(group.get("last", group.get("codewords", 0)) for group in groups)
                 codebooks = sequence.get("codebooks", len(groups))
+                if sequence["kind"] == "sdim":
+                    codebooks, tokens = sequence["hashes"], 2 ** sequence["bits"]
                 shape = (len(request["candidates"]), codebooks, tokens)
                 weights = np.full(shape, np.nan, np.float32)
                 pointer = weights.ctypes.data_as(ctypes.c_void_p)

@@ -323,6 +323,56 @@ def test_inspect_of_vql(tmp_path, case):
     assert run("selftest", model).returncode == 0
 
 
+def test_inspect_of_sdim(tmp_path):
+    model = convert(tmp_path, support.config_of_sdim(hashes=6, bits=4))
+    told = json.loads(run("inspect", model, "--json").stdout)
+    (found,) = told["sequences"]
+    bytes_, work = found.pop("state_bytes"), found.pop("candidate_work")
+    assert found == {"name": "hashed", "kind": "sdim", "hashes": 6, "bits": 4}
+    assert work == 18 * (13 + 6 * 4 + 6)  # an event is 18 wide, a candidate 13
+    assert 6 * 16 * (18 * 12 + 4) <= bytes_ < told["state_bytes"]
+    text = run("inspect", model).stdout
+    assert "sequences   hashed           SDIM: 6 hashes of 4 bits, 16 buckets each\n" in text
+    assert COST.findall(text) == [(f"{bytes_:,}", "sums, counts and directions of 96 buckets", f"{work:,}")]
+    assert run("selftest", model).returncode == 0
+
+
+HSTU_WORDS = {
+    "bare": ("the last 20 events, the newest one's output", "events as they are, positions none, times not read"),
+    "all of it": ("the last 20 events with times, keys and values",
+                  "events times sqrt(width), positions learned, times in 128 buckets"),
+    "times only": ("the last 20 events with times, interests",
+                   "events as they are, positions none, times in 1 bucket"),
+    "no layers": ("the last 20 events, keys and values", "events as they are, positions learned, times not read"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", support.HSTU_CASES)
+def test_inspect_of_hstu(tmp_path, case):
+    config = support.config_of_hstu(**support.HSTU_CASES[case])
+    model = convert(tmp_path, config)
+    (sequence,), (kept, words) = config["sequences"], HSTU_WORDS[case]
+    (found,) = json.loads(run("inspect", model, "--json").stdout)["sequences"]
+    bytes_, work = found.pop("state_bytes"), found.pop("candidate_work")
+    assert work == 0 if "attention" not in sequence else work > 100
+    assert {key: found[key] for key in ("name", "kind", "last", "scale", "positions", "time_buckets")} == {
+        "name": "all", "kind": "hstu", "last": 20, "scale": sequence.get("scale", "one"),
+        "positions": sequence.get("positions", False), "time_buckets": sequence.get("time_buckets", 0),
+    }  # fmt: skip
+    layers = sequence["hstu"]["layers"]
+    assert found["hstu"]["layers"] == layers and "share" not in found["hstu"]
+    assert found["hstu"]["bias"] == ("none" if sequence["hstu"].get("bias") == "none" else "shared")
+    kind = found["attention"]["kind"] if found["attention"] else None
+    assert kind == (sequence["attention"]["kind"] if "attention" in sequence else None)
+    text = run("inspect", model).stdout
+    first = "HSTU: the last 20 events in order, each seeing those before it"
+    assert re.search(rf"{first}\n +{re.escape(words)}\n", text)
+    assert ("no attention: every candidate takes the newest event's output\n" in text) == ("attention" not in sequence)
+    assert ("no HSTU: events go on as they are\n" in text) == (layers == 0)
+    assert COST.findall(text) == [(f"{bytes_:,}", kept, f"{work:,}")]
+    assert run("selftest", model).returncode == 0
+
+
 def test_selftest_passes_on_every_isa(model):
     done = run("selftest", model)
     assert (done.returncode, done.stderr) == (0, "")

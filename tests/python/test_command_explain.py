@@ -13,7 +13,7 @@ from library import Library
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
 EVENTS = [{"item": 1 + i * i % 7, "directory": i % 3, "action": "M", "dwell": i % 5} for i in range(60)]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {}]
-LINE = re.compile(r"^ {10}(long|keys|    ) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
+LINE = re.compile(r"^ {10}(long|keys|hashed| {4}| {6}) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +107,20 @@ def test_groups_of_vql(tmp_path, terms):
     assert {(int(line[2]), int(line[3])): (line[1], int(line[4])) for line in group} == want
 
 
+def test_buckets_of_hashed_events(tmp_path):
+    """1/G beside each bucket that the candidate meets, with the bucket's own events."""
+    config = support.config_of_sdim()
+    model = convert(tmp_path, config)
+    request = {"id": 1, "events": EVENTS, "candidates": CANDIDATES[:1]}
+    (group,) = explained(run("rank", model, "--explain=100", stdin=lines(request)).stdout)
+    codes = Library().assignments(model, config, EVENTS)["hashed"]
+    weights = Library().weights(model, config, request)["hashed"][0]
+    met = {(g, c) for g, c in zip(*np.nonzero(weights), strict=True)}
+    want = {(int(g), int(c)): ("0.200", int((codes[g] == c).sum())) for g, c in met}
+    assert 0 < len(want) <= 5
+    assert {(int(line[2]), int(line[3])): (line[1], int(line[4])) for line in group} == want
+
+
 # ---- attention of both kinds, over clusters and over last events ----
 
 ITEM = [{"name": "item", "kind": "id", "table": "item"}]
@@ -130,6 +144,14 @@ def model_over_items(tmp_path, sequence):
     done = run("rank", model, "--explain=99", stdin=lines(request))
     assert (done.returncode, done.stderr) == (0, "")
     return model, config, tensors, done.stdout.splitlines()[3:]
+
+
+def test_the_newest_event_alone(tmp_path):
+    """HSTU over the last events without attention."""
+    block = {"layers": 1, "heads": 2, "qk_dim": 5, "v_dim": 6}
+    sequence = {"name": "short", "kind": "hstu", "last": LAST, "hstu": block}
+    *_, shown = model_over_items(tmp_path, sequence)
+    assert [EVENT_LINE.match(line).groups() for line in shown] == [("1.000", "the newest event", None, "11")]
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

@@ -113,3 +113,41 @@ def test_weights_of_vql(tmp_path, case):
         want = vql_weights(sequence, tensors, clusters, e, kernel, t)
         assert found.shape == want.shape
         np.testing.assert_allclose(found, want, rtol=0, atol=2e-6, err_msg=str((events, now)))
+
+
+@pytest.mark.parametrize("attention", [DOT, DIN, {**DIN, "softmax": True}])
+def test_weights_of_hstu(tmp_path, attention):
+    """Without layers attention is over the events, scaled, and their positions."""
+    block = {"layers": 0}
+    config = support.config_of_hstu(hstu=block, attention=attention, positions=True, scale="sqrt", last=LAST)
+    tensors = support.weights(config, seed=3)
+    model = convert(tmp_path, config, tensors)
+    inputs = Inputs(parse_config(config), tensors, np.float64)
+    for events in (1, LAST, 40):
+        request = support.request_of(config, seed=events, events=events, candidates=4)
+        e, t = (inputs.embed_all(group, request[f"{group}s"]) for group in ("event", "candidate"))
+        x = e[-LAST:] * np.sqrt(e.shape[1]) + tensors["sequences.all.position"][: min(events, LAST)]
+        want = np.zeros((4, 1, LAST))
+        own = attention_weights(attention, tensors, "sequences.all.attention", None, x, None, t)
+        want[:, 0, LAST - len(x) :] = own
+        found = Library().weights(model, config, request)["all"]
+        np.testing.assert_allclose(found, want, rtol=0, atol=4e-6 * max(1, np.abs(want).max()), err_msg=str(events))
+
+
+def test_weights_of_hashed_events(tmp_path):
+    """1/G of each bucket that holds events and the candidate."""
+    config = support.config_of_sdim(hashes=7, bits=2)
+    tensors = support.weights(config, seed=3)
+    model = convert(tmp_path, config, tensors)
+    inputs = Inputs(parse_config(config), tensors, np.float64)
+    directions, q = (tensors[f"sequences.hashed.sdim.{name}"].astype(float) for name in ("hash", "q.weight"))
+    request = support.request_of(config, seed=5, events=9, candidates=20)
+    e, t = (inputs.embed_all(group, request[f"{group}s"]) for group in ("event", "candidate"))
+    own = t @ q.T + tensors["sequences.hashed.sdim.q.bias"]
+    codes, met = (((x @ directions.T >= 0).reshape(len(x), 7, 2) * [1, 2]).sum(2) for x in (e, own))
+    want = np.zeros((20, 7, 4), np.float32)
+    for c, g in np.ndindex(20, 7):
+        want[c, g, met[c, g]] = np.float32(1 / 7) * (met[c, g] in codes[:, g])
+    np.testing.assert_array_equal(Library().weights(model, config, request)["hashed"], want)
+    assert (want.sum((1, 2)) < 0.9).any()
+    np.testing.assert_array_equal(Library().assignments(model, config, request["events"])["hashed"], codes.T)
