@@ -73,7 +73,8 @@ def random_features(rng: random.Random, tables: dict, quantizers: dict, low: int
     return features
 
 
-def random_hstu(rng: random.Random, layers: int) -> dict:
+def random_hstu(rng: random.Random, layers: int, clusters: bool = True) -> dict:
+    """`clusters`: with the switches that only HSTU over clusters has."""
     if layers == 0:
         return {"layers": 0}
     qk_dim, v_dim = rng.choice(WIDTHS[:13]), rng.choice(WIDTHS[:13])
@@ -84,6 +85,9 @@ def random_hstu(rng: random.Random, layers: int) -> dict:
         "norm": ["layer", "group"], "output": ["gated", "concat", "concat_raw"], "residual": [True, False],
         "share": [True, False], "eps": [1e-5, 1e-6],
     }
+    if not clusters:
+        del switches["share"]
+        switches["bias"] = ["none", "toeplitz"]
     return hstu | {name: rng.choice(values) for name, values in switches.items() if rng.random() < 0.7}
 
 
@@ -139,6 +143,26 @@ def random_vql(rng: random.Random, name: str, codewords: list[int]) -> dict:
     return sequence | ({"out": True} if rng.random() < 0.4 else {})
 
 
+def random_sdim(rng: random.Random, name: str) -> dict:
+    return {"name": name, "kind": "sdim", "hashes": rng.choice([1, 3, 16, 33]), "bits": rng.randint(1, 6)}
+
+
+def random_hstu_last(rng: random.Random, name: str) -> dict:
+    sequence = {
+        "name": name, "kind": "hstu", "last": rng.choice([1, 11, 12, 13, 40, 60]), "positions": rng.random() < 0.5,
+        "scale": rng.choice(["one", "sqrt"]), "hstu": random_hstu(rng, rng.choice([0, 1, 1, 2]), clusters=False),
+    }
+    if rng.random() < 0.6:
+        sequence["time_buckets"] = rng.choice([1, 20, 128, 144])
+    return sequence | ({"attention": random_attention(rng, clusters=False)} if rng.random() < 0.6 else {})
+
+
+def random_baselines(rng: random.Random) -> list[dict]:
+    """Of the papers that the others are compared with; seldom any."""
+    kinds = {"hashed": random_sdim, "all": random_hstu_last}
+    return [draw(rng, name) for name, draw in kinds.items() if rng.random() < 0.3]
+
+
 def random_sequences(rng: random.Random, codewords: list[int], codebooks: list[int]) -> list[dict]:
     """Of all kinds, in any order; sometimes one kind alone."""
     sequences = []
@@ -167,11 +191,13 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int], sequenc
         if 4 <= width(event, tables) <= 200 and width(candidate, tables) >= 1:
             break
     user, context = (random_features(rng, tables, quantizers, 0) for _ in range(2))
+    if sequences is None:  # the last come from numbers of their own, so that what came before they were stays as it was
+        sequences = random_sequences(rng, codewords, codebooks) + random_baselines(random.Random(seed + 1_000_000))
     used = {name for f in event + candidate + user + context for name in f.get("tables", [f.get("table")]) if name}
     return {
         "format": 1, "name": f"random-{seed}", "tables": {name: tables[name] for name in sorted(used)},
         "user": user, "context": context, "event": event, "candidate": candidate, "quantizers": quantizers,
-        "sequences": random_sequences(rng, codewords, codebooks) if sequences is None else sequences,
+        "sequences": sequences,
         "head": {
             "hidden": rng.choice([[], [5], [32, 17], [64, 33, 16]]), "activation": rng.choice(ACTIVATIONS),
             "outputs": rng.choice([["ctr"], ["ctr"], ["ctr", "like", "share"]]),
@@ -188,7 +214,7 @@ def random_shapes(config: dict, seed: int) -> dict[str, tuple[int, ...]]:
             if sequence.get("out"):
                 shapes[f"{prefix}.vql.out.weight"] = (rng.choice(WIDTHS), sequence["heads"] * sequence["v_dim"])
             continue
-        attention = sequence["attention"]
+        attention = sequence.get("attention", {})
         clusters = sequence["kind"] == "dmqn"
         if attention.get("out"):
             lead = [1 if attention.get("share") else sequence["codebooks"]] if clusters else []

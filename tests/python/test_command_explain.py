@@ -13,7 +13,7 @@ from library import Library
 CONFIG = support.config_with(sequence={"codebooks": 2, "codewords": 5})
 EVENTS = [{"item": 1 + i * i % 7, "directory": i % 3, "action": "M", "dwell": i % 5} for i in range(60)]
 CANDIDATES = [{"item": 9, "directory": 2}, {"item": 2}, {}]
-LINE = re.compile(r"^ {10}(long|keys|hashed| {4}| {6}) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
+LINE = re.compile(r"^ {10}(\w*) +(-?\d\.\d{3})  cluster (\d)/(\d+), (?:(\d+) events?|empty)(?:: (.*))?$")
 
 
 @pytest.fixture(scope="module")

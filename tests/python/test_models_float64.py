@@ -14,9 +14,17 @@ import numpy as np
 import pytest
 import torch
 from library import Library, build_folder, score_lines
-from random_models import random_config, random_module, random_request, random_sequence
+from random_models import (
+    random_config,
+    random_hstu_last,
+    random_module,
+    random_request,
+    random_sdim,
+    random_sequence,
+)
 
 from vqrank_convert.config_quantizers import QuantizerConfig
+from vqrank_convert.reference import hash_candidates
 from vqrank_convert.reference_quantizers import encode
 from vqrank_train.checkpoint import save_checkpoint
 from vqrank_train.predict import Encoder, Prediction, predict
@@ -67,6 +75,9 @@ def rounding_bound(module, request, codes):
         elif sequence.kind == "vql":  # and the offset, which is rounded and added last
             folds = [(module_keys(own, group).mT @ c.mT, c.square().sum(-1) / 2) for group, c in own.groups]
             magnitude = torch.stack([(e @ fold.abs() + offset).amax(-1) for fold, offset in folds])
+        elif sequence.kind == "sdim":
+            directions = own.sdim.get_buffer("hash").abs()
+            magnitude = (e @ directions.mT).unflatten(-1, (sequence.hashes, sequence.bits)).amax(-1).mT
         else:
             continue
         bounds[sequence.name] = 2 * (e.shape[-1] + len(features) + 4 + longest + levels) * 2.0**-24 * magnitude
@@ -103,9 +114,20 @@ def library_codes(module, model, config, request):
     return found
 
 
+def clear_candidates(module, config, request):
+    """The request without candidates of which float32's rounding decides a hash."""
+    tensors = {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
+    found = hash_candidates(config, tensors, request["candidates"])
+    clear = (found.margins >= 2 * found.bounds).all(1)
+    kept = [candidate for candidate, keep in zip(request["candidates"], clear, strict=True) if keep]
+    assert len(kept) * 2 >= len(request["candidates"])
+    return request | {"candidates": kept}
+
+
 def compare(module, model, config, request, isas=("",)):
     """One request on the library against float64; returns the largest error."""
     double, single = module.double(), None
+    request = clear_candidates(double, config, request)
     codes = library_codes(double, model, config, request)
     clusters = Library().assignments(model, config, request["events"])
     found = {name: torch.from_numpy(z.astype("int64")) for name, z in clusters.items()}
@@ -143,7 +165,10 @@ def usable_isas(model):
 
 
 def run(tmp_path, seed, sizes, events, candidates):
-    config = random_config(seed, **sizes)
+    run_config(tmp_path, seed, random_config(seed, **sizes), events, candidates)
+
+
+def run_config(tmp_path, seed, config, events, candidates):
     module = random_module(config, seed)
     checkpoint, model = tmp_path / "c.safetensors", tmp_path / "m.vqr"
     save_checkpoint(checkpoint, module)
@@ -167,6 +192,14 @@ def test_large(tmp_path, seed):
 @pytest.mark.parametrize("seed", range(200, 203))
 def test_long_history(tmp_path, seed):
     run(tmp_path, seed, {"codewords": [128], "codebooks": [4]}, [20000], candidates=3)
+
+
+@pytest.mark.parametrize("seed", range(300, 312))
+def test_hashed_or_last_events_alone(tmp_path, seed):
+    rng = random.Random(seed)
+    sequence = random_hstu_last(rng, "all") if seed % 3 else random_sdim(rng, "hashed")
+    config = random_config(seed, [], [], sequences=[sequence])
+    run_config(tmp_path, seed, config, [0, 1, 13, 200], candidates=5)
 
 
 def test_no_candidates(tmp_path):

@@ -253,7 +253,7 @@ VQR_API enum vqr_status vqr_refresh(vqr_session *session, vqr_state *state, stru
 VQR_API enum vqr_status vqr_encode(vqr_session *session, vqr_state *state, const struct vqr_rows *events,
                                    struct vqr_stats *stats, struct vqr_error *error);
 
-/* Which codeword each event falls to, without changing any state: for inspection and tests.
+/* Which codeword, or bucket of each hash, each event falls to, without changing any state: for inspection and tests.
  * clusters [codebooks][events->rows] of sequence `sequence`, 0 <= value < codewords.
  * vqr_sequence_codebooks gives the number of codebooks, 0 past the last sequence.
  * Errors: ARGUMENT, TYPE, RANGE, TABLE. */
@@ -316,7 +316,7 @@ VQR_API enum vqr_status vqr_quantize(vqr_session *session, size_t quantizer, con
 struct vqr_sequence_info {
     const char *name;        /* valid until the model is closed */
     size_t codebooks;        /* 0: its tokens are the last events themselves */
-    size_t tokens;           /* what a candidate can attend to: codewords of the largest codebook, or last events */
+    size_t tokens;           /* to attend to: codewords of the largest codebook, buckets of a hash, or last events */
     size_t interest_width;   /* numbers that it gives to the head */
     size_t state_bytes;      /* what is cached of a user for it, however long the history: its part of vqr_state_size */
     uint64_t candidate_work; /* multiply-adds of a candidate's attention at most; an exponential counts as 16 */
@@ -331,8 +331,9 @@ VQR_API enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, stru
  * Attention "dot", and that of VQL: the mean over its heads (of the codebook, where it has heads of its own), so that a
  * codebook's weights are at least 0 and sum to 1 up to rounding, or are all 0 for a user without events; attention
  * "din": a_k as the network gives it, or its softmax. Clusters without events that are masked, and codewords past the
- * last of a smaller codebook, have weight 0. Of a sequence of last events the newest is token tokens - 1, and tokens
- * that no event fills have weight 0.
+ * last of a smaller codebook, have weight 0. Of hashed events (SDIM) a codebook is a hash, a token its bucket: the one
+ * that the candidate meets has 1/codebooks if it holds events. Of a sequence of last events the newest is token
+ * tokens - 1, and tokens that no event fills have weight 0; HSTU without attention gives the newest all.
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
                                     const struct vqr_request *request, float *weights, struct vqr_error *error);
