@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from converter_support import CONFIG, config_with, weights, write
+from converter_support import CONFIG, config_of_hstu, config_with, weights, write
 from library import build_folder
 from safetensors.numpy import save_file
 
@@ -115,19 +115,22 @@ def test_uninterleaved_by_hand():
     assert order.tolist() == [0, 1, 6, 7, 2, 3, 8, 9, 4, 10, 5, 11]
 
 
-def test_interleaved_heads(tmp_path):
-    config = config_with(hstu={"layers": 2, "heads": 3, "qk_dim": 5, "v_dim": 4})
+@pytest.mark.parametrize("name", ["long", "all"])
+def test_interleaved_heads(tmp_path, name):
+    """Over clusters, whose tensors have a leading N, and over the last events."""
+    block = {"layers": 2, "heads": 3, "qk_dim": 5, "v_dim": 4}
+    config = config_with(hstu=block) if name == "long" else config_of_hstu(hstu=block)
     plain = weights(config)
     stored = dict(plain)
     order = uninterleaved(HstuConfig(layers=2, heads=3, qk_dim=5, v_dim=4))
     for layer in range(2):
-        for part, axis in (("weight", 1), ("bias", 1)):
-            name = f"sequences.long.hstu.{layer}.f1.{part}"
-            mixed = np.empty_like(plain[name])
+        for part, axis in (("weight", -2), ("bias", -1)):
+            tensor = f"sequences.{name}.hstu.{layer}.f1.{part}"
+            mixed = np.empty_like(plain[tensor])
             index = [slice(None)] * mixed.ndim
             index[axis] = order
-            mixed[tuple(index)] = plain[name]
-            stored[name] = mixed
+            mixed[tuple(index)] = plain[tensor]
+            stored[tensor] = mixed
     write(tmp_path / "a.safetensors", config, stored)
     write(tmp_path / "b.safetensors", config, plain)
     assert convert(tmp_path / "a.safetensors", tmp_path / "a.vqr", "--interleaved-heads") == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from library import score_lines
-from random_models import random_config, random_latest, random_module, random_request, random_sequence
+from random_models import random_config, random_latest, random_module, random_request, random_sdim, random_sequence
 from test_models_float64 import convert, usable_isas
 
 from vqrank_train.checkpoint import save_checkpoint
@@ -70,7 +70,8 @@ def test_the_order_of_events(tmp_path, seed):
     """It changes no bit where every event is summed; where the last ones are attended to, that of the others."""
     rng = random.Random(seed)
     last = random_latest(rng, "short") | {"last": 7}
-    config, model = converted(tmp_path, seed, [random_sequence(rng, "long", [33], [3])])
+    summed = [random_sequence(rng, "long", [33], [3]), random_sdim(rng, "hashed")]
+    config, model = converted(tmp_path, seed, summed)
     request = random_request(config, seed, 200, 20)
     backwards = request | {"events": request["events"][::-1]}
     assert len({json.dumps(found) for found in outputs(model, [request, backwards])}) == 1
