@@ -150,7 +150,7 @@ def random_sdim(rng: random.Random, name: str) -> dict:
 def random_hstu_last(rng: random.Random, name: str) -> dict:
     sequence = {
         "name": name, "kind": "hstu", "last": rng.choice([1, 11, 12, 13, 40, 60]), "positions": rng.random() < 0.5,
-        "scale": rng.choice(["one", "sqrt"]), "hstu": random_hstu(rng, rng.choice([0, 1, 1, 2]), clusters=False),
+        "scale": rng.choice(["one", "sqrt"]), "hstu": random_hstu(rng, rng.choice([1, 1, 2, 3]), clusters=False),
     }
     if rng.random() < 0.6:
         sequence["time_buckets"] = rng.choice([1, 20, 128, 144])
