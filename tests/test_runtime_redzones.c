@@ -2,6 +2,7 @@
  * with the pieces set apart (redzone_arena.h). */
 #include <stdlib.h>
 
+#include "simd/simd.h"
 #include "tests/runtime_support.h"
 
 enum { MODELS = 60, EVENTS = 60, CANDIDATES = 55 };
