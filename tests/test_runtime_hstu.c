@@ -134,10 +134,14 @@ static void test_a_refused_call_changes_nothing(void **state)
         const struct runtime_options o = only_hstu(0);
         struct world w = world_new(&o, NULL, CANDIDATES);
         struct values *events = events_new(&w, 5), *bad = events_new(&w, 6);
-        float *expected = scores_of(&w, events, 0, count);
+        free(scores_of(&w, events, 0, count));
+        append_part(&w, events, 2, 1);
+        float *expected = scores(&w);
+        free(scores_of(&w, events, 0, count));
         ((double *)bad->column_values[2])[EVENTS - 2] = 1e9; /* a price out of range */
         bad->present[2][EVENTS - 2] = 1;
         assert_int_equal(vqr_append(w.session, w.state, &bad->rows, NULL, NULL), VQR_ERROR_RANGE);
+        append_part(&w, events, 2, 1); /* so that the ring is looked at again */
         assert_scores(&w, expected);
         append_part(&w, bad, 0, EVENTS - 2);
         assert_other_scores(&w, expected);
@@ -196,6 +200,35 @@ static void test_times_by_their_buckets(void **state)
     encode(&w, &events->rows);
     assert_other_scores(&w, expected);
     free(expected);
+    values_free(events);
+    world_free(&w);
+}
+
+/* Scores of two events that are so many seconds apart. */
+static float *scores_apart(struct world *w, const struct values *events, int64_t seconds)
+{
+    times_of(events)[0] = -5;
+    times_of(events)[1] = seconds - 5;
+    return scores_of(w, events, 0, 2);
+}
+
+/* The least seconds of a bucket are in it, one less is not. */
+static void test_edges(void **state)
+{
+    (void)state;
+    const struct runtime_options o = only_hstu(2);
+    struct world w = world_new(&o, NULL, CANDIDATES);
+    struct values *events = events_new(&w, 13);
+    memset(events->present[TIME], 1, EVENTS);
+    for (size_t bucket = 5; bucket <= o.hstu_last.buckets; bucket++) {
+        const int64_t edge = (int64_t)exp(0.301 * (double)bucket) + 1; /* as the model's file has them */
+        float *expected = scores_apart(&w, events, edge), *before = scores_apart(&w, events, edge - 1);
+        assert_true(memcmp(expected, before, w.outputs * sizeof *before) != 0);
+        free(scores_apart(&w, events, edge + 1)); /* from 5 seconds on buckets have two */
+        assert_scores(&w, expected);
+        free(expected);
+        free(before);
+    }
     values_free(events);
     world_free(&w);
 }
@@ -313,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_a_refused_call_changes_nothing),
         cmocka_unit_test(test_order_matters),
         cmocka_unit_test(test_times_by_their_buckets),
+        cmocka_unit_test(test_edges),
         cmocka_unit_test(test_events_without_time),
         cmocka_unit_test(test_times_far_apart),
         cmocka_unit_test(test_explain),

@@ -52,9 +52,16 @@ static void test_parts_and_orders(void **state)
             assert_same_scores(&w, expected, found);
             free(found);
         }
+        free(expected);
+        struct vqr_column columns[VALUES_COLUMNS];
+        const struct vqr_rows more = values_part(events, 3, 1, columns);
+        append(&w, &more);
+        expected = scores(&w);
         ((double *)ordered->column_values[2])[EVENTS - 1] = 1e9; /* a price out of range, after two blocks */
         ordered->present[2][EVENTS - 1] = 1;
+        encode(&w, &events->rows);
         assert_int_equal(vqr_append(w.session, w.state, &ordered->rows, NULL, NULL), VQR_ERROR_RANGE);
+        append(&w, &more); /* so that sums become interests again */
         float *found = scores(&w);
         assert_same_scores(&w, expected, found);
         free(found);
