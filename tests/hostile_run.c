@@ -259,3 +259,34 @@ void hostile_run_good(struct runtime_file file)
     assert_int_equal(hostile_run(file.data, file.size), 1);
     free(file.data);
 }
+
+void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
+{
+    struct runtime_file file = runtime_build_saying(tensors, says);
+    struct vqr_error error;
+    vqr_model *model = NULL;
+    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
+    assert_refusal(VQR_ERROR_FORMAT, status, &error);
+    assert_says(&error, text);
+    assert_null(model);
+    free(file.data);
+}
+
+/* Shared weights and wide tokens multiply: the file may hold W and M numbers apart and ask for W * M. */
+void assert_size_in_proportion(const struct runtime_options *options)
+{
+    struct runtime_file file = runtime_build(options);
+    struct vqr_error error;
+    vqr_model *model = NULL;
+    assert_true(file.size < (size_t)4 << 20);
+    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
+    if (status) {
+        assert_refusal(VQR_ERROR_FORMAT, status, &error);
+    } else {
+        const size_t session = vqr_session_size(model), state = vqr_state_size(model);
+        if (session > HOSTILE_BYTES_MAX || state > HOSTILE_BYTES_MAX)
+            fail_msg("a file of %zu bytes: a session takes %zu, a state %zu", file.size, session, state);
+    }
+    vqr_model_close(model);
+    free(file.data);
+}

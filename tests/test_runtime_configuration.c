@@ -6,18 +6,6 @@
 
 #include "tests/hostile_run.h"
 
-/* A change to what a file says about itself, its tensors staying as they were. */
-struct change {
-    const char *says; /* what the refusal must name */
-    void (*apply)(struct runtime_options *options);
-};
-
-#define CHANGE(name, statement)                 \
-    static void name(struct runtime_options *o) \
-    {                                           \
-        statement;                              \
-    }
-
 CHANGE(item_rows, o->items++)
 CHANGE(item_no_rows, o->items = 0)
 CHANGE(item_many_rows, o->items = (uint64_t)1 << 32)
@@ -111,31 +99,6 @@ CHANGE(attention_share, o->attention.share = true)
 CHANGE(no_sequences, o->sequences = 0)
 CHANGE(more_sequences, o->sequences = 2)
 CHANGE(same_sequences, (o->sequences = 2, o->sequences_same_name = true))
-
-CHANGE(sdim_hashes_none, o->hashes = 0)
-CHANGE(sdim_hashes_more, o->hashes++)
-CHANGE(sdim_hashes_most, o->hashes = 1025)
-CHANGE(sdim_bits_none, o->bits = 0)
-CHANGE(sdim_bits_more, o->bits++)
-CHANGE(sdim_bits_most, o->bits = 13)
-CHANGE(all_last_none, o->hstu_last.last = 0)
-CHANGE(all_last_more, o->hstu_last.last++)
-CHANGE(all_last_most, o->hstu_last.last = UINT32_MAX)
-CHANGE(all_buckets_none, o->hstu_last.buckets = 0)
-CHANGE(all_buckets_fewer, o->hstu_last.buckets--)
-CHANGE(all_buckets_most, o->hstu_last.buckets = 145)
-CHANGE(all_positions, o->hstu_last.positions = false)
-CHANGE(all_scale, o->hstu_last.scale = 2)
-CHANGE(all_share, o->hstu_last.hstu.share = true)
-CHANGE(all_bias_per_head, o->hstu_last.hstu.bias = VQR_BIAS_PER_HEAD)
-CHANGE(all_bias_none, o->hstu_last.hstu.bias = VQR_BIAS_NONE)
-CHANGE(all_layers, o->hstu_last.hstu.layers = 2)
-CHANGE(all_no_layers, o->hstu_last.hstu.layers = 0)
-CHANGE(all_eps, o->hstu_last.hstu.eps = -1)
-CHANGE(all_attention_none, o->hstu_last.attention.kind = VQR_ATTENTION_NONE)
-CHANGE(all_attention_both, o->hstu_last.attention.kind = VQR_ATTENTION_BOTH)
-CHANGE(all_attention_share, o->hstu_last.attention.share = true)
-CHANGE(all_attention_counts, o->hstu_last.attention.count_bias = true)
 
 CHANGE(vql_heads_none, o->vql.heads = 0)
 CHANGE(vql_heads_fewer, o->vql.heads--)
@@ -325,18 +288,6 @@ static const struct change vql_changes[] = {
     {"head 0 have exponent", vql_exponent_lowest},
 };
 
-static void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
-{
-    struct runtime_file file = runtime_build_saying(tensors, says);
-    struct vqr_error error;
-    vqr_model *model = NULL;
-    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
-    assert_refusal(VQR_ERROR_FORMAT, status, &error);
-    assert_says(&error, text);
-    assert_null(model);
-    free(file.data);
-}
-
 static void test_configuration_unlike_tensors(void **state)
 {
     (void)state;
@@ -346,87 +297,6 @@ static void test_configuration_unlike_tensors(void **state)
         changes[i].apply(&says);
         assert_refused(&tensors, &says, changes[i].says);
     }
-}
-
-static const struct change last_and_hashed_changes[] = {
-    {"hashes is 0, expected 1 to 1024", sdim_hashes_none},
-    {"sdim.hash", sdim_hashes_more},
-    {"hashes is 1025", sdim_hashes_most},
-    {"bits is 0, expected 1 to 12", sdim_bits_none},
-    {"sdim.hash", sdim_bits_more},
-    {"bits is 13", sdim_bits_most},
-    {"last is 0", all_last_none},
-    {"sequences.all.", all_last_more},
-    {"last is", all_last_most},
-    {"tensors", all_buckets_none},
-    {"time_edges", all_buckets_fewer},
-    {"time_buckets is 145, expected 0 to 144", all_buckets_most},
-    {"tensors", all_positions},
-    {"scale is 2", all_scale},
-    {"share or a bias per head", all_share},
-    {"share or a bias per head", all_bias_per_head},
-    {"tensors", all_bias_none},
-    {"hstu.1", all_layers},
-    {"tensors", all_no_layers},
-    {"eps is -1", all_eps},
-    {"head.0.weight", all_attention_none},
-    {"found two", all_attention_both},
-    {"share or count_bias", all_attention_share},
-    {"share or count_bias", all_attention_counts},
-};
-
-static void test_last_and_hashed_configuration_unlike_tensors(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof last_and_hashed_changes / sizeof *last_and_hashed_changes; i++) {
-        struct runtime_options tensors = runtime_options_default();
-        tensors.sdim_sequences = tensors.hstu_sequences = 1;
-        struct runtime_options says = tensors;
-        last_and_hashed_changes[i].apply(&says);
-        assert_refused(&tensors, &says, last_and_hashed_changes[i].says);
-    }
-}
-
-static void assert_edge(size_t edge, uint64_t value, const char *says)
-{
-    struct runtime_options o = runtime_options_default();
-    o.hstu_sequences = 1;
-    o.hstu_last.wrong_edge = edge;
-    o.hstu_last.edge_value = value;
-    if (says)
-        assert_refused(&o, &o, says);
-    else
-        hostile_run_good(runtime_build(&o));
-}
-
-/* Buckets of times begin at seconds that never descend: 2, 2, 3, 4, 5, 7, 9, ... */
-static void test_time_edges(void **state)
-{
-    (void)state;
-    assert_edge(0, 0, "tensor \"sequences.all.time_edges\": edge 0 is 0, expected at least 1");
-    assert_edge(0, 1, NULL);
-    assert_edge(0, 3, "edge 1 is 2, expected at least 3");
-    assert_edge(2, 1, "edge 2 is 1, expected at least 2");
-    assert_edge(2, 2, NULL);
-    assert_edge(38, UINT64_MAX, "expected at least 18446744073709551615");
-    assert_edge(39, UINT64_MAX, NULL);
-}
-
-/* A direction times an event, and no event within its tables' limits, may pass what chains hold. */
-static void test_hashes_that_overflow(void **state)
-{
-    (void)state;
-    struct runtime_options o = runtime_options_default();
-    o.sdim_sequences = 1;
-    struct runtime_file file = runtime_build(&o);
-    hostile_floats(file, "sequences.hashed.sdim.hash")[8 * 16 + 3] = 0x1p115f; /* of price, at most 4096 */
-    struct vqr_error error;
-    vqr_model *model = NULL;
-    vqr_model_close(open_model(file));
-    hostile_floats(file, "sequences.hashed.sdim.hash")[8 * 16 + 3] = 0x1.8p115f;
-    assert_refusal(VQR_ERROR_FORMAT, vqr_model_open_memory(file.data, file.size, &model, &error), &error);
-    assert_says(&error, "product with direction 3 of sdim.hash may reach 2.55e+38");
-    free(file.data);
 }
 
 static void test_vql_configuration_unlike_tensors(void **state)
@@ -542,25 +412,6 @@ static void test_names_that_are_used_twice(void **state)
 
 /* ---- sizes ---- */
 
-/* Shared weights and wide tokens multiply: the file may hold W and M numbers apart and ask for W * M. */
-static void assert_size_in_proportion(const struct runtime_options *options)
-{
-    struct runtime_file file = runtime_build(options);
-    struct vqr_error error;
-    vqr_model *model = NULL;
-    assert_true(file.size < (size_t)4 << 20);
-    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
-    if (status) {
-        assert_refusal(VQR_ERROR_FORMAT, status, &error);
-    } else {
-        const size_t session = vqr_session_size(model), state = vqr_state_size(model);
-        if (session > HOSTILE_BYTES_MAX || state > HOSTILE_BYTES_MAX)
-            fail_msg("a file of %zu bytes: a session takes %zu, a state %zu", file.size, session, state);
-    }
-    vqr_model_close(model);
-    free(file.data);
-}
-
 static void test_small_files_take_little_memory(void **state)
 {
     (void)state;
@@ -627,33 +478,6 @@ static void test_small_files_with_vql_take_little_memory(void **state)
     assert_size_in_proportion(&o);
 }
 
-/* Hash functions multiply with their buckets; last events with the width of u, v, q and k, and with one another. */
-static void test_small_files_with_hashes_or_hstu_take_little(void **state)
-{
-    (void)state;
-    struct runtime_options o = runtime_options_default();
-    o.item_dim = o.word_dim = 1;
-    o.sequences = 0;
-    o.sdim_sequences = 1;
-    o.hashes = 1024;
-    o.bits = 12;
-    assert_size_in_proportion(&o);
-    o.sdim_sequences = 0;
-    o.hstu_sequences = 1;
-    o.hstu_last.positions = false;
-    o.hstu_last.attention.kind = VQR_ATTENTION_NONE;
-    o.hstu_last.hstu.bias = VQR_BIAS_NONE;
-    o.hstu_last.last = 1 << 20;
-    assert_size_in_proportion(&o);
-    o.hstu_last.last = 8192;
-    o.hstu_last.hstu.heads = 1024;
-    assert_size_in_proportion(&o);
-    o.hstu_last.hstu.heads = 8;
-    o.hstu_last.last = 65536;
-    o.hstu_last.buckets = 1;
-    assert_refused(&o, &o, "computing a user's interests would take 5.5e+11");
-}
-
 /* ---- what is legal, though odd ---- */
 
 static void run(const struct runtime_options *options)
@@ -695,25 +519,6 @@ static void test_legal_extremes(void **state)
     o.scale = 0;
     o.vql_sequences = 2;
     run(&o);
-    o.sequences = o.vql_sequences = 0;
-    o.sdim_sequences = o.hstu_sequences = 2; /* every product is 0 */
-    run(&o);
-    o = runtime_options_default();
-    o.sdim_sequences = o.hstu_sequences = 1;
-    o.hashes = o.bits = o.hstu_last.last = o.hstu_last.buckets = 1;
-    o.hstu_last.hstu.layers = 0;
-    run(&o);
-    o.hstu_last.hstu.layers = 1;
-    o.hstu_last.attention.kind = VQR_ATTENTION_DIN;
-    run(&o);
-    o.hashes = 1024;
-    o.bits = 1;
-    o.hstu_last.attention.kind = VQR_ATTENTION_NONE;
-    o.hstu_last.last = 1000;
-    o.hstu_last.buckets = 144;
-    o.hstu_last.wrong_edge = 143;
-    o.hstu_last.edge_value = UINT64_MAX;
-    run(&o);
     o = runtime_options_default();
     o.vql_sequences = 1;
     o.vql.terms = 64;
@@ -738,15 +543,11 @@ int main(void)
         cmocka_unit_test(test_configuration_unlike_tensors),
         cmocka_unit_test(test_vql_configuration_unlike_tensors),
         cmocka_unit_test(test_vql_values_that_overflow),
-        cmocka_unit_test(test_last_and_hashed_configuration_unlike_tensors),
-        cmocka_unit_test(test_time_edges),
-        cmocka_unit_test(test_hashes_that_overflow),
         cmocka_unit_test(test_unknown_with_their_tensors),
         cmocka_unit_test(test_missing_and_extra_tensors),
         cmocka_unit_test(test_names_that_are_used_twice),
         cmocka_unit_test(test_small_files_take_little_memory),
         cmocka_unit_test(test_small_files_with_vql_take_little_memory),
-        cmocka_unit_test(test_small_files_with_hashes_or_hstu_take_little),
         cmocka_unit_test(test_legal_extremes),
         cmocka_unit_test(test_unknown_activation_without_hidden_layers),
         cmocka_unit_test(test_small_files_take_little_time_a_candidate),
