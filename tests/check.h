@@ -90,5 +90,6 @@ size_t check_extent(size_t rows, size_t stride, size_t width);
 bool check_reference_sums(const struct vqr_kernels *ref);
 bool check_reference_cases(const struct vqr_kernels *ref);
 bool check_reference_functions(const struct vqr_kernels *ref);
+bool check_reference_top(const struct vqr_kernels *ref);
 
 #endif
