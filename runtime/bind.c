@@ -26,6 +26,12 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
     case VQR_SEQUENCE_VQL:
         sequence->kind = &vqr_vql;
         break;
+    case VQR_SEQUENCE_SIM_HARD:
+        sequence->kind = &vqr_sim_hard;
+        break;
+    case VQR_SEQUENCE_TWIN:
+        sequence->kind = &vqr_twin;
+        break;
     default:
         return vqr_refuse_unknown(binder, header.kind, "sequence \"%s\": kind", header.name);
     }
