@@ -13,7 +13,7 @@ import numpy.typing as npt
 from vqrank_convert.activations import DICE_EPS, parameters
 from vqrank_convert.checkpoint import Checkpoint, LazyTable, round32
 from vqrank_convert.config import Config, TableConfig
-from vqrank_convert.config_sequences import DinConfig, DmqnConfig, DotAttentionConfig
+from vqrank_convert.config_sequences import AttendingConfig, DmqnConfig, DotAttentionConfig
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse_deviation
@@ -158,7 +158,7 @@ def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
         plan.notes.append(f"{prefix}.hstu bias expanded from toeplitz, {list(biases[0].shape)} a layer")
 
 
-def _plan_attention(plan: Plan, sequence: DmqnConfig | DinConfig, weights: Weights) -> None:
+def _plan_attention(plan: Plan, sequence: AttendingConfig, weights: Weights) -> None:
     attention, prefix = sequence.attention, f"{sequence.prefix}.attention"
     if not sequence.parts:  # the leading J, which the file has everywhere
         weights = Weights({name: weights[name][np.newaxis] for name in weights if name.startswith(f"{prefix}.")})

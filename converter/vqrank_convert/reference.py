@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert import reference_codes, reference_vql
+from vqrank_convert import reference_codes, reference_search, reference_vql
 from vqrank_convert.config import Config, parse_config, resolve
+from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.config_sequences import DinConfig, DmqnConfig, HstuConfig
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.reference_codes import Quantized, side_by_side
@@ -29,11 +30,13 @@ FLOAT_GRID = 2.0**18
 class Scored(NamedTuple):
     """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
     dmqn and vql sequences in order.  margins: how far the winning score lies above that of the next different
-    codeword, [L, N] (inf if there is none)."""
+    codeword, [L, N] (inf if there is none).  clear: whether what a candidate's twin sequences choose is beyond what
+    float32 may change, [C]."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
     margins: npt.NDArray[np.float64]
+    clear: npt.NDArray[np.bool_]
 
 
 def score(
@@ -168,6 +171,18 @@ class _Reference:
         row, column = np.indices((sequence.codewords, sequence.codewords))
         return np.asarray(bias[sequence.codewords - 1 + column - row])
 
+    def match_rows(self, group: str, feature: int, values: list[dict[str, Any]]) -> list[int]:
+        """The table rows of one feature's ids."""
+        described = self.config.groups[group][feature]
+        table = self.config.tables[str(described.table)]
+        return [self.inputs.row(table, value.get(described.name)) for value in values]
+
+    def search(self, sequence: SimHardConfig, request: dict[str, Any], e: Array, t: Array) -> Array:
+        """The interest vectors of a sim_hard sequence."""
+        rows = self.match_rows("event", sequence.event, request.get("events", []))
+        wanted = self.match_rows("candidate", sequence.candidate, request["candidates"])
+        return reference_search.search(sequence, self.layers, e, rows, t, wanted)
+
     def times(self, request: dict[str, Any]) -> list[int | None]:
         """The events' times; None for an event without one."""
         name = next((feature.name for feature in self.config.groups["event"] if feature.kind == "time"), None)
@@ -184,10 +199,18 @@ class _Reference:
         t = self.inputs.embed_all("candidate", candidates)
         once = np.concatenate([self.inputs.embed(group, request.get(group, {})) for group in ("user", "context")])
         x = [np.broadcast_to(once, (len(t), once.size)), t]
-        quantized = []
+        quantized, clear = [], np.ones(len(t), np.bool_)
         for sequence in self.config.sequences:
             if isinstance(sequence, DinConfig):
                 x.append(self.last_events(sequence, e, t))
+                continue
+            if isinstance(sequence, SimHardConfig):
+                x.append(self.search(sequence, request, e, t))
+                continue
+            if isinstance(sequence, TwinConfig):
+                o, chosen = reference_search.attend(sequence, self.tensors, self.layers, e, t)
+                x.append(o)
+                clear &= chosen
                 continue
             quantized.append(self.assign(sequence, e))
             z = quantized[-1].assignments
@@ -200,4 +223,4 @@ class _Reference:
         result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
         found = side_by_side(quantized, len(e))
-        return Scored(outputs, found.assignments, found.margins)
+        return Scored(outputs, found.assignments, found.margins, clear)

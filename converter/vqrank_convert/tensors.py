@@ -7,7 +7,7 @@ from itertools import pairwise
 from vqrank_convert.activations import parameters
 from vqrank_convert.checkpoint import DTYPES, TensorInfo
 from vqrank_convert.config import Config
-from vqrank_convert.config_sequences import DinAttentionConfig, DinConfig, DmqnConfig, DotAttentionConfig
+from vqrank_convert.config_sequences import AttendingConfig, DinAttentionConfig, DmqnConfig, DotAttentionConfig
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import ConversionError, quote
 
@@ -88,7 +88,7 @@ def _vql(config: Config, sequence: VqlConfig) -> Iterator[Expected]:
         yield Expected(f"{p}.mix", ((a, sequence.decay_terms),))
 
 
-def _attention(config: Config, sequence: DmqnConfig | DinConfig) -> Iterator[Expected]:
+def _attention(config: Config, sequence: AttendingConfig) -> Iterator[Expected]:
     """The target attention's tensors; `sequence.parts` leads their shapes."""
     attention, p, j = sequence.attention, f"{sequence.prefix}.attention", sequence.parts
     d, dc = config.width("event"), config.width("candidate")
