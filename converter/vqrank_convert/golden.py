@@ -73,7 +73,7 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
         events += [event for event, keep in zip(drawn, clear, strict=True) if keep]
         if len(events) >= wanted:
             break
-    request = {
+    request: dict[str, Any] = {
         "id": "golden",
         "time": draw.now(),
         "user": draw.values("user"),
