@@ -145,6 +145,22 @@ struct Header {
         return fb::CreateSequence(out, name, fb::SequenceKind_Vql, vql.Union());
     }
 
+    Offset<fb::Sequence> sim_hard(uint32_t i)
+    {
+        const runtime_search &s = o.search;
+        auto name = out.CreateString(Tensors::sequence_name("same", i));
+        Attention a = attention(s.attention, s.hidden);
+        auto sim = fb::CreateSimHard(out, s.last, s.top, s.event, s.candidate, a.dot, a.din);
+        return fb::CreateSequence(out, name, fb::SequenceKind_SimHard, sim.Union());
+    }
+
+    Offset<fb::Sequence> twin(uint32_t i)
+    {
+        auto name = out.CreateString(Tensors::sequence_name("far", i));
+        auto twin = fb::CreateTwin(out, o.search.last, o.search.top, attention(o.search.twin, o.search.hidden).dot);
+        return fb::CreateSequence(out, name, fb::SequenceKind_Twin, twin.Union());
+    }
+
     Offset<fb::Sequence> short_sequence(uint32_t i)
     {
         auto name = out.CreateString(Tensors::sequence_name("short", i));
@@ -160,6 +176,10 @@ struct Header {
             longs.push_back(sequence(i));
         for (uint32_t i = 0; i < o.vql_sequences; i++)
             longs.push_back(vql_sequence(i));
+        for (uint32_t i = 0; i < o.search.sim_hards; i++)
+            longs.push_back(sim_hard(i));
+        for (uint32_t i = 0; i < o.search.twins; i++)
+            longs.push_back(twin(i));
         for (uint32_t i = 0; i < o.short_sequences; i++)
             shorts.push_back(short_sequence(i));
         std::vector<Offset<fb::Sequence>> &first = o.short_first ? shorts : longs,
@@ -300,6 +320,10 @@ struct runtime_options runtime_options_default(void)
     for (int32_t &exponent : o.vql.exponent)
         exponent = INT32_MAX;
     o.vql.decay = 0.1f;
+    o.search = {};
+    o.search.last = 9;
+    o.search.top = 3;
+    o.search.attention = o.search.twin = o.attention;
     o.last = 5;
     o.short_attention = o.attention;
     o.hidden[0] = 18;

@@ -32,6 +32,14 @@ struct runtime_vql {
     float decay;                         /* decays lie in 0 ... decay */
 };
 
+/* Sequences of kinds sim_hard and twin, with the same `last` and `top`. */
+struct runtime_search {
+    uint32_t sim_hards, twins; /* "same", "same1", ... and "far", "far1", ... */
+    uint32_t last, top, event, candidate;
+    struct vqr_header_attention attention, twin; /* twin: of kind dot */
+    uint32_t hidden[RUNTIME_HIDDEN_MAX];
+};
+
 /* Quantizer "content", and features "content" that end context, events and candidates: tables "c0", "c1", ... of
  * item_dim, one a level. */
 struct runtime_quantizer {
@@ -87,6 +95,8 @@ struct runtime_options {
     uint32_t vql_sequences; /* "keys", "keys1", ...: after those */
     struct runtime_vql vql;
 
+    struct runtime_search search; /* after those */
+
     uint32_t short_sequences; /* "short", "short1", ...: of last events, after the others or before them */
     bool short_first;
     uint32_t last;
@@ -102,7 +112,7 @@ struct runtime_options {
 };
 
 /* N 2, W 20, one HSTU layer of two heads, attention of two heads, two outputs. What is not there has values as well:
- * VQL of three heads in two groups, without decay. */
+ * VQL of three heads in two groups, without decay; search of the last 9 events for 3, by "item". */
 struct runtime_options runtime_options_default(void);
 
 struct runtime_file {

@@ -43,6 +43,22 @@ static void random_vql(struct runtime_vql *vql, uint64_t *random)
     }
 }
 
+static void random_search(struct runtime_search *search, uint64_t *random)
+{
+    search->sim_hards = (uint32_t)random_below(random, 2);
+    search->twins = (uint32_t)random_below(random, 2);
+    search->last = 1 + (uint32_t)random_below(random, 60);
+    search->top = 1 + (uint32_t)random_below(random, search->last < 20 ? search->last : 20);
+    search->attention.kind = random_below(random, 2) ? VQR_ATTENTION_DIN : VQR_ATTENTION_DOT;
+    search->attention.softmax = random_below(random, 2);
+    search->attention.hidden_count = random_below(random, 3);
+    search->hidden[0] = 1 + (uint32_t)random_below(random, 20);
+    search->hidden[1] = 1 + (uint32_t)random_below(random, 20);
+    search->twin.heads = 1 + (uint32_t)random_below(random, 3);
+    search->twin.dim = 1 + (uint32_t)random_below(random, 35);
+    search->twin.out = random_below(random, 2) ? 1 + (uint32_t)random_below(random, 20) : 0;
+}
+
 struct runtime_options random_options(uint64_t i)
 {
     struct runtime_options o = runtime_options_default();
@@ -79,6 +95,7 @@ struct runtime_options random_options(uint64_t i)
     o.outputs = 1 + random_below(&random, 20);
     o.vql_sequences = (uint32_t)random_below(&random, 2);
     random_vql(&o.vql, &random);
+    random_search(&o.search, &random);
     return o;
 }
 

@@ -9,7 +9,7 @@
 
 /* ---- bytes ---- */
 
-enum { FORMS = 4 };
+enum { FORMS = 5 };
 
 static struct runtime_file build_form(size_t form)
 {
@@ -34,6 +34,11 @@ static struct runtime_file build_form(size_t form)
         o.vql_sequences = 1;
         o.vql.terms = 2;
         o.vql.out = 3;
+    } else if (form == 4) {
+        o.sequences = 0;
+        o.search.sim_hards = o.search.twins = 1;
+        o.search.twin.out = 3;
+        o.hidden_count = 0;
     }
     return runtime_build(&o);
 }

@@ -34,6 +34,9 @@ static struct runtime_options at_the_edge(size_t i)
     o.vql.out = i % 2 ? 0 : width;
     for (size_t g = 0; g < o.vql.groups; g++)
         o.vql.codewords[g] = width;
+    o.search.sim_hards = o.search.twins = 1;
+    o.search.top = width < o.search.last ? width : o.search.last;
+    o.search.attention.dim = o.search.twin.dim = width;
     o.attention.out = i % 2 ? width : 0;
     o.hidden[0] = width;
     o.outputs = width;

@@ -86,6 +86,20 @@ static void draw_vql(struct runtime_vql *v, struct fuzz_input *input)
     }
 }
 
+/* "price" is no id and "word" of another table, which opening refuses: only "item" is drawn. */
+static void draw_search(struct runtime_search *s, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    s->sim_hards = bits & 1;
+    s->twins = bits >> 1 & 1;
+    s->last = one_to(input, 70);
+    s->top = bits & 4 ? s->last : one_to(input, s->last);
+    draw_attention(&s->attention, s->hidden, 0, input);
+    s->twin.heads = one_to(input, 3);
+    s->twin.dim = one_to(input, 18);
+    s->twin.out = bits & 8 ? one_to(input, 20) : 0;
+}
+
 struct runtime_options fuzz_draw_model(struct fuzz_input *input)
 {
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
@@ -114,5 +128,7 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
         o.vql_sequences = 1 + o.seed % 2;
         draw_vql(&o.vql, input);
     }
+    if (o.seed % 4 == 1)
+        draw_search(&o.search, input);
     return o;
 }
