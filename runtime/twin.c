@@ -1,7 +1,6 @@
 /* TWIN (docs/model.md, arXiv 2302.02352): each head of a candidate attends to those of the last events that score
  * highest in it. Keys and values of all are packed once per history; a candidate scores all of them, and of those that
  * it chooses takes the values. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,8 +125,11 @@ static void score_events(const struct twin *twin, const struct vqr_kernels *k, s
 }
 
 /* The events that row r of the scores chooses, and their scores; returns how many. Choosing comes first, then the
- * factor alpha, which is above 0. A product that overflowed need not be among the chosen: it is put there, so that the
- * outputs are not finite and refused. */
+ * factor alpha, which is above 0.
+ *
+ * Overflow: chains of fma over finite numbers may end in an infinity, never in NaN. A positive one is always chosen,
+ * and what comes of it is not finite and refused; a negative one has no weight, chosen or not, as in attention to all.
+ * Queries that are not finite leave no score that is. */
 static size_t choose(const struct twin *twin, const struct vqr_kernels *k, struct twin_scratch *s, size_t tokens,
                      size_t r)
 {
@@ -137,8 +139,6 @@ static size_t choose(const struct twin *twin, const struct vqr_kernels *k, struc
     memset(s->logits, 0, vqr_padded(count) * sizeof *s->logits);
     for (size_t i = 0; i < count; i++)
         s->logits[i] = twin->attention.dot.alpha * scores[s->chosen[i]];
-    if (!k->finite_f32(scores, tokens))
-        s->logits[0] = NAN;
     return count;
 }
 
