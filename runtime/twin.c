@@ -24,7 +24,8 @@ struct twin_state {
 struct twin_scratch {
     struct vqr_event_rows staged, listed; /* first; of the call under way; the ring's, oldest first */
     struct vqr_target_scratch attention;  /* its scores: [VQR_ATTENTION_ROWS, padded(M)] */
-    float *select;                        /* [padded(M)] */
+    float *kept;                          /* [padded(M)] scores while choosing */
+    uint32_t *places;                     /* [padded(M)] and whose they are */
     uint32_t *chosen;                     /* [top] one head's events, oldest first, for one candidate */
     float *logits;                        /* [padded(top)] their scores */
     float *v;                             /* panels of [top, dim] their values */
@@ -77,7 +78,8 @@ static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena 
     vqr_event_rows_take(&twin->events, &s->staged, arena);
     vqr_event_rows_take(&twin->events, &s->listed, arena);
     vqr_target_take_scratch(&twin->attention, &s->attention, arena);
-    s->select = vqr_take(arena, vqr_padded(twin->events.last), sizeof *s->select);
+    s->kept = vqr_take(arena, vqr_padded(twin->events.last), sizeof *s->kept);
+    s->places = vqr_take(arena, vqr_padded(twin->events.last), sizeof *s->places);
     s->chosen = vqr_take(arena, top, sizeof *s->chosen);
     s->logits = vqr_take(arena, vqr_padded(top), sizeof *s->logits);
     s->v = vqr_take(arena, vqr_times(top, vqr_padded(twin->attention.config.dim)), sizeof *s->v);
@@ -135,7 +137,7 @@ static size_t choose(const struct twin *twin, const struct vqr_kernels *k, struc
 {
     const float *scores = s->attention.scores + r * vqr_padded(tokens);
     const size_t count = tokens < twin->top ? tokens : twin->top;
-    k->top_f32(s->chosen, scores, tokens, twin->top, s->select);
+    k->top_f32(s->chosen, scores, tokens, twin->top, s->kept, s->places);
     memset(s->logits, 0, vqr_padded(count) * sizeof *s->logits);
     for (size_t i = 0; i < count; i++)
         s->logits[i] = twin->attention.dot.alpha * scores[s->chosen[i]];

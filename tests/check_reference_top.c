@@ -21,8 +21,9 @@ static bool top_of(const struct vqr_kernels *ref, size_t n, size_t top, enum che
     check_case("top n %zu top %zu fill %d", n, top, fill);
     const float *x = check_floats(n, fill);
     uint32_t *index = check_input(n < top ? n : top, sizeof *index);
-    float *scratch = check_input(vqr_padded(n), sizeof *scratch);
-    ref->top_f32(index, x, n, top, scratch);
+    float *kept = check_input(vqr_padded(n), sizeof *kept);
+    uint32_t *places = check_input(vqr_padded(n), sizeof *places);
+    ref->top_f32(index, x, n, top, kept, places);
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
         if (rank(x, n, i) < top) {
@@ -47,9 +48,9 @@ bool check_reference_top(const struct vqr_kernels *ref)
                                         {0, 1, 2, 3, 4, 5, 6, 7}};
     for (size_t top = 0; top <= 8; top++) {
         check_case("top: the %zu largest of eight", top);
-        uint32_t index[8];
-        float scratch[VQR_LANES];
-        ref->top_f32(index, x, 8, top, scratch);
+        uint32_t index[8], places[VQR_LANES];
+        float kept[VQR_LANES];
+        ref->top_f32(index, x, 8, top, kept, places);
         if (!check_that(memcmp(index, want[top], top * sizeof *index) == 0, "other numbers than expected"))
             return false;
     }

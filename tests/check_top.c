@@ -5,10 +5,11 @@
 static bool compare(vqr_top_f32_fn *ref, vqr_top_f32_fn *fn, const float *x, size_t n, size_t top)
 {
     const struct check_output index = check_output(n < top ? n : top, sizeof(uint32_t));
-    const struct check_output scratch = check_output(vqr_padded(n), sizeof(float));
-    ref(index.want, x, n, top, scratch.want);
-    fn(index.got, x, n, top, scratch.got);
-    return check_same_i32(&index) && check_bounds(&scratch, sizeof(float));
+    const struct check_output kept = check_output(vqr_padded(n), sizeof(float));
+    const struct check_output places = check_output(vqr_padded(n), sizeof(uint32_t));
+    ref(index.want, x, n, top, kept.want, places.want);
+    fn(index.got, x, n, top, kept.got, places.got);
+    return check_same_i32(&index) && check_bounds(&kept, sizeof(float)) && check_bounds(&places, sizeof(uint32_t));
 }
 
 static bool random_one(vqr_top_f32_fn *ref, vqr_top_f32_fn *fn, size_t n, size_t top)

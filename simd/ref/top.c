@@ -8,10 +8,10 @@ static int larger(float a, float b)
     return a > b || (a == a && b != b);
 }
 
-void FN(top_f32)(uint32_t *index, const float *x, size_t n, size_t top, float *scratch)
+void FN(top_f32)(uint32_t *index, const float *x, size_t n, size_t top, float *kept, uint32_t *places)
 {
     size_t count = 0; /* of the largest so far, in falling order */
-    (void)scratch;
+    (void)kept, (void)places;
     for (size_t i = 0; i < n; i++) {
         size_t at = count;
         while (at > 0 && larger(x[i], x[index[at - 1]]))
