@@ -313,6 +313,18 @@ void assert_says(const struct vqr_error *error, const char *text)
         fail_msg("expected \"%s\" in \"%s\"", text, error->message);
 }
 
+void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
+{
+    struct runtime_file file = runtime_build_saying(tensors, says);
+    struct vqr_error error;
+    vqr_model *model = NULL;
+    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
+    assert_refusal(VQR_ERROR_FORMAT, status, &error);
+    assert_says(&error, text);
+    assert_null(model);
+    free(file.data);
+}
+
 /* ---- ISAs ---- */
 
 const char *usable_isa(size_t i)

@@ -6,18 +6,6 @@
 
 #include "tests/hostile_run.h"
 
-/* A change to what a file says about itself, its tensors staying as they were. */
-struct change {
-    const char *says; /* what the refusal must name */
-    void (*apply)(struct runtime_options *options);
-};
-
-#define CHANGE(name, statement)                 \
-    static void name(struct runtime_options *o) \
-    {                                           \
-        statement;                              \
-    }
-
 CHANGE(item_rows, o->items++)
 CHANGE(item_no_rows, o->items = 0)
 CHANGE(item_many_rows, o->items = (uint64_t)1 << 32)
@@ -300,65 +288,6 @@ static const struct change vql_changes[] = {
     {"head 0 have exponent", vql_exponent_lowest},
 };
 
-CHANGE(search_last_none, o->search.last = 0)
-CHANGE(search_last_most, o->search.last = (1 << 20) + 1)
-CHANGE(search_top_none, o->search.top = 0)
-CHANGE(search_top_more, o->search.top = o->search.last + 1)
-CHANGE(search_top_most, o->search.top = UINT32_MAX)
-CHANGE(search_share, o->search.attention.share = true)
-CHANGE(search_count_bias, o->search.attention.count_bias = true)
-CHANGE(search_heads, o->search.attention.heads++)
-CHANGE(search_twin_last, (o->search.sim_hards = 0, o->search.last = 0))
-CHANGE(search_twin_top, (o->search.sim_hards = 0, o->search.top = 0))
-CHANGE(search_twin_share, o->search.twin.share = true)
-CHANGE(search_twin_count_bias, o->search.twin.count_bias = true)
-CHANGE(search_twin_dim, o->search.twin.dim++)
-CHANGE(search_twin_out, o->search.twin.out = 2)
-CHANGE(search_event_far, o->search.event = 4)
-CHANGE(search_event_farthest, o->search.event = UINT32_MAX)
-CHANGE(search_event_float, o->search.event = 2)
-CHANGE(search_event_time, o->search.event = 3)
-CHANGE(search_event_other, o->search.event = 1)
-CHANGE(search_candidate_far, o->search.candidate = 2)
-CHANGE(search_candidate_float, o->search.candidate = 1)
-
-static const struct change search_changes[] = {
-    {"sequence \"same\": last is 0, expected 1 to 1048576", search_last_none},
-    {"last is 1048577", search_last_most},
-    {"sequence \"same\": top is 0, expected 1 to 9", search_top_none},
-    {"top is 10, expected 1 to 9", search_top_more},
-    {"top is 4294967295", search_top_most},
-    {"share or count_bias", search_share},
-    {"share or count_bias", search_count_bias},
-    {"sequences.same.attention.q", search_heads},
-    {"sequence \"far\": last is 0", search_twin_last},
-    {"sequence \"far\": top is 0", search_twin_top},
-    {"\"far\": its attention says share or count_bias", search_twin_share},
-    {"\"far\": its attention says share or count_bias", search_twin_count_bias},
-    {"sequences.far.attention.q", search_twin_dim},
-    {"sequences.far.attention.out", search_twin_out},
-    {"sequence \"same\": matches event feature 4, expected 0 to 3", search_event_far},
-    {"matches event feature 4294967295", search_event_farthest},
-    {"matches event feature \"price\", expected one of kind id", search_event_float},
-    {"matches event feature \"time\", expected one of kind id", search_event_time},
-    {"\"word\" of table \"word\" with candidate feature \"item\" of table \"item\", expected one table",
-     search_event_other},
-    {"matches candidate feature 2, expected 0 to 1", search_candidate_far},
-    {"matches candidate feature \"price\", expected one of kind id", search_candidate_float},
-};
-
-static void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
-{
-    struct runtime_file file = runtime_build_saying(tensors, says);
-    struct vqr_error error;
-    vqr_model *model = NULL;
-    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
-    assert_refusal(VQR_ERROR_FORMAT, status, &error);
-    assert_says(&error, text);
-    assert_null(model);
-    free(file.data);
-}
-
 static void test_configuration_unlike_tensors(void **state)
 {
     (void)state;
@@ -379,19 +308,6 @@ static void test_vql_configuration_unlike_tensors(void **state)
         struct runtime_options says = tensors;
         vql_changes[i].apply(&says);
         assert_refused(&tensors, &says, vql_changes[i].says);
-    }
-}
-
-static void test_search_configuration_unlike_tensors(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof search_changes / sizeof *search_changes; i++) {
-        struct runtime_options tensors = runtime_options_default();
-        tensors.sequences = 0;
-        tensors.search.sim_hards = tensors.search.twins = 1;
-        struct runtime_options says = tensors;
-        search_changes[i].apply(&says);
-        assert_refused(&tensors, &says, search_changes[i].says);
     }
 }
 
@@ -661,7 +577,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_configuration_unlike_tensors),
         cmocka_unit_test(test_vql_configuration_unlike_tensors),
-        cmocka_unit_test(test_search_configuration_unlike_tensors),
         cmocka_unit_test(test_vql_values_that_overflow),
         cmocka_unit_test(test_unknown_with_their_tensors),
         cmocka_unit_test(test_missing_and_extra_tensors),

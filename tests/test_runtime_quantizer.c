@@ -198,12 +198,6 @@ static void test_scores_sum(void **state)
 
 /* ---- files ---- */
 
-#define CHANGE(name, statement)                 \
-    static void name(struct runtime_options *o) \
-    {                                           \
-        statement;                              \
-    }
-
 CHANGE(kind_other, o->content.kind = VQR_RQ_KMEANS)
 CHANGE(kind_unknown, o->content.kind = 2)
 CHANGE(levels_fewer, (o->content.claimed = 1, o->content.listed = 1))
@@ -233,10 +227,7 @@ CHANGE(exponents_more, o->content.exponents = 3)
 CHANGE(exponent_high, o->content.exponent = 121)
 CHANGE(exponent_lowest, o->content.exponent = INT32_MIN)
 
-static const struct {
-    const char *says;
-    void (*apply)(struct runtime_options *options);
-} changes[] = {
+static const struct change changes[] = {
     {"tensors, its configuration reads", kind_other},
     {"kind is 2", kind_unknown},
     {"mean", levels_fewer},
@@ -266,16 +257,6 @@ static const struct {
     {"exponent", exponent_high},
     {"exponent", exponent_lowest},
 };
-
-static void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
-{
-    struct vqr_error error;
-    vqr_model *model = NULL;
-    struct runtime_file file = runtime_build_saying(tensors, says);
-    assert_refusal(VQR_ERROR_FORMAT, vqr_model_open_memory(file.data, file.size, &model, &error), &error);
-    assert_says(&error, text);
-    free(file.data);
-}
 
 static void test_configuration_unlike_tensors(void **state)
 {

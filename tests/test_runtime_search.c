@@ -306,6 +306,68 @@ static void test_scores_that_overflow(void **state)
     world_free(&w);
 }
 
+/* ---- configurations that do not fit ---- */
+
+CHANGE(search_last_none, o->search.last = 0)
+CHANGE(search_last_most, o->search.last = (1 << 20) + 1)
+CHANGE(search_top_none, o->search.top = 0)
+CHANGE(search_top_more, o->search.top = o->search.last + 1)
+CHANGE(search_top_most, o->search.top = UINT32_MAX)
+CHANGE(search_share, o->search.attention.share = true)
+CHANGE(search_count_bias, o->search.attention.count_bias = true)
+CHANGE(search_heads, o->search.attention.heads++)
+CHANGE(search_twin_last, (o->search.sim_hards = 0, o->search.last = 0))
+CHANGE(search_twin_top, (o->search.sim_hards = 0, o->search.top = 0))
+CHANGE(search_twin_share, o->search.twin.share = true)
+CHANGE(search_twin_count_bias, o->search.twin.count_bias = true)
+CHANGE(search_twin_dim, o->search.twin.dim++)
+CHANGE(search_twin_out, o->search.twin.out = 2)
+CHANGE(search_event_far, o->search.event = 4)
+CHANGE(search_event_farthest, o->search.event = UINT32_MAX)
+CHANGE(search_event_float, o->search.event = 2)
+CHANGE(search_event_time, o->search.event = 3)
+CHANGE(search_event_other, o->search.event = 1)
+CHANGE(search_candidate_far, o->search.candidate = 2)
+CHANGE(search_candidate_float, o->search.candidate = 1)
+
+static const struct change search_changes[] = {
+    {"sequence \"same\": last is 0, expected 1 to 1048576", search_last_none},
+    {"last is 1048577", search_last_most},
+    {"sequence \"same\": top is 0, expected 1 to 9", search_top_none},
+    {"top is 10, expected 1 to 9", search_top_more},
+    {"top is 4294967295", search_top_most},
+    {"share or count_bias", search_share},
+    {"share or count_bias", search_count_bias},
+    {"sequences.same.attention.q", search_heads},
+    {"sequence \"far\": last is 0", search_twin_last},
+    {"sequence \"far\": top is 0", search_twin_top},
+    {"\"far\": its attention says share or count_bias", search_twin_share},
+    {"\"far\": its attention says share or count_bias", search_twin_count_bias},
+    {"sequences.far.attention.q", search_twin_dim},
+    {"sequences.far.attention.out", search_twin_out},
+    {"sequence \"same\": matches event feature 4, expected 0 to 3", search_event_far},
+    {"matches event feature 4294967295", search_event_farthest},
+    {"matches event feature \"price\", expected one of kind id", search_event_float},
+    {"matches event feature \"time\", expected one of kind id", search_event_time},
+    {"\"word\" of table \"word\" with candidate feature \"item\" of table \"item\", expected one table",
+     search_event_other},
+    {"matches candidate feature 2, expected 0 to 1", search_candidate_far},
+    {"matches candidate feature \"price\", expected one of kind id", search_candidate_float},
+};
+
+static void test_search_configuration_unlike_tensors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof search_changes / sizeof *search_changes; i++) {
+        struct runtime_options tensors = runtime_options_default();
+        tensors.sequences = 0;
+        tensors.search.sim_hards = tensors.search.twins = 1;
+        struct runtime_options says = tensors;
+        search_changes[i].apply(&says);
+        assert_refused(&tensors, &says, search_changes[i].says);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_twin_takes_the_earliest_of_equals),
         cmocka_unit_test(test_appended_in_parts),
         cmocka_unit_test(test_scores_that_overflow),
+        cmocka_unit_test(test_search_configuration_unlike_tensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -332,8 +332,8 @@ VQR_API enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, stru
  * codebook's weights are at least 0 and sum to 1 up to rounding, or are all 0 for a user without events; attention
  * "din": a_k as the network gives it, or its softmax. Clusters without events that are masked, and codewords past the
  * last of a smaller codebook, have weight 0. Of a sequence of last events the newest is token tokens - 1, and tokens
- * that no event fills have weight 0, as have events that a sequence which searches them does not find: where a candidate
- * finds none, all weights are 0.
+ * that no event fills have weight 0, as have events that a sequence which searches them does not find: where a
+ * candidate finds none, all weights are 0.
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
                                     const struct vqr_request *request, float *weights, struct vqr_error *error);
