@@ -32,6 +32,12 @@ static enum vqr_status bind_sequence(struct vqr_binder *binder, size_t i)
     case VQR_SEQUENCE_HSTU:
         sequence->kind = &vqr_hstu_last;
         break;
+    case VQR_SEQUENCE_SIM_HARD:
+        sequence->kind = &vqr_sim_hard;
+        break;
+    case VQR_SEQUENCE_TWIN:
+        sequence->kind = &vqr_twin;
+        break;
     default:
         return vqr_refuse_unknown(binder, header.kind, "sequence \"%s\": kind", header.name);
     }

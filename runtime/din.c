@@ -3,25 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/bind_layers.h"
 #include "runtime/error.h"
 #include "runtime/last_events.h"
 #include "runtime/memory.h"
-#include "runtime/model.h"
 #include "runtime/target_attention.h"
 
 struct din {
-    struct vqr_last_events events;
+    struct vqr_last_events events;         /* first: last_events.h */
     struct vqr_target_attention attention; /* of one "codebook", number 0 */
 };
 
 struct din_state {
-    struct vqr_event_ring ring;
+    struct vqr_event_ring ring; /* first */
     struct vqr_interests interests;
 };
 
 struct din_scratch {
-    struct vqr_event_rows staged, listed; /* of the call under way; the ring's, oldest first */
+    struct vqr_event_rows staged, listed; /* first; of the call under way; the ring's, oldest first */
     struct vqr_target_scratch attention;
 };
 
@@ -31,14 +29,9 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     struct din *din = sequence->self = vqr_allocate(1, sizeof *din, binder->error);
     if (!din)
         return VQR_ERROR_MEMORY;
-    enum vqr_status status = vqr_check_range(binder, header->name, "last", header->last, 1, VQR_COUNT_MAX);
-    if (!status && (header->attention.share || header->attention.count_bias))
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                          "sequence \"%s\": its attention says share or count_bias, expected neither without codebooks",
-                          header->name);
+    enum vqr_status status = vqr_last_events_bind(binder, header, &din->events);
     if (status)
         return status;
-    din->events = (struct vqr_last_events){.last = header->last, .width = binder->model->inputs[VQR_EVENT].width};
     status = vqr_target_bind(binder, header, 1, header->last, &din->attention);
     sequence->tokens = header->last;
     sequence->work = vqr_target_work(&din->attention);
@@ -82,23 +75,6 @@ static void reset(const struct vqr_sequence *sequence, void *state)
     st->ring.count = st->ring.next = st->interests.tokens = 0;
 }
 
-static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
-                   const struct vqr_event_block *block)
-{
-    const struct din *din = sequence->self;
-    const struct din_scratch *s = scratch;
-    (void)k, (void)state;
-    vqr_event_rows_stage(&din->events, &s->staged, block);
-}
-
-static void commit(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total)
-{
-    const struct din *din = sequence->self;
-    const struct din_scratch *s = scratch;
-    struct din_state *st = state;
-    vqr_event_ring_commit(&din->events, &st->ring, &s->staged, total);
-}
-
 static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                                void *state, struct vqr_error *error)
 {
@@ -109,10 +85,7 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
     if (vqr_interests_compute(&din->attention, k, &s->attention, 0, s->listed.e, st->ring.count, NULL, &st->interests))
         return VQR_OK;
     st->interests.tokens = 0;
-    return vqr_fail(
-        error, VQR_ERROR_OVERFLOW,
-        "sequence \"%s\": the last events' keys or values are not finite; the model's weights are too large",
-        sequence->name);
+    return vqr_refuse_last_events(sequence->name, error);
 }
 
 static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
@@ -143,8 +116,8 @@ const struct vqr_sequence_ops vqr_din = {
     .take_scratch = take_scratch,
     .take_state = take_state,
     .reset = reset,
-    .append = append,
-    .commit = commit,
+    .append = vqr_last_events_append,
+    .commit = vqr_last_events_commit,
     .refresh = refresh,
     .attend = attend,
     .weigh = weigh,

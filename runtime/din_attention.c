@@ -124,18 +124,50 @@ static void take_interests(const struct vqr_target_attention *attention, struct 
     interests->v = vqr_take(arena, size, sizeof(float));
 }
 
+static void take_rows(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
+                      struct vqr_arena *arena)
+{
+    rows->y = vqr_take(arena, vqr_times(tokens, vqr_padded(attention->width)), sizeof *rows->y);
+}
+
+/* The tokens as they are. Returns 0 if one is not finite. */
+static int copy_tokens(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                       size_t tokens, float *y)
+{
+    const size_t d = attention->width, stride = vqr_padded(d);
+    for (size_t i = 0; i < tokens; i++) {
+        memcpy(y + i * stride, x + i * stride, d * sizeof *x);
+        if (!k->finite_f32(y + i * stride, d))
+            return 0;
+    }
+    return 1;
+}
+
+static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                   size_t tokens, const struct vqr_token_rows *rows)
+{
+    return copy_tokens(attention, k, x, tokens, rows->y);
+}
+
+static void pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                 const struct vqr_token_rows *rows, size_t first, struct vqr_interests *interests)
+{
+    const size_t d = attention->width, stride = vqr_padded(d), tokens = interests->tokens;
+    const float *y = rows->y + first * stride;
+    for (size_t i = 0; i < tokens; i++)
+        memcpy(interests->y + i * stride, y + i * stride, d * sizeof *y);
+    k->pack_f32(interests->v, interests->y, stride, tokens, d);
+}
+
 static int compute(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
                    struct vqr_interests *interests)
 {
     (void)scratch, (void)codebook, (void)counts;
-    const size_t d = attention->width, stride = vqr_padded(d), tokens = interests->tokens;
-    for (size_t i = 0; i < tokens; i++) {
-        memcpy(interests->y + i * stride, x + i * stride, d * sizeof *x);
-        if (!k->finite_f32(interests->y + i * stride, d))
-            return 0;
-    }
-    k->pack_f32(interests->v, interests->y, stride, tokens, d);
+    const size_t tokens = interests->tokens;
+    if (!copy_tokens(attention, k, x, tokens, interests->y))
+        return 0;
+    k->pack_f32(interests->v, interests->y, vqr_padded(attention->width), tokens, attention->width);
     return 1;
 }
 
@@ -214,6 +246,9 @@ const struct vqr_attention_ops vqr_din_attention_ops = {
     .take_scratch = take_scratch,
     .take_interests = take_interests,
     .compute = compute,
+    .take_rows = take_rows,
+    .project = project,
+    .pack = pack,
     .attend = attend,
     .weigh = weigh,
 };

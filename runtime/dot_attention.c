@@ -48,7 +48,7 @@ static void take_scratch(const struct vqr_target_attention *attention, struct vq
                          struct vqr_arena *arena)
 {
     const size_t tokens = attention->tokens, stride = vqr_padded(attention->dot.width);
-    scratch->q_stride = scratch->kv_stride = stride;
+    scratch->q_stride = stride;
     scratch->q = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride), sizeof(float));
     scratch->kv = vqr_take(arena, vqr_times(tokens, stride), sizeof(float));
     scratch->count = vqr_take(arena, vqr_padded(tokens), sizeof(float));
@@ -65,14 +65,57 @@ static void take_interests(const struct vqr_target_attention *attention, struct 
     interests->log_counts = vqr_take(arena, c->count_bias ? vqr_padded(w) : 0, sizeof(float));
 }
 
-/* Projects the tokens x into scratch->kv. Returns 0 if a value is not finite. */
-static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   struct vqr_target_scratch *s, const float *x, const float *weight, const float *bias, size_t tokens)
+static void take_rows(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
+                      struct vqr_arena *arena)
 {
-    const size_t d = attention->width;
-    k->gemm_f32(s->kv, s->kv_stride, x, vqr_padded(d), tokens, weight, d * VQR_LANES, d,
-                vqr_panels(attention->dot.width), bias);
-    return k->finite_f32(s->kv, tokens * s->kv_stride);
+    const size_t size = vqr_times(tokens, vqr_padded(attention->dot.width));
+    rows->k = vqr_take(arena, size, sizeof *rows->k);
+    rows->v = vqr_take(arena, size, sizeof *rows->v);
+}
+
+/* Keys or values of the tokens x as rows. Returns 0 if one is not finite. */
+static int project_rows(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                        size_t tokens, const float *weight, const float *bias, float *rows)
+{
+    const size_t d = attention->width, stride = vqr_padded(attention->dot.width);
+    k->gemm_f32(rows, stride, x, vqr_padded(d), tokens, weight, d * VQR_LANES, d, vqr_panels(attention->dot.width),
+                bias);
+    return k->finite_f32(rows, tokens * stride);
+}
+
+static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                   size_t tokens, const struct vqr_token_rows *rows)
+{
+    const struct vqr_dot_attention *a = &attention->dot;
+    return project_rows(attention, k, x, tokens, a->k.data, a->k_bias.data, rows->k) &&
+           project_rows(attention, k, x, tokens, a->v.data, a->v_bias.data, rows->v);
+}
+
+/* Rows of keys and of values, as many as there are tokens, head by head. */
+static void pack_keys(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *rows,
+                      struct vqr_interests *interests)
+{
+    const size_t dim = attention->config.dim, tokens = interests->tokens;
+    for (size_t h = 0; h < attention->config.heads; h++)
+        k->pack_transposed_f32(interests->k + h * vqr_padded(tokens) * dim, rows + h * dim,
+                               vqr_padded(attention->dot.width), dim, tokens);
+}
+
+static void pack_values(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *rows,
+                        struct vqr_interests *interests)
+{
+    const size_t dim = attention->config.dim, tokens = interests->tokens;
+    for (size_t h = 0; h < attention->config.heads; h++)
+        k->pack_f32(interests->v + h * tokens * vqr_padded(dim), rows + h * dim, vqr_padded(attention->dot.width),
+                    tokens, dim);
+}
+
+static void pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                 const struct vqr_token_rows *rows, size_t first, struct vqr_interests *interests)
+{
+    const size_t from = first * vqr_padded(attention->dot.width);
+    pack_keys(attention, k, rows->k + from, interests);
+    pack_values(attention, k, rows->v + from, interests);
 }
 
 static void log_counts(const struct vqr_kernels *k, struct vqr_target_scratch *s, const uint32_t *counts, size_t tokens,
@@ -89,29 +132,47 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
                    struct vqr_interests *interests)
 {
     const struct vqr_dot_attention *a = &attention->dot;
-    const size_t heads = attention->config.heads, dim = attention->config.dim, tokens = interests->tokens;
-    if (!project(attention, k, scratch, x, vqr_weights_of(a->k, codebook), vqr_weights_of(a->k_bias, codebook), tokens))
+    const size_t tokens = interests->tokens;
+    if (!project_rows(attention, k, x, tokens, vqr_weights_of(a->k, codebook), vqr_weights_of(a->k_bias, codebook),
+                      scratch->kv))
         return 0;
-    for (size_t h = 0; h < heads; h++)
-        k->pack_transposed_f32(interests->k + h * vqr_padded(tokens) * dim, scratch->kv + h * dim, scratch->kv_stride,
-                               dim, tokens);
-    if (!project(attention, k, scratch, x, vqr_weights_of(a->v, codebook), vqr_weights_of(a->v_bias, codebook), tokens))
+    pack_keys(attention, k, scratch->kv, interests);
+    if (!project_rows(attention, k, x, tokens, vqr_weights_of(a->v, codebook), vqr_weights_of(a->v_bias, codebook),
+                      scratch->kv))
         return 0;
-    for (size_t h = 0; h < heads; h++)
-        k->pack_f32(interests->v + h * tokens * vqr_padded(dim), scratch->kv + h * dim, scratch->kv_stride, tokens,
-                    dim);
+    pack_values(attention, k, scratch->kv, interests);
     if (attention->config.count_bias)
         log_counts(k, scratch, counts, tokens, interests->log_counts);
     return 1;
 }
 
-static void queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
+void vqr_dot_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                     struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
 {
     const struct vqr_dot_attention *a = &attention->dot;
     const size_t dc = attention->candidate_width;
     k->gemm_f32(scratch->q, scratch->q_stride, t, t_stride, rows, vqr_weights_of(a->q, codebook), dc * VQR_LANES, dc,
                 vqr_panels(a->width), vqr_weights_of(a->q_bias, codebook));
+}
+
+float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
+                     size_t *stride)
+{
+    if (!attention->config.out)
+        return out;
+    *stride = scratch->q_stride + VQR_LANES;
+    return scratch->o;
+}
+
+void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
+                    size_t out_stride)
+{
+    const struct vqr_dot_attention *a = &attention->dot;
+    if (attention->config.out)
+        k->gemm_f32(out, out_stride, scratch->o, scratch->q_stride + VQR_LANES, rows, vqr_weights_of(a->out, codebook),
+                    a->width * VQR_LANES, a->width, vqr_panels(attention->config.out),
+                    vqr_weights_of(a->out_bias, codebook));
 }
 
 static void attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
@@ -121,17 +182,15 @@ static void attend(const struct vqr_target_attention *attention, const struct vq
     const struct vqr_dot_attention *a = &attention->dot;
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
-    queries(attention, k, scratch, codebook, t, t_stride, rows);
-    float *o = c->out ? scratch->o : out;
-    const size_t o_stride = c->out ? scratch->q_stride + VQR_LANES : out_stride;
+    vqr_dot_queries(attention, k, scratch, codebook, t, t_stride, rows);
+    size_t o_stride = out_stride;
+    float *o = vqr_dot_heads(attention, scratch, out, &o_stride);
     for (size_t h = 0; h < c->heads; h++)
         k->softmax_attention_f32(o + h * dim, o_stride, scratch->q + h * dim, scratch->q_stride, rows,
                                  interests->k + h * vqr_padded(tokens) * dim,
                                  interests->v + h * tokens * vqr_padded(dim), tokens, dim, dim,
                                  c->count_bias ? interests->log_counts : NULL, a->alpha, scratch->scores);
-    if (c->out)
-        k->gemm_f32(out, out_stride, o, o_stride, rows, vqr_weights_of(a->out, codebook), a->width * VQR_LANES,
-                    a->width, vqr_panels(c->out), vqr_weights_of(a->out_bias, codebook));
+    vqr_dot_output(attention, k, scratch, codebook, rows, out, out_stride);
 }
 
 static void weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
@@ -140,7 +199,7 @@ static void weigh(const struct vqr_target_attention *attention, const struct vqr
 {
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
-    queries(attention, k, scratch, codebook, t, 0, 1);
+    vqr_dot_queries(attention, k, scratch, codebook, t, 0, 1);
     memset(weights, 0, tokens * sizeof *weights);
     for (size_t h = 0; h < c->heads; h++) {
         k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q + h * dim, scratch->q_stride, 1,
@@ -157,6 +216,9 @@ const struct vqr_attention_ops vqr_dot_attention_ops = {
     .take_scratch = take_scratch,
     .take_interests = take_interests,
     .compute = compute,
+    .take_rows = take_rows,
+    .project = project,
+    .pack = pack,
     .attend = attend,
     .weigh = weigh,
 };

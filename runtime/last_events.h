@@ -28,12 +28,29 @@ struct vqr_event_ring {
     size_t next;  /* the row that the next event takes: the oldest, once all are taken */
 };
 
+struct vqr_binder;
+struct vqr_header_sequence;
+
+/* Checks what all these kinds' configurations say of the events, and that an attention to them has no options of
+ * codebooks; fills `last` and `width`. Errors: FORMAT. */
+enum vqr_status vqr_last_events_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header,
+                                     struct vqr_last_events *events);
+
+/* Says that what a refresh made of the events is not finite: OVERFLOW. */
+enum vqr_status vqr_refuse_last_events(const char *sequence, struct vqr_error *error);
+
 void vqr_event_rows_take(const struct vqr_last_events *events, struct vqr_event_rows *rows, struct vqr_arena *arena);
 
 /* Keeps those of the block's events that are among the call's last M in `staged`, oldest first. Taking events back out
  * (sign -1) is not needed: before commit the ring has none of them. */
 void vqr_event_rows_stage(const struct vqr_last_events *events, const struct vqr_event_rows *staged,
                           const struct vqr_event_block *block);
+
+/* Steps of a sequence for kinds whose description begins with their struct vqr_last_events, whose scratch with the
+ * staged struct vqr_event_rows and whose state with the struct vqr_event_ring. */
+void vqr_last_events_append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
+                            void *state, const struct vqr_event_block *block);
+void vqr_last_events_commit(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total);
 
 /* Moves what a call of `total` events staged into the ring. */
 void vqr_event_ring_commit(const struct vqr_last_events *events, struct vqr_event_ring *ring,
@@ -42,5 +59,10 @@ void vqr_event_ring_commit(const struct vqr_last_events *events, struct vqr_even
 /* The ring's events, oldest first: ring->count rows. */
 void vqr_event_ring_list(const struct vqr_last_events *events, const struct vqr_event_ring *ring,
                          const struct vqr_event_rows *listed);
+
+/* The ring's events by match row, those of a row oldest first and only its latest `most`; none of row 0. place[r] is
+ * the number of listed event r, counted from the oldest. Returns how many are listed. order: [2 * M]. */
+size_t vqr_event_ring_group(const struct vqr_last_events *events, const struct vqr_event_ring *ring, size_t most,
+                            uint32_t *order, const struct vqr_event_rows *listed, uint32_t *place);
 
 #endif

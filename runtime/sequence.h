@@ -94,6 +94,6 @@ struct vqr_sequence {
     double candidate_work;               /* and that a candidate's attention to them takes at most */
 };
 
-extern const struct vqr_sequence_ops vqr_dmqn, vqr_din, vqr_vql, vqr_sdim, vqr_hstu_last;
+extern const struct vqr_sequence_ops vqr_dmqn, vqr_din, vqr_vql, vqr_sdim, vqr_sim_hard, vqr_twin, vqr_hstu_last;
 
 #endif

@@ -61,6 +61,27 @@ int vqr_interests_compute(const struct vqr_target_attention *attention, const st
     return tokens == 0 || attention->kind->compute(attention, k, scratch, codebook, x, counts, interests);
 }
 
+void vqr_token_rows_take(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
+                         struct vqr_arena *arena)
+{
+    *rows = (struct vqr_token_rows){0};
+    attention->kind->take_rows(attention, tokens, rows, arena);
+}
+
+int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                           size_t tokens, const struct vqr_token_rows *rows)
+{
+    return tokens == 0 || attention->kind->project(attention, k, x, tokens, rows);
+}
+
+void vqr_interests_pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                        const struct vqr_token_rows *rows, size_t first, size_t count, struct vqr_interests *interests)
+{
+    interests->tokens = count;
+    if (count != 0)
+        attention->kind->pack(attention, k, rows, first, interests);
+}
+
 void vqr_interests_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                           struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                           const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)

@@ -56,10 +56,16 @@ struct vqr_interests {
     float *log_counts; /* dot: [padded(tokens)] ln max(n, 1), only with count_bias */
 };
 
+/* What tokens of which only some are attended to at a time keep, as rows. */
+struct vqr_token_rows {
+    float *k, *v; /* dot: [tokens, padded(width)] keys and values */
+    float *y;     /* din: [tokens, padded(D)] the tokens */
+};
+
 struct vqr_target_scratch {
-    size_t q_stride, kv_stride;
+    size_t q_stride;
     float *q;      /* [VQR_CANDIDATE_BLOCK, q_stride] queries, or t' */
-    float *kv;     /* dot: [tokens, kv_stride] keys, then values, before packing */
+    float *kv;     /* dot: [tokens, q_stride] keys, then values, before packing */
     float *count;  /* dot: [padded(tokens)] */
     float *o;      /* dot: [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(tokens)] */
@@ -90,6 +96,15 @@ int vqr_interests_compute(const struct vqr_target_attention *attention, const st
                           struct vqr_target_scratch *scratch, size_t codebook, const float *x, size_t tokens,
                           const uint32_t *counts, struct vqr_interests *interests);
 
+/* The same in two steps, for `tokens` tokens of which at most attention->tokens are attended to at a time. Projecting
+ * returns 0 if a value is not finite; tokens first ... first + count of the rows become the interests. */
+void vqr_token_rows_take(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
+                         struct vqr_arena *arena);
+int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                           size_t tokens, const struct vqr_token_rows *rows);
+void vqr_interests_pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                        const struct vqr_token_rows *rows, size_t first, size_t count, struct vqr_interests *interests);
+
 /* The interest vectors of candidates t[rows, t_stride]: out[rows, out_stride], out_width columns and up to
  * 2 * VQR_LANES after them. Zero without tokens. */
 void vqr_interests_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
@@ -102,7 +117,7 @@ void vqr_interests_weigh(const struct vqr_target_attention *attention, const str
                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                          const float *t, float *weights);
 
-/* What a kind does for the steps above; attend, compute and weigh only with tokens. */
+/* What a kind does for the steps above; all that take tokens only where there are some. */
 struct vqr_attention_ops {
     enum vqr_status (*bind)(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
                             struct vqr_target_attention *attention);
@@ -113,6 +128,12 @@ struct vqr_attention_ops {
     int (*compute)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const float *x, const uint32_t *counts,
                    struct vqr_interests *interests);
+    void (*take_rows)(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
+                      struct vqr_arena *arena);
+    int (*project)(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
+                   size_t tokens, const struct vqr_token_rows *rows);
+    void (*pack)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                 const struct vqr_token_rows *rows, size_t first, struct vqr_interests *interests);
     void (*attend)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                    const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
@@ -120,6 +141,17 @@ struct vqr_attention_ops {
                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
                   const float *t, float *weights);
 };
+
+/* Kind "dot" in steps, for who chooses among tokens head by head: queries of candidates into scratch->q; where the
+ * heads' outputs go, side by side and whole panels at a time, in rows of *stride (out's, or as it was set); and from
+ * there the interest vectors, where there is an output projection. */
+void vqr_dot_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                     struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows);
+float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
+                     size_t *stride);
+void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                    const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
+                    size_t out_stride);
 
 /* dot_attention.c and din_attention.c */
 extern const struct vqr_attention_ops vqr_dot_attention_ops, vqr_din_attention_ops;

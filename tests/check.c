@@ -47,10 +47,12 @@ REFERENCE_CHECK(sums)
 REFERENCE_CHECK(cases)
 REFERENCE_CHECK(functions)
 REFERENCE_CHECK(baselines)
+REFERENCE_CHECK(top)
 
 static const struct check reference_checks[] = {
     {"reference_sums", NULL, reference_sums},
     {"reference_cases", NULL, reference_cases},
+    {"reference_top", NULL, reference_top},
     {"reference_functions", NULL, reference_functions},
     {"reference_baselines", NULL, reference_baselines},
 };

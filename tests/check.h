@@ -91,5 +91,6 @@ bool check_reference_sums(const struct vqr_kernels *ref);
 bool check_reference_cases(const struct vqr_kernels *ref);
 bool check_reference_functions(const struct vqr_kernels *ref);
 bool check_reference_baselines(const struct vqr_kernels *ref);
+bool check_reference_top(const struct vqr_kernels *ref);
 
 #endif

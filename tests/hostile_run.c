@@ -260,18 +260,6 @@ void hostile_run_good(struct runtime_file file)
     free(file.data);
 }
 
-void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
-{
-    struct runtime_file file = runtime_build_saying(tensors, says);
-    struct vqr_error error;
-    vqr_model *model = NULL;
-    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
-    assert_refusal(VQR_ERROR_FORMAT, status, &error);
-    assert_says(&error, text);
-    assert_null(model);
-    free(file.data);
-}
-
 /* Shared weights and wide tokens multiply: the file may hold W and M numbers apart and ask for W * M. */
 void assert_size_in_proportion(const struct runtime_options *options)
 {

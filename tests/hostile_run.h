@@ -24,23 +24,6 @@ struct vqr_header_tensor hostile_tensor(struct runtime_file file, const char *na
 float *hostile_floats(struct runtime_file file, const char *name);
 uint32_t *hostile_words(struct runtime_file file, const char *name);
 
-/* ---- files that say one thing of themselves and hold another ---- */
-
-/* A change to what a file says about itself, its tensors staying as they were. */
-struct change {
-    const char *says; /* what the refusal must name */
-    void (*apply)(struct runtime_options *options);
-};
-
-#define CHANGE(name, statement)                 \
-    static void name(struct runtime_options *o) \
-    {                                           \
-        statement;                              \
-    }
-
-/* The tensors of one configuration under another: the file is refused, with `text` in the reason. */
-void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text);
-
 /* A small file is refused, or takes no more memory than it may. */
 void assert_size_in_proportion(const struct runtime_options *options);
 

@@ -163,6 +163,22 @@ struct Header {
         return fb::CreateSequence(out, name, fb::SequenceKind_HstuLast, hstu_last.Union());
     }
 
+    Offset<fb::Sequence> sim_hard(uint32_t i)
+    {
+        const runtime_search &s = o.search;
+        auto name = out.CreateString(Tensors::sequence_name("same", i));
+        Attention a = attention(s.attention, s.hidden);
+        auto sim = fb::CreateSimHard(out, s.last, s.top, s.event, s.candidate, a.dot, a.din);
+        return fb::CreateSequence(out, name, fb::SequenceKind_SimHard, sim.Union());
+    }
+
+    Offset<fb::Sequence> twin(uint32_t i)
+    {
+        auto name = out.CreateString(Tensors::sequence_name("far", i));
+        auto twin = fb::CreateTwin(out, o.search.last, o.search.top, attention(o.search.twin, o.search.hidden).dot);
+        return fb::CreateSequence(out, name, fb::SequenceKind_Twin, twin.Union());
+    }
+
     Offset<fb::Sequence> short_sequence(uint32_t i)
     {
         auto name = out.CreateString(Tensors::sequence_name("short", i));
@@ -182,6 +198,10 @@ struct Header {
             longs.push_back(sdim_sequence(i));
         for (uint32_t i = 0; i < o.hstu_sequences; i++)
             longs.push_back(hstu_sequence(i));
+        for (uint32_t i = 0; i < o.search.sim_hards; i++)
+            longs.push_back(sim_hard(i));
+        for (uint32_t i = 0; i < o.search.twins; i++)
+            longs.push_back(twin(i));
         for (uint32_t i = 0; i < o.short_sequences; i++)
             shorts.push_back(short_sequence(i));
         std::vector<Offset<fb::Sequence>> &first = o.short_first ? shorts : longs,
@@ -333,6 +353,10 @@ struct runtime_options runtime_options_default(void)
     o.hstu_last.hstu.pre_norm = o.hstu_last.hstu.residual = true;
     o.hstu_last.attention = o.attention;
     o.hstu_last.wrong_edge = SIZE_MAX;
+    o.search = {};
+    o.search.last = 9;
+    o.search.top = 3;
+    o.search.attention = o.search.twin = o.attention;
     o.last = 5;
     o.short_attention = o.attention;
     o.hidden[0] = 18;

@@ -44,6 +44,14 @@ struct runtime_hstu_last {
     uint64_t edge_value;
 };
 
+/* Sequences of kinds sim_hard and twin, with the same `last` and `top`. */
+struct runtime_search {
+    uint32_t sim_hards, twins; /* "same", "same1", ... and "far", "far1", ... */
+    uint32_t last, top, event, candidate;
+    struct vqr_header_attention attention, twin; /* twin: of kind dot */
+    uint32_t hidden[RUNTIME_HIDDEN_MAX];
+};
+
 /* Quantizer "content", and features "content" that end context, events and candidates: tables "c0", "c1", ... of
  * item_dim, one a level. */
 struct runtime_quantizer {
@@ -104,6 +112,7 @@ struct runtime_options {
 
     uint32_t hstu_sequences; /* "all", "all1", ...: after those */
     struct runtime_hstu_last hstu_last;
+    struct runtime_search search; /* after those */
 
     uint32_t short_sequences; /* "short", "short1", ...: of last events, after the others or before them */
     bool short_first;
@@ -121,7 +130,7 @@ struct runtime_options {
 
 /* N 2, W 20, one HSTU layer of two heads, attention of two heads, two outputs. What is not there has values as well:
  * VQL of three heads in two groups, without decay; SDIM of five hashes of three bits; over the last 30 events HSTU with
- * all that it may have. */
+ * all that it may have; search of the last 9 events for 3, by "item". */
 struct runtime_options runtime_options_default(void);
 
 struct runtime_file {

@@ -60,6 +60,22 @@ static void random_hstu_last(struct runtime_options *o, uint64_t *random)
     l->hidden[0] = 1 + (uint32_t)random_below(random, 20);
 }
 
+static void random_search(struct runtime_search *search, uint64_t *random)
+{
+    search->sim_hards = (uint32_t)random_below(random, 2);
+    search->twins = (uint32_t)random_below(random, 2);
+    search->last = 1 + (uint32_t)random_below(random, 60);
+    search->top = 1 + (uint32_t)random_below(random, search->last < 20 ? search->last : 20);
+    search->attention.kind = random_below(random, 2) ? VQR_ATTENTION_DIN : VQR_ATTENTION_DOT;
+    search->attention.softmax = random_below(random, 2);
+    search->attention.hidden_count = random_below(random, 3);
+    search->hidden[0] = 1 + (uint32_t)random_below(random, 20);
+    search->hidden[1] = 1 + (uint32_t)random_below(random, 20);
+    search->twin.heads = 1 + (uint32_t)random_below(random, 3);
+    search->twin.dim = 1 + (uint32_t)random_below(random, 35);
+    search->twin.out = random_below(random, 2) ? 1 + (uint32_t)random_below(random, 20) : 0;
+}
+
 struct runtime_options random_options(uint64_t i)
 {
     struct runtime_options o = runtime_options_default();
@@ -101,6 +117,7 @@ struct runtime_options random_options(uint64_t i)
     o.bits = 1 + (uint32_t)random_below(&random, 6);
     o.hstu_sequences = (uint32_t)random_below(&random, 2);
     random_hstu_last(&o, &random);
+    random_search(&o.search, &random);
     return o;
 }
 
@@ -316,6 +333,18 @@ void assert_says(const struct vqr_error *error, const char *text)
 {
     if (!strstr(error->message, text))
         fail_msg("expected \"%s\" in \"%s\"", text, error->message);
+}
+
+void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text)
+{
+    struct runtime_file file = runtime_build_saying(tensors, says);
+    struct vqr_error error;
+    vqr_model *model = NULL;
+    const enum vqr_status status = vqr_model_open_memory(file.data, file.size, &model, &error);
+    assert_refusal(VQR_ERROR_FORMAT, status, &error);
+    assert_says(&error, text);
+    assert_null(model);
+    free(file.data);
 }
 
 /* ---- ISAs ---- */

@@ -83,6 +83,21 @@ void assert_refusal(enum vqr_status expected, enum vqr_status found, const struc
 /* The message holds the text. */
 void assert_says(const struct vqr_error *error, const char *text);
 
+/* A model of these tensors whose header says otherwise is refused, as the text says. */
+void assert_refused(const struct runtime_options *tensors, const struct runtime_options *says, const char *text);
+
+/* A change to what a file says about itself, its tensors staying as they were. */
+struct change {
+    const char *says; /* what the refusal must name */
+    void (*apply)(struct runtime_options *options);
+};
+
+#define CHANGE(name, statement)                 \
+    static void name(struct runtime_options *o) \
+    {                                           \
+        statement;                              \
+    }
+
 /* ---- ISAs ---- */
 
 /* The name of usable ISA number i, or NULL past the last. */

@@ -382,6 +382,17 @@ struct Tensors {
         return target_attention(name, o.short_attention, o.short_hidden, 1);
     }
 
+    uint64_t search_sequences()
+    {
+        const runtime_search &s = o.search;
+        uint64_t width = 0;
+        for (uint32_t i = 0; i < s.sim_hards; i++)
+            width += target_attention("sequences." + sequence_name("same", i), s.attention, s.hidden, 1);
+        for (uint32_t i = 0; i < s.twins; i++)
+            width += target_attention("sequences." + sequence_name("far", i), s.twin, s.hidden, 1);
+        return width;
+    }
+
     static std::string sequence_name(const char *base, uint32_t i)
     {
         return i == 0 ? base : base + std::to_string(i);
@@ -411,6 +422,7 @@ struct Tensors {
             in += sdim_sequence("sequences." + sequence_name("hashed", i));
         for (uint32_t i = 0; i < o.hstu_sequences; i++)
             in += hstu_sequence("sequences." + sequence_name("all", i));
+        in += search_sequences();
         in += short_sequences();
         for (size_t i = 0; i <= o.hidden_count; i++) {
             uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;

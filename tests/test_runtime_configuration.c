@@ -367,6 +367,7 @@ static void test_missing_and_extra_tensors(void **state)
     says.vql_sequences = 1;
     says.vql.terms = 2;
     says.vql.out = 3;
+    says.search.sim_hards = says.search.twins = 1;
     struct runtime_file file = runtime_build(&says);
     struct vqr_header header;
     struct vqr_header_info info;
@@ -453,6 +454,22 @@ static void test_small_files_take_little_time_a_candidate(void **state)
     free(half.data);
     o.short_sequences = 2;
     assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.short_sequences = 0;
+    o.search.sim_hards = 1; /* only the events that may be found count */
+    o.search.attention = o.short_attention;
+    memcpy(o.search.hidden, o.short_hidden, sizeof o.search.hidden);
+    o.search.last = o.search.top = 65536;
+    assert_refused(&o, &o, "a candidate's attention would take 1.");
+    o.search.top = 100;
+    assert_size_in_proportion(&o);
+    o.search.sim_hards = 0;
+    o.search.twins = 1; /* all are scored, but keys and values take more than a state may have before that takes long */
+    o.search.last = 1 << 20;
+    assert_size_in_proportion(&o);
+    o.search.twin.heads = 1024;
+    o.search.twin.dim = 1;
+    assert_size_in_proportion(&o);
+    o.search.twins = 0;
     o.short_sequences = 1;
     o.last = 4096;
     assert_size_in_proportion(&o);

@@ -9,7 +9,7 @@
 
 /* ---- bytes ---- */
 
-enum { FORMS = 6 };
+enum { FORMS = 7 };
 
 static struct runtime_file build_form(size_t form)
 {
@@ -41,6 +41,11 @@ static struct runtime_file build_form(size_t form)
         o.sequences = 0;
         o.hstu_sequences = 1;
         o.hstu_last.last = 4; /* ROWS are more */
+    } else if (form == 6) {
+        o.sequences = 0;
+        o.search.sim_hards = o.search.twins = 1;
+        o.search.twin.out = 3;
+        o.hidden_count = 0;
     }
     return runtime_build(&o);
 }

@@ -43,7 +43,12 @@ static struct runtime_options configuration(size_t i)
         o.attention.dim = 17;
         o.empty = VQR_EMPTY_ZERO;
         o.hidden_count = 0;
+        o.search.sim_hards = o.search.twins = 1;
+        o.search.last = 33;
+        o.search.twin.dim = 17;
     } else if (i == 3) {
+        o.search.sim_hards = o.search.twins = 1;
+        o.search.last = o.search.top = 1;
         o.codewords = o.codebooks = o.item_dim = o.word_dim = 1;
         o.hstu.layers = 0;
         o.attention.heads = o.attention.dim = 1;

@@ -42,6 +42,9 @@ static struct runtime_options at_the_edge(size_t i)
     o.hstu_last.hstu = o.hstu;
     o.hstu_last.hstu.share = false;
     o.hstu_last.hstu.bias = VQR_BIAS_SHARED;
+    o.search.sim_hards = o.search.twins = 1;
+    o.search.top = width < o.search.last ? width : o.search.last;
+    o.search.attention.dim = o.search.twin.dim = width;
     o.attention.out = i % 2 ? width : 0;
     o.hidden[0] = width;
     o.outputs = width;

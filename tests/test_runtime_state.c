@@ -234,6 +234,7 @@ static struct world poisoned_world(void)
     struct runtime_options options = configuration(1);
     options.items = POISONED + 1;
     options.vql_sequences = 1;
+    options.search.sim_hards = options.search.twins = 1;
     options.vql.terms = 2; /* sums that round: what was appended is not taken out again but put back */
     struct world w = world_new(&options, NULL, CANDIDATES);
     struct vqr_header header;

@@ -137,6 +137,23 @@ static json_t *describe_hstu_last(const struct vqr_header *header, const struct 
                                                                     : describe_attention(header, sequence));
 }
 
+static json_t *describe_search(const struct vqr_header *header, const struct vqr_header_sequence *sequence)
+{
+    const int twin = sequence->kind == VQR_SEQUENCE_TWIN;
+    json_t *object = json_pack("{s:o, s:s, s:i, s:i}", "name", json_from_text(sequence->name), "kind",
+                               twin ? "twin" : "sim_hard", "last", (int)sequence->last, "top", (int)sequence->top);
+    if (!twin) {
+        struct vqr_header_feature event, candidate;
+        vqr_header_feature(header, VQR_EVENT, sequence->match_event, &event);
+        vqr_header_feature(header, VQR_CANDIDATE, sequence->match_candidate, &candidate);
+        json_object_set_new(object, "match",
+                            json_pack("{s:o, s:o}", "event", json_from_text(event.name), "candidate",
+                                      json_from_text(candidate.name)));
+    }
+    json_object_set_new(object, "attention", describe_attention(header, sequence));
+    return object;
+}
+
 static json_t *describe_kind(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_sequence sequence;
@@ -151,6 +168,8 @@ static json_t *describe_kind(const struct vqr_header *header, size_t i)
     if (sequence.kind == VQR_SEQUENCE_DIN)
         return json_pack("{s:o, s:s, s:i, s:o}", "name", json_from_text(sequence.name), "kind", "din", "last",
                          (int)sequence.last, "attention", describe_attention(header, &sequence));
+    if (sequence.kind == VQR_SEQUENCE_SIM_HARD || sequence.kind == VQR_SEQUENCE_TWIN)
+        return describe_search(header, &sequence);
     if (sequence.kind != VQR_SEQUENCE_DMQN)
         return json_pack("{s:o, s:s}", "name", json_from_text(sequence.name), "kind", "unknown");
     return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", json_from_text(sequence.name), "kind", "dmqn",

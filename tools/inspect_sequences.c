@@ -126,15 +126,35 @@ static void print_vql(FILE *out, const struct inspection *inspection, const stru
     }
 }
 
+/* What a candidate looks for, and among which events. */
+static void print_search(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
+{
+    const int twin = sequence->kind == VQR_SEQUENCE_TWIN;
+    struct vqr_header_feature event, candidate;
+    fprintf(out, " %s: ", twin ? "TWIN" : "SIM");
+    if (twin) {
+        fprintf(out, "each head's %u largest score%s", (unsigned)sequence->top, inspect_plural(sequence->top));
+    } else {
+        vqr_header_feature(&inspection->header, VQR_EVENT, sequence->match_event, &event);
+        vqr_header_feature(&inspection->header, VQR_CANDIDATE, sequence->match_candidate, &candidate);
+        fprintf(out, "the latest %u event%s whose ", (unsigned)sequence->top, inspect_plural(sequence->top));
+        text_print_clean(out, event.name);
+        fputs(" is the candidate's ", out);
+        text_print_clean(out, candidate.name);
+    }
+    fprintf(out, ", of the last %u event%s\n", (unsigned)sequence->last, inspect_plural(sequence->last));
+    print_attention(out, &inspection->header, sequence);
+}
+
 /* Of which parts what is cached of a user consists. */
 static void print_cached(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
 {
     const int dot = sequence->attention.kind == VQR_ATTENTION_DOT;
     char number[TEXT_NUMBER_SIZE];
     uint64_t clusters = 0;
-    if (sequence->kind == VQR_SEQUENCE_DIN) {
-        fprintf(out, "the last %u event%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
-                dot ? ", keys and values" : "");
+    if (sequence->last > 0) { /* of a kind that looks at events themselves */
+        fprintf(out, "the last %u event%s%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
+                dot ? ", keys and values" : "", sequence->kind == VQR_SEQUENCE_SIM_HARD ? ", sorted" : "");
         return;
     }
     if (sequence->kind == VQR_SEQUENCE_HSTU) {
@@ -196,6 +216,8 @@ void inspect_print_sequences(FILE *out, const struct inspection *inspection)
         } else if (sequence.kind == VQR_SEQUENCE_DIN) {
             fprintf(out, " DIN: the last %u event%s\n", (unsigned)sequence.last, inspect_plural(sequence.last));
             print_attention(out, &inspection->header, &sequence);
+        } else if (sequence.kind == VQR_SEQUENCE_SIM_HARD || sequence.kind == VQR_SEQUENCE_TWIN) {
+            print_search(out, inspection, &sequence);
         } else {
             fputs(" of an unknown kind\n", out);
             continue;

@@ -124,7 +124,7 @@ def parse_config(raw: Any) -> Config:
     for group in GROUPS:
         values = top.array(group) if group in ("event", "candidate") else top.array_or_empty(group)
         groups[group] = _features(values, group, tables, quantizers)
-    sequences = parse_sequences(top.array("sequences"), sum(feature.width for feature in groups["event"]))
+    sequences = parse_sequences(top.array("sequences"), sum(feature.width for feature in groups["event"]), groups)
     head = _head(top.take("head"))
     top.finish()
     for group in ("event", "candidate"):

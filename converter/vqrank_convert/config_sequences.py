@@ -11,6 +11,7 @@ from typing import Any
 from vqrank_convert.activations import ACTIVATIONS
 from vqrank_convert.config_hstu import HstuLastConfig, parse_hstu_last
 from vqrank_convert.config_sdim import SdimConfig, parse_sdim
+from vqrank_convert.config_search import Feature, SimHardConfig, TwinConfig, parse_match, parse_search
 from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig, parse_vql, resolve_vql
 from vqrank_convert.errors import ConversionError, quote, refuse
 from vqrank_convert.jsontext import COUNT_MAX, UINT32_MAX, Fields, check_array, check_distinct, check_integer
@@ -137,14 +138,16 @@ class DinConfig:
         return ()
 
 
-SequenceConfig = DmqnConfig | DinConfig | VqlConfig | SdimConfig | HstuLastConfig
 # Those that may have a target attention.
-AttendingConfig = DmqnConfig | DinConfig | HstuLastConfig
+AttendingConfig = DmqnConfig | DinConfig | SimHardConfig | TwinConfig | HstuLastConfig
+SequenceConfig = AttendingConfig | VqlConfig | SdimConfig
 
 
-def parse_sequences(values: list[Any], event_width: int) -> tuple[SequenceConfig, ...]:
+def parse_sequences(
+    values: list[Any], event_width: int, groups: Mapping[str, Sequence[Feature]]
+) -> tuple[SequenceConfig, ...]:
     """Checks `config.sequences`; `event_width` is D, the columns of an event's embedding."""
-    sequences = tuple(_sequence(value, i, event_width) for i, value in enumerate(values))
+    sequences = tuple(_sequence(value, i, event_width, groups) for i, value in enumerate(values))
     check_distinct([sequence.name for sequence in sequences], "config.sequences")
     if not sequences:
         raise ConversionError("config.sequences: expected at least one sequence, found none")
@@ -170,11 +173,11 @@ def resolve_out(sequence: SequenceConfig, shapes: Mapping[str, Sequence[int]]) -
     return replace(sequence, attention=replace(attention, out=int(shape[-2])))
 
 
-def _sequence(value: Any, i: int, event_width: int) -> SequenceConfig:
+def _sequence(value: Any, i: int, event_width: int, groups: Mapping[str, Sequence[Feature]]) -> SequenceConfig:
     fields = Fields(value, f"config.sequences[{i}]")
     name = fields.name("name")
     fields.path = f"config.sequences.{name}"
-    kind = fields.choice("kind", ("dmqn", "din", "vql", "sdim", "hstu"))
+    kind = fields.choice("kind", ("dmqn", "din", "vql", "sdim", "sim_hard", "twin", "hstu"))
     result: SequenceConfig
     if kind == "vql":
         result = parse_vql(name, fields)
@@ -187,6 +190,15 @@ def _sequence(value: Any, i: int, event_width: int) -> SequenceConfig:
     elif kind == "din":
         last = fields.integer("last", 1, COUNT_MAX)
         result = DinConfig(name, last, _attention(fields, event_width, codebooks=False))
+    elif kind == "sim_hard":
+        last, top = parse_search(fields)
+        match = parse_match(fields, groups)
+        result = SimHardConfig(name, last, top, *match, _attention(fields, event_width, codebooks=False))
+    elif kind == "twin":
+        last, top = parse_search(fields)
+        attention = _attention(fields, event_width, codebooks=False, kinds=("dot",))
+        assert isinstance(attention, DotAttentionConfig)
+        result = TwinConfig(name, last, top, attention)
     else:
         codebooks = fields.integer("codebooks", 1, COUNT_MAX)
         codewords = fields.integer("codewords", 1, COUNT_MAX)
@@ -240,10 +252,12 @@ def _hstu(fields: Fields, clusters: bool) -> HstuConfig:
     return result
 
 
-def _attention(sequence: Fields, event_width: int, codebooks: bool) -> AttentionConfig:
+def _attention(
+    sequence: Fields, event_width: int, codebooks: bool, kinds: tuple[str, ...] = ("dot", "din")
+) -> AttentionConfig:
     """The sequence's target attention. Only where there are `codebooks` may they share it and may it count events."""
     fields = Fields(sequence.take("attention"), sequence.where("attention"))
-    kind = fields.choice("kind", ("dot", "din"))
+    kind = fields.choice("kind", kinds)
     share = codebooks and fields.boolean("share")
     result: AttentionConfig
     if kind == "din":

@@ -2,7 +2,8 @@
 
 The request is synthetic and depends on the checkpoint alone. Its events keep clear of near ties between codewords: an
 event stays only if its float64 margin exceeds twice what float32 arithmetic may move a score by, in every codebook. So
-do the vectors that quantizers turn into codes, and what hashes turn into bits, of candidates too.
+do the vectors that quantizers turn into codes, what hashes turn into bits, of candidates too, and the candidates where
+a sequence's heads choose among events.
 """
 
 import json
@@ -23,6 +24,7 @@ import numpy as np
 from vqrank_convert import reference, reference_quantizers
 from vqrank_convert.config import Config, FeatureConfig, TableConfig
 from vqrank_convert.config_quantizers import QuantizerConfig
+from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.errors import ConversionError, one_line, quote
 from vqrank_convert.reference_inputs import VALUE_LIMIT
 
@@ -35,6 +37,8 @@ EVENTS_MIN = 4
 VECTOR_DRAWS = 20
 # Draws of a candidate whose hashes are clear.
 CANDIDATE_DRAWS = 50
+# Draws of candidates before the request makes do with events among which nothing is chosen.
+CHOICE_DRAWS = 8
 # The longest list of ids.
 IDS_MAX = 5
 # Draws before the request makes do with the events it has.
@@ -72,7 +76,7 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
         events += [event for event, keep in zip(drawn, clear, strict=True) if keep]
         if len(events) >= wanted:
             break
-    request = {
+    request: dict[str, Any] = {
         "id": "golden",
         "time": draw.now(),
         "user": draw.values("user"),
@@ -80,6 +84,7 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
         "events": events[:wanted],
         "candidates": draw.candidates(),
     }
+    _choose_clearly(config, tensors, request, draw)
     outputs = _flat(config, reference.score(config, tensors, request).outputs)
     if not all(math.isfinite(y) for y in outputs):
         raise ConversionError(OVERFLOWS)
@@ -89,13 +94,31 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
     moved = max((abs(a - b) for a, b in zip(outputs, rounded, strict=True)), default=0.0)
     bound = max(TOLERANCE, 4 * moved) if math.isfinite(moved) else TOLERANCE
     text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
-    return Golden(text, tuple(outputs), bound, min(len(events), wanted))
+    return Golden(text, tuple(outputs), bound, len(request["events"]))
 
 
 def _events(config: Config) -> int:
     """How many events: fewer where they hold long vectors, as the request is part of the file's header."""
     numbers = sum(feature.numbers for feature in config.groups["event"])
     return max(EVENTS_MIN, min(EVENTS, VECTOR_NUMBERS // max(numbers, 1)))
+
+
+def _choose_clearly(config: Config, tensors: Mapping[str, Any], request: dict[str, Any], draw: "_Draw") -> None:
+    """Draws candidates once more until what they choose among the events is clear. Where they find none, there are no
+    more events than each may keep, so that nothing is chosen."""
+    tops = [sequence.top for sequence in config.sequences if isinstance(sequence, TwinConfig)]
+    if not tops:
+        return
+    for _ in range(CHOICE_DRAWS):
+        clear = reference.score(config, tensors, request).clear.tolist()
+        if all(clear):
+            return
+        drawn = draw.candidates()
+        kept = [request["candidates"][i] if keep else drawn[i % len(drawn)] for i, keep in enumerate(clear)]
+        if kept == request["candidates"]:  # only what is the same each time is left
+            break
+        request["candidates"] = kept
+    request["events"] = request["events"][: min(tops)]
 
 
 def _flat(config: Config, outputs: dict[str, list[float]]) -> list[float]:
@@ -112,6 +135,8 @@ class _Draw:
         self._tensors = tensors
         self._random = random.Random(SEED).random
         self._time = BASE_TIME
+        self._searches = [s for s in config.sequences if isinstance(s, SimHardConfig)]
+        self._matched: dict[int, list[Any]] = {}  # what events have as the feature of that number that is matched
 
     def _below(self, n: int) -> int:
         return min(n - 1, int(self._random() * n))
@@ -123,12 +148,26 @@ class _Draw:
     def event(self) -> dict[str, Any]:
         if self._below(3):  # every third event shares its time with the one before
             self._time += 1 + self._below(100_000)
-        return self.values("event", absent=0.1, unknown=0.1)
+        event = self.values("event", absent=0.1, unknown=0.1)
+        for number in {search.event: None for search in self._searches}:
+            self._repeat(event, "event", number, number)
+            value = event.get(self._config.groups["event"][number].name)
+            self._matched.setdefault(number, []).extend([] if value is None else [value])
+        return event
+
+    def _repeat(self, values: dict[str, Any], group: str, feature: int, matched: int) -> None:
+        """Every other time, an id that an event has: for sequences whose candidates find events by it."""
+        known = self._matched.get(matched, [])
+        if self._below(2) and known:
+            values[self._config.groups[group][feature].name] = known[self._below(len(known))]
 
     def candidates(self) -> list[dict[str, Any]]:
         """Two of known ids, one where about half of the ids are unknown, one with every feature absent; where sequences
         hash candidates, those whose codes are clear."""
         known = [self._clear_candidate() for _ in range(CANDIDATES - 2)]
+        for search in self._searches:
+            for candidate in known:
+                self._repeat(candidate, "candidate", search.candidate, search.event)
         drawn = [*known, self._clear_candidate(unknown=0.5), {}]
         clear = [candidate for candidate in drawn if self._is_clear(candidate)]
         if not clear:

@@ -14,6 +14,7 @@ import flatbuffers
 from vqrank_convert.config import GROUPS, Config, FeatureConfig
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
+from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.config_sequences import (
     DinAttentionConfig,
     DmqnConfig,
@@ -56,7 +57,9 @@ from vqrank_schema.Scale import Scale
 from vqrank_schema.Sdim import SdimT
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
+from vqrank_schema.SimHard import SimHardT
 from vqrank_schema.Tensor import TensorT
+from vqrank_schema.Twin import TwinT
 from vqrank_schema.Vql import VqlT
 from vqrank_schema.VqlGroup import VqlGroupT
 
@@ -216,6 +219,13 @@ def _sequence(plan: Plan, sequence: SequenceConfig, exponents: Mapping[str, int]
         dmqn.empty = {"masked": Empty.Masked, "zero": Empty.Zero}[sequence.empty]
         dmqn.hstu = _hstu(sequence.hstu, bias_is_per_head(plan, sequence))
         entry.kindType, entry.kind = SequenceKind.Dmqn, dmqn
+    elif isinstance(sequence, SimHardConfig):
+        entry.kindType, entry.kind = SequenceKind.SimHard, SimHardT()
+        entry.kind.last, entry.kind.top = sequence.last, sequence.top
+        entry.kind.event, entry.kind.candidate = sequence.event, sequence.candidate
+    elif isinstance(sequence, TwinConfig):
+        entry.kindType, entry.kind = SequenceKind.Twin, TwinT()
+        entry.kind.last, entry.kind.top = sequence.last, sequence.top
     else:
         din = DinT()
         din.last = sequence.last

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert import reference_codes, reference_hstu, reference_sdim, reference_vql
+from vqrank_convert import reference_codes, reference_hstu, reference_sdim, reference_search, reference_vql
 from vqrank_convert.config import Config, parse_config, resolve
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
+from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.config_sequences import DinConfig, DmqnConfig
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.reference_codes import Quantized, side_by_side
@@ -34,11 +35,13 @@ QuantizingConfig = DmqnConfig | VqlConfig | SdimConfig
 class Scored(NamedTuple):
     """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
     dmqn and vql sequences and the hashes of sdim sequences in order.  margins: how far the winning score lies above
-    that of the next different codeword, [L, N] (inf if there is none), or a hash's product from 0."""
+    that of the next different codeword, [L, N] (inf if there is none), or a hash's product from 0.  clear: whether what
+    a candidate's twin sequences choose is beyond what float32 may change, [C]."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
     margins: npt.NDArray[np.float64]
+    clear: npt.NDArray[np.bool_]
 
 
 def score(
@@ -159,6 +162,18 @@ class _Reference:
             bias = bias[:, sequence.codewords - 1 + column - row]
         return np.asarray(bias[:, kept[:, None], kept[None, :]])
 
+    def match_rows(self, group: str, feature: int, values: list[dict[str, Any]]) -> list[int]:
+        """The table rows of one feature's ids."""
+        described = self.config.groups[group][feature]
+        table = self.config.tables[str(described.table)]
+        return [self.inputs.row(table, value.get(described.name)) for value in values]
+
+    def search(self, sequence: SimHardConfig, request: dict[str, Any], e: Array, t: Array) -> Array:
+        """The interest vectors of a sim_hard sequence."""
+        rows = self.match_rows("event", sequence.event, request.get("events", []))
+        wanted = self.match_rows("candidate", sequence.candidate, request["candidates"])
+        return reference_search.search(sequence, self.layers, e, rows, t, wanted)
+
     def times(self, request: dict[str, Any]) -> list[int | None]:
         """The events' times; None for an event without one."""
         name = next((feature.name for feature in self.config.groups["event"] if feature.kind == "time"), None)
@@ -175,13 +190,21 @@ class _Reference:
         t = self.inputs.embed_all("candidate", candidates)
         once = np.concatenate([self.inputs.embed(group, request.get(group, {})) for group in ("user", "context")])
         x = [np.broadcast_to(once, (len(t), once.size)), t]
-        quantized = []
+        quantized, clear = [], np.ones(len(t), np.bool_)
         for sequence in self.config.sequences:
             if isinstance(sequence, DinConfig):
                 x.append(self.last_events(sequence, e, t))
                 continue
             if isinstance(sequence, HstuLastConfig):
                 x.append(reference_hstu.interest(sequence, self.layers, e, self.times(request), t))
+                continue
+            if isinstance(sequence, SimHardConfig):
+                x.append(self.search(sequence, request, e, t))
+                continue
+            if isinstance(sequence, TwinConfig):
+                o, chosen = reference_search.attend(sequence, self.tensors, self.layers, e, t)
+                x.append(o)
+                clear &= chosen
                 continue
             quantized.append(self.assign(sequence, e))
             z = quantized[-1].assignments
@@ -197,4 +220,4 @@ class _Reference:
         result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
         all_found = side_by_side(quantized, len(e))
-        return Scored(outputs, all_found.assignments, all_found.margins)
+        return Scored(outputs, all_found.assignments, all_found.margins, clear)

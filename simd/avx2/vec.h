@@ -137,6 +137,13 @@ static inline int v16_within(v16 v, v16 limit)
     return _mm256_movemask_ps(_mm256_and_ps(lo, hi)) == 0xff;
 }
 
+/* Bit l: whether a >= b in lane l; not where either is NaN. */
+static inline uint32_t v16_at_least(v16 a, v16 b)
+{
+    return (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GE_OQ)) |
+           (uint32_t)_mm256_movemask_ps(_mm256_cmp_ps(a.hi, b.hi, _CMP_GE_OQ)) << 8;
+}
+
 /* Lanes summed by the tree 8, 4, 2, 1: lane j takes lane j + 8, then j + 4, ... */
 static inline float v16_sum(v16 v)
 {

@@ -121,6 +121,12 @@ static inline int v16_within(v16 v, v16 limit)
     return _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LE_OQ) == 0xffff;
 }
 
+/* Bit l: whether a >= b in lane l; not where either is NaN. */
+static inline uint32_t v16_at_least(v16 a, v16 b)
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
+}
+
 /* Lanes summed by the tree 8, 4, 2, 1: lane j takes lane j + 8, then j + 4, ... */
 static inline float v16_sum(v16 v)
 {

@@ -154,6 +154,16 @@ static inline int v16_within(v16 v, v16 limit)
     return vminvq_u32(vandq_u32(ab, cd)) != 0;
 }
 
+/* Bit l: whether x >= y in lane l; not where either is NaN. */
+static inline uint32_t v16_at_least(v16 x, v16 y)
+{
+    static const uint32_t bits[4] = {1, 2, 4, 8};
+    const uint32x4_t a = vld1q_u32(bits), b = vshlq_n_u32(a, 4), c = vshlq_n_u32(a, 8), d = vshlq_n_u32(a, 12);
+    const uint32x4_t ab = vorrq_u32(vandq_u32(vcgeq_f32(x.a, y.a), a), vandq_u32(vcgeq_f32(x.b, y.b), b));
+    const uint32x4_t cd = vorrq_u32(vandq_u32(vcgeq_f32(x.c, y.c), c), vandq_u32(vcgeq_f32(x.d, y.d), d));
+    return vaddvq_u32(vorrq_u32(ab, cd));
+}
+
 /* Lanes summed by the tree 8, 4, 2, 1: lane j takes lane j + 8, then j + 4, ... */
 static inline float v16_sum(v16 v)
 {

@@ -114,6 +114,20 @@ static void draw_hashed_and_last(struct runtime_options *o, struct fuzz_input *i
         draw_hstu_last(&o->hstu_last, input);
 }
 
+/* "price" is no id and "word" of another table, which opening refuses: only "item" is drawn. */
+static void draw_search(struct runtime_search *s, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    s->sim_hards = bits & 1;
+    s->twins = bits >> 1 & 1;
+    s->last = one_to(input, 70);
+    s->top = bits & 4 ? s->last : one_to(input, s->last);
+    draw_attention(&s->attention, s->hidden, 0, input);
+    s->twin.heads = one_to(input, 3);
+    s->twin.dim = one_to(input, 18);
+    s->twin.out = bits & 8 ? one_to(input, 20) : 0;
+}
+
 struct runtime_options fuzz_draw_model(struct fuzz_input *input)
 {
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
@@ -144,5 +158,7 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
     }
     if (bits >> 6 == 3)
         draw_hashed_and_last(&o, input);
+    if (o.seed % 8 == 5) /* seldom, so that most inputs mean what they did */
+        draw_search(&o.search, input);
     return o;
 }

@@ -52,7 +52,7 @@ static void world_init(struct world *world, struct fuzz_input *input)
     if (vqr_model_open_memory(w.file.data, w.file.size, &w.model, &error) || vqr_model_verify(w.model, &error))
         fuzz_fail("the model does not open: %s", error.message);
     const size_t events = draw_rows(input), candidates = draw_rows(input);
-    w.ordered = options.short_sequences > 0 || options.hstu_sequences > 0;
+    w.ordered = options.short_sequences + options.search.sim_hards + options.search.twins + options.hstu_sequences > 0;
     w.fading = options.vql_sequences > 0 && options.vql.terms > 0;
     w.events = fuzz_rows_new(w.model, VQR_EVENT, events, input);
     w.candidates = fuzz_rows_new(w.model, VQR_CANDIDATE, candidates, input);

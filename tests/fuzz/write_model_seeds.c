@@ -95,6 +95,24 @@ static void write_hashed_and_last(const char *folder)
     write_file(folder, "hstu-last-alone", &o);
 }
 
+static void write_searches(const char *folder)
+{
+    struct runtime_options o = smallest();
+    o.format_version = 4;
+    o.sequences = 0;
+    o.search.sim_hards = 1;
+    o.search.last = 3;
+    o.search.top = 2;
+    o.search.attention = o.search.twin = o.attention;
+    write_file(folder, "sim-hard", &o);
+    o.search.attention.kind = VQR_ATTENTION_DIN;
+    write_file(folder, "sim-hard-din", &o);
+    o.search.sim_hards = 0;
+    o.search.twins = 1;
+    o.search.twin.out = 2;
+    write_file(folder, "twin", &o);
+}
+
 static void write_hstus(const char *folder)
 {
     struct runtime_options o = smallest();
@@ -154,6 +172,7 @@ int main(int argc, char **argv)
     write_attentions(argv[1]);
     write_vqls(argv[1]);
     write_hashed_and_last(argv[1]);
+    write_searches(argv[1]);
     write_hstus(argv[1]);
     write_inputs(argv[1]);
     write_quantizers(argv[1]);

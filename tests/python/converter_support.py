@@ -187,6 +187,39 @@ HSTU_CASES = {
     },
     "no layers": {"positions": True, "hstu": {"layers": 0}, "attention": {"kind": "dot", "heads": 2, "dim": 5}},
 }  # fmt: skip
+
+
+def config_of_search(kind, attention=None, config=None, **changes):
+    """CONFIG with a sequence that searches the last events in place of its own."""
+    config = config_with() if config is None else config
+    attention = attention or {"kind": "dot", "heads": 2, "dim": 6}
+    sequence = {"name": "search", "kind": kind, "last": 30, "top": 4, "attention": attention}
+    if kind == "sim_hard":
+        sequence["match"] = {"event": "directory", "candidate": "directory"}
+    config["sequences"] = [sequence | changes]
+    return config
+
+
+# Arguments for config_of_search.
+SEARCH_CASES = {
+    "sim_hard": {"kind": "sim_hard"},
+    "sim_hard, out": {"kind": "sim_hard", "attention": {"kind": "dot", "heads": 3, "dim": 5, "out": True}, "top": 30},
+    "sim_hard, din": {
+        "kind": "sim_hard", "attention": {"kind": "din", "hidden": [7], "activation": "prelu", "softmax": True},
+        "match": {"event": "action", "candidate": "act"},
+    },
+    "twin": {"kind": "twin"},
+    "twin, out": {"kind": "twin", "attention": {"kind": "dot", "heads": 4, "dim": 17, "out": True}, "top": 1},
+}  # fmt: skip
+
+
+def search_case(name, **changes):
+    """The config of a case; its candidates have an action too, which few are."""
+    config = config_with()
+    config["candidate"].append({"name": "act", "kind": "id", "table": "action"})
+    return config_of_search(**SEARCH_CASES[name], config=config, **changes)
+
+
 PARAMETERS = {"prelu": ("alpha",), "dice": ("alpha", "mean", "var")}
 
 
@@ -273,7 +306,7 @@ def attention_shapes(config, s, out):
     d, dc = width(config, "event"), width(config, "candidate")
     attention, p = s["attention"], f"sequences.{s['name']}.attention"
     parts = s.get("codebooks", 1)
-    lead = () if s["kind"] in ("din", "hstu") else (1,) if attention.get("share") else (parts,)
+    lead = () if s["kind"] != "dmqn" else (1,) if attention.get("share") else (parts,)
     result = {}
     if attention["kind"] == "din":
         linear, interest = [("q", d, dc)], d

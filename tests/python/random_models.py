@@ -180,6 +180,21 @@ def random_sequences(rng: random.Random, codewords: list[int], codebooks: list[i
     return sequences
 
 
+def random_searches(rng: random.Random, event: list[dict], candidate: list[dict]) -> list[dict]:
+    """Sequences that search the last events; where no two features could be matched, none that matches."""
+    pairs = [(e, c) for e in event for c in candidate if (e["kind"], c["kind"]) == ("id", "id")]
+    pairs = [(e["name"], c["name"]) for e, c in pairs if e["table"] == c["table"]]
+    searches = []
+    for kind in ["twin"] * (rng.random() < 0.3) + ["sim_hard"] * (rng.random() < 0.6 and len(pairs) > 0):
+        last, attention = rng.randint(1, 60), random_attention(rng, clusters=False)
+        while kind == "twin" and attention["kind"] != "dot":
+            attention = random_attention(rng, clusters=False)
+        searches.append({"name": kind, "kind": kind, "last": last, "top": rng.randint(1, last), "attention": attention})
+        if kind == "sim_hard":
+            searches[-1]["match"] = dict(zip(("event", "candidate"), rng.choice(pairs), strict=True))
+    return searches
+
+
 def random_config(seed: int, codewords: list[int], codebooks: list[int], sequences: list[dict] | None = None) -> dict:
     """`sequences`: those to use in place of random ones."""
     rng = random.Random(seed)
@@ -192,7 +207,10 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int], sequenc
             break
     user, context = (random_features(rng, tables, quantizers, 0) for _ in range(2))
     if sequences is None:  # the last come from numbers of their own, so that what came before they were stays as it was
-        sequences = random_sequences(rng, codewords, codebooks) + random_baselines(random.Random(seed + 1_000_000))
+        own = random.Random(seed + 10**6)
+        sequences = random_sequences(rng, codewords, codebooks) + random_searches(own, event, candidate)
+        sequences += random_baselines(own)
+        own.shuffle(sequences)
     used = {name for f in event + candidate + user + context for name in f.get("tables", [f.get("table")]) if name}
     return {
         "format": 1, "name": f"random-{seed}", "tables": {name: tables[name] for name in sorted(used)},

@@ -212,6 +212,21 @@ def random_vql(draw: Draw, name: str) -> Json:
     return sequence
 
 
+def random_search(draw: Draw, name: str, config: Json) -> Json:
+    """A sequence of kind sim_hard or twin; what sim_hard matches becomes features of the configuration."""
+    last = draw.size(1, 60)
+    sequence: Json = {"name": name, "kind": draw.pick("sim_hard", "twin"), "last": last}
+    sequence |= {"top": draw.size(1, 1 + draw.pick(last, min(last, 4))), "attention": random_attention(draw, False)}
+    if sequence["kind"] == "sim_hard":
+        table = draw.pick(*(table for table in config["tables"] if table in ("item", "dir-1", "Action_2")))
+        sequence["match"] = {part: f"match {name}".replace(" ", "-") + part[0] for part in ("event", "candidate")}
+        for part, feature in sequence["match"].items():
+            config[part].insert(draw.size(0, len(config[part]) + 1), {"name": feature, "kind": "id", "table": table})
+    while sequence["kind"] == "twin" and sequence["attention"]["kind"] != "dot":
+        sequence["attention"] = random_attention(draw, False)
+    return sequence
+
+
 def random_config(rng: np.random.Generator, semantic: bool = False) -> Json:
     """A legal configuration; every optional key is sometimes left out. `semantic`: with quantizers and semantic ids."""
     draw = Draw(rng)
@@ -223,10 +238,14 @@ def random_config(rng: np.random.Generator, semantic: bool = False) -> Json:
     parts["event"] += [{"name": "when", "kind": "time"}] * draw.size(0, 2)
 
     orders = ["long", "keys", "long short", "short long", "short", "long short more", "keys long", "short keys keys2"]
+    orders += ["same", "long far", "same short far"]
     short = {"name": "short", "kind": "din", "last": draw.size(1, 30), "attention": random_attention(draw, False)}
     kinds = {"long": random_dmqn, "more": random_dmqn, "keys": random_vql, "keys2": random_vql}
-    sequences = [short if name == "short" else kinds[name](draw, name) for name in draw.pick(*orders).split()]
-    config: Json = {"format": 1, "name": "by hand", "tables": tables, **parts, "sequences": sequences}
+    config: Json = {"format": 1, "name": "by hand", "tables": tables, **parts, "sequences": []}
+    for name in draw.pick(*orders).split():
+        searched = name in ("same", "far")
+        sequence = random_search(draw, name, config) if searched else short if name == "short" else None
+        config["sequences"].append(sequence or kinds[name](draw, name))
     for part in ("user", "context"):
         if not config[part] and rng.random() < 0.5:
             del config[part]

@@ -31,6 +31,10 @@ class Oracle:
 
     def row(self, name: str, value: Any) -> Array:
         """The row of an id; row 0 of an unknown or absent one."""
+        return np.asarray(self.tensors[f"tables.{name}.weight"][self.index(name, value)])
+
+    def index(self, name: str, value: Any) -> int:
+        """The number of that row."""
         table, row = self.config["tables"][name], 0
         if table["ids"] == "hash" and value is not None:
             data = value.encode() if isinstance(value, str) else struct.pack("<q", value)
@@ -40,7 +44,7 @@ class Oracle:
         elif value is not None:
             keys = [(type(key), key) for key in table["keys"]]
             row = keys.index((type(value), value)) + 1 if (type(value), value) in keys else 0
-        return np.asarray(self.tensors[f"tables.{name}.weight"][row])
+        return int(row)
 
     def embed(self, part: str, values: Json) -> Array:
         """The concatenated embeddings of the features of one part."""
@@ -192,6 +196,56 @@ class Oracle:
                 o[head] = power @ v[:, head] / power.sum()
         return self.linear(base + "out", None, o.reshape(-1)) if s.get("out") else o.reshape(-1)
 
+    def found(self, s: Json, events: list[Json], candidate: Json) -> Array:
+        """sim_hard: which of the last events a candidate finds."""
+        part: dict[str, Json] = {}
+        for group, name in s["match"].items():
+            part[group] = next(f for f in self.config[group] if f["name"] == name)
+        table = part["event"]["table"]
+        rows = np.array([self.index(table, event.get(part["event"]["name"])) for event in events[-s["last"] :]])
+        row = self.index(table, candidate.get(part["candidate"]["name"]))
+        return np.flatnonzero((rows == row) & (row != 0))[-s["top"] :]
+
+    def found_width(self, s: Json) -> int:
+        """Of what a sequence gives where a candidate finds nothing."""
+        a = s["attention"]
+        if a["kind"] == "din":
+            return width(self.config, "event")
+        out = self.tensors.get(f"sequences.{s['name']}.attention.out.weight")
+        return a["heads"] * a["dim"] if out is None else len(out)
+
+    def far_scores(self, s: Json, e: Array, t: Array) -> Array:
+        """twin: what events e score in each head, in float64, [A, T]."""
+        base, a = f"sequences.{s['name']}.attention.", s["attention"]
+        exact = Oracle.__new__(Oracle)
+        exact.tensors = self.exact
+        q = exact.linear(base + "q", None, t.astype(np.float64)).reshape(a["heads"], a["dim"])
+        k = exact.linear(base + "k", None, e.astype(np.float64)).reshape(len(e), a["heads"], a["dim"])
+        return np.einsum("hd,khd->hk", q, k) / a["dim"] ** 0.5
+
+    def far(self, s: Json, e: Array, t: Array) -> Array:
+        """twin: each head's softmax over the events of its largest scores."""
+        base, a, o = f"sequences.{s['name']}.attention.", s["attention"], []
+        q = self.linear(base + "q", None, t).reshape(a["heads"], a["dim"])
+        k, v = (self.linear(base + name, None, e).reshape(len(e), a["heads"], a["dim"]) for name in "kv")
+        for h, scores in enumerate(np.round(self.far_scores(s, e, t), 9)):
+            kept = sorted(range(len(e)), key=lambda i: (-scores[i], i))[: s["top"]]
+            o.append(softmax(k[kept, h] @ q[h] / self.dtype(a["dim"] ** 0.5)) @ v[kept, h])
+        flat = np.concatenate(o)
+        return self.linear(base + "out", None, flat) if a.get("out") else flat
+
+    def choices(self, events: list[Json], candidate: Json) -> float:
+        """How far, at least, the score of the last event that a twin head keeps is from any other that differs."""
+        least = np.inf
+        for s in self.config["sequences"]:
+            if s["kind"] != "twin" or len(events[-s["last"] :]) <= s["top"]:
+                continue
+            e = np.array([self.embed("event", event) for event in events[-s["last"] :]])
+            for scores in self.far_scores(s, e, self.embed("candidate", candidate)):
+                apart = np.abs(scores - np.sort(scores)[::-1][s["top"] - 1])
+                least = min(least, float(apart[apart > 1e-9].min(initial=np.inf)))
+        return least
+
     def linear(self, name: str, j: int | None, x: Array) -> Array:
         """A linear layer; one of several codebooks', or the only one where it is shared; a missing bias is zero."""
         weight, bias = self.tensors[name + ".weight"], self.tensors.get(name + ".bias")
@@ -314,7 +368,7 @@ class Oracle:
         for s in self.config["sequences"] if events else []:
             if s["kind"] == "dmqn":
                 states[s["name"]] = [(j, *state) for j, state in enumerate(self.clusters(s, events))]
-            elif s["kind"] == "din":
+            elif s["kind"] != "vql":
                 last = np.array([self.embed("event", event) for event in events[-s["last"] :]], self.dtype)
                 states[s["name"]] = [(None, last, np.ones(len(last)))]
             elif s["kind"] == "hstu":
@@ -331,6 +385,13 @@ class Oracle:
                     x.append(self.hashed(s, events, t))
                 elif s["kind"] == "hstu" and "attention" not in s:
                     x.append(states[s["name"]][0][1][-1])
+                elif s["kind"] == "twin":
+                    x.append(self.far(s, states[s["name"]][0][1], t))
+                elif s["kind"] == "sim_hard":
+                    y = states[s["name"]][0][1][self.found(s, events, candidate)]
+                    o = self.attention(s, None, y, np.ones(len(y)), t) if len(y) else None
+                    size = self.found_width(s)
+                    x.append(np.zeros(size, self.dtype) if o is None else o)
                 else:
                     x += [self.attention(s, j, y, n, t) for j, y, n in states[s["name"]]]
             if not events:  # zeros for every sequence

@@ -373,6 +373,35 @@ def test_inspect_of_hstu(tmp_path, case):
     assert run("selftest", model).returncode == 0
 
 
+@pytest.mark.parametrize("case", support.SEARCH_CASES)
+def test_inspect_of_search(tmp_path, case):
+    config = support.search_case(case)
+    model = convert(tmp_path, config)
+    (sequence,) = config["sequences"]
+    last, top, attention = (sequence[key] for key in ("last", "top", "attention"))
+    (found,) = json.loads(run("inspect", model, "--json").stdout)["sequences"]
+    bytes_, work = found.pop("state_bytes"), found.pop("candidate_work")
+    told = found.pop("attention")
+    assert found == {key: value for key, value in sequence.items() if key != "attention"}
+    text = run("inspect", model).stdout
+    kept = "the last 30 events"
+    if attention["kind"] == "dot":
+        a, d, out = attention["heads"], attention["dim"], 10 if attention.get("out") else 0
+        assert told == {"kind": "dot", "heads": a, "dim": d, "count_bias": False, "out": out or None}
+        kept += ", keys and values"
+        # Queries of a candidate 17 wide and the output; scores of all events, of which each is compared; those chosen.
+        heads = last * (d + 16) + top * (2 * d + 16) if sequence["kind"] == "twin" else top * (2 * d + 16 + 2 * d)
+        assert work == a * d * (17 + out) + a * heads
+    if sequence["kind"] == "sim_hard":
+        kept += ", sorted"
+        event, candidate = sequence["match"].values()
+        assert f"SIM: the latest {top} events whose {event} is the candidate's {candidate}, of the last 30" in text
+    else:
+        assert f"TWIN: each head's {top} largest score{'s' * (top > 1)}, of the last 30 events\n" in text
+    assert COST.findall(text) == [(f"{bytes_:,}", kept, f"{work:,}")]
+    assert run("selftest", model).returncode == 0
+
+
 def test_selftest_passes_on_every_isa(model):
     done = run("selftest", model)
     assert (done.returncode, done.stderr) == (0, "")

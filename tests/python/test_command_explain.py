@@ -134,13 +134,13 @@ ATTENTIONS = [
 ]
 
 
-def model_over_items(tmp_path, sequence):
+def model_over_items(tmp_path, sequence, candidate=17):
     """The model file, its config and tensors, and what `rank --explain` prints below its one candidate."""
     config = support.config_with(user=[], context=[], event=ITEM, candidate=ITEM)
     config["sequences"] = [sequence]
     tensors = support.weights(config)
     model = convert(tmp_path, config, tensors)
-    request = {"id": 1, "events": [{"item": item} for item in HISTORY], "candidates": [{"item": 17}]}
+    request = {"id": 1, "events": [{"item": item} for item in HISTORY], "candidates": [{"item": candidate}]}
     done = run("rank", model, "--explain=99", stdin=lines(request))
     assert (done.returncode, done.stderr) == (0, "")
     return model, config, tensors, done.stdout.splitlines()[3:]
@@ -168,6 +168,43 @@ def test_last_events(tmp_path, attention):
     for (weight, _, _, item), i in zip(found, ago, strict=True):
         assert int(item) == HISTORY[-i]
         assert float(weight) == pytest.approx(weights[-i], abs=0.0006)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_events_of_the_candidate_s_category(tmp_path, attention):
+    """The latest two of the last five events that are the candidate's item."""
+    match = {"event": "item", "candidate": "item"}
+    sequence = {"name": "short", "kind": "sim_hard", "last": LAST, "top": 2, "match": match, "attention": attention}
+    for item, kept in ((4, [4, 2]), (27, [3]), (9, []), (17, [])):  # events ago, oldest first
+        _, _, tensors, shown = model_over_items(tmp_path, sequence, item)
+        rows = tensors["tables.item.weight"].astype(float)
+        found = [EVENT_LINE.match(line).groups() for line in shown]
+        assert {(int(events), int(own)) for _, newest, events, own in found} == {(ago, item) for ago in kept}
+        if kept:
+            tokens = rows[[HISTORY[-ago] for ago in kept]]
+            name = "sequences.short.attention"
+            (weights,) = attention_weights(attention, tensors, name, None, tokens, None, rows[[item]])
+            for weight, _, events, _ in found:
+                assert float(weight) == pytest.approx(weights[kept.index(int(events))], abs=0.0006)
+
+
+def test_events_that_heads_choose(tmp_path):
+    """Each head its two best of the last five; an event's weight is the mean over heads."""
+    attention = ATTENTIONS[0]
+    sequence = {"name": "short", "kind": "twin", "last": LAST, "top": 2, "attention": attention}
+    _, _, tensors, shown = model_over_items(tmp_path, sequence)
+    rows, name, heads = tensors["tables.item.weight"].astype(float), "sequences.short.attention", attention["heads"]
+    q, k = (
+        (x @ tensors[f"{name}.{part}.weight"].T + tensors[f"{name}.{part}.bias"]).reshape(-1, heads, attention["dim"])
+        for part, x in (("q", rows[[17]]), ("k", rows[HISTORY[-LAST:]]))
+    )
+    expected = np.zeros(LAST)
+    for scores in np.einsum("hd,khd->hk", q[0], k) / np.sqrt(attention["dim"]):
+        best = np.argsort(-scores, kind="stable")[:2]
+        expected[best] += np.exp(scores[best]) / np.exp(scores[best]).sum() / heads
+    found = [EVENT_LINE.match(line).groups() for line in shown]
+    shares = {1 if newest else int(events): float(weight) for weight, newest, events, _ in found}
+    assert shares == pytest.approx({LAST - i: expected[i] for i in range(LAST) if expected[i]}, abs=0.0006)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

@@ -211,7 +211,7 @@ CONFIG_CASES = [
     ((*SHORT, "attention"), {**DOT, "count_bias": False}, 'found "count_bias"'),
     ((*SHORT, "attention"), {**DOT, "heads": 0}, "config.sequences.short.attention.heads:"),
     ((*SHORT, "kind"), "vql", "config.sequences.short.heads: expected this required key, found nothing"),
-    ((*SHORT, "kind"), "din2", 'config.sequences.short.kind: expected "dmqn" or "din" or "vql", found "din2"'),
+    ((*SHORT, "kind"), "din2", 'config.sequences.short.kind: expected "dmqn" or "din" or "vql" or'),
     ((*LONG, "last"), 4, 'found "last"'),
     ((*LONG, "attention", "hidden"), ..., "config.sequences.long.attention.hidden: expected this required key"),
     ((*LONG, "attention", "activation"), ..., "config.sequences.long.attention.activation: expected this required key"),

@@ -8,14 +8,17 @@ from converter_support import (
     CASES,
     CONFIG,
     KIND_CASES,
+    SEARCH_CASES,
     VQL_CASES,
     config_of_every_kind,
     config_of_vql,
     config_with,
+    search_case,
     weights,
     write,
 )
 from test_converter_refusals import CONFIG_CASES, edited
+from test_converter_search import SEARCH_CONFIG_CASES, edited_search
 from test_converter_vql import VQL_CONFIG_CASES, edited_vql
 
 from vqrank_convert import golden, reference
@@ -40,7 +43,8 @@ def agree(path, config, seed, bias_heads=1):
     expected = predict(module, request)
     found = reference.score(config, tensors, request)
     clusters = [expected.assignments[s["name"]] for s in config["sequences"] if s["name"] in expected.assignments]
-    np.testing.assert_array_equal(found.assignments, np.concatenate(clusters).T)
+    if clusters:
+        np.testing.assert_array_equal(found.assignments, np.concatenate(clusters).T)
     for output in config["head"]["outputs"]:
         np.testing.assert_allclose(found.outputs[output], expected.outputs[output], rtol=0, atol=1e-12)
 
@@ -69,12 +73,18 @@ def test_vql(tmp_path, name):
     agree(tmp_path / "m.safetensors", every, seed=3)
 
 
+@pytest.mark.parametrize("name", SEARCH_CASES)
+def test_search(tmp_path, name):
+    agree(tmp_path / "m.safetensors", search_case(name), seed=3)
+
+
 def test_training_refuses_what_cannot_be_converted():
     """So that nobody trains for hours what no model file can hold."""
     from vqrank_train.config import Config, ConfigError
 
     Config.read(CONFIG)
     configs = [edited(path, value) for path, value, _ in CONFIG_CASES]
+    configs += [edited_search(kind, path, value) for kind, path, value, _ in SEARCH_CONFIG_CASES]
     for config in configs + [edited_vql(path, value) for path, value, _ in VQL_CONFIG_CASES]:
         with pytest.raises(ConfigError, match=r"^config.*[^\n]$"):
             pytest.fail(f"trained: {Config.read(config)}")

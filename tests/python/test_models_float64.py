@@ -23,9 +23,14 @@ from random_models import (
     random_sequence,
 )
 
+from vqrank_convert.config import parse_config, resolve
 from vqrank_convert.config_quantizers import QuantizerConfig
+from vqrank_convert.config_search import TwinConfig
 from vqrank_convert.reference import hash_candidates
+from vqrank_convert.reference_inputs import Inputs
+from vqrank_convert.reference_layers import Layers
 from vqrank_convert.reference_quantizers import encode
+from vqrank_convert.reference_search import attend
 from vqrank_train.checkpoint import save_checkpoint
 from vqrank_train.predict import Encoder, Prediction, predict
 
@@ -124,10 +129,26 @@ def clear_candidates(module, config, request):
     return request | {"candidates": kept}
 
 
+def clearly_choosing(module, config, request):
+    """The request without candidates for which a twin sequence's heads choose among scores that rounding may order
+    otherwise."""
+    parsed = parse_config(config)
+    tensors = {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
+    inputs, layers = Inputs(parsed, tensors, np.float64), Layers(tensors, np.float64)
+    kept = np.ones(len(request["candidates"]), bool)
+    t = inputs.embed_all("candidate", request["candidates"])
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    for sequence in resolve(parsed, shapes).sequences:
+        if isinstance(sequence, TwinConfig):
+            e = inputs.embed_all("event", request["events"][-sequence.last :])
+            kept &= attend(sequence, tensors, layers, e, t)[1]
+    return request | {"candidates": [c for c, keep in zip(request["candidates"], kept, strict=True) if keep]}
+
+
 def compare(module, model, config, request, isas=("",)):
     """One request on the library against float64; returns the largest error."""
     double, single = module.double(), None
-    request = clear_candidates(double, config, request)
+    request = clearly_choosing(double, config, clear_candidates(double, config, request))
     codes = library_codes(double, model, config, request)
     clusters = Library().assignments(model, config, request["events"])
     found = {name: torch.from_numpy(z.astype("int64")) for name, z in clusters.items()}

@@ -27,6 +27,7 @@ from spec_checkpoints import (
     random_dmqn,
     random_hstu,
     random_sdim,
+    random_search,
     random_vql,
 )
 from spec_oracle import Oracle, sigmoid
@@ -85,7 +86,8 @@ def random_request(oracle: Oracle, rng: np.random.Generator, request_id: str) ->
     count = int(rng.choice([0, 1, 3, 20, 100]))
     events = [clear_features(oracle, "event", rng) for _ in range(count)]
     request: Json = {"id": request_id, "events": [e for e in events if oracle.margins(e) > LEAST_MARGIN]}
-    request["candidates"] = [clear_features(oracle, "candidate", rng) for _ in range(int(rng.integers(0, 6)))]
+    candidates = [clear_features(oracle, "candidate", rng) for _ in range(int(rng.integers(0, 6)))]
+    request["candidates"] = [c for c in candidates if oracle.choices(request["events"], c) > LEAST_MARGIN]
     if rng.random() < 0.7:  # before, among and after the events, and much later
         request["time"] = int(rng.integers(0, 2 ** int(rng.choice([30, 40, 41, 44]))))
     return request | {part: clear_features(oracle, part, rng) for part in ("user", "context") if rng.random() < 0.8}
@@ -174,6 +176,17 @@ def test_hstu_over_the_last_events_scores_as_the_specification_says(seed: int, t
     if seed % 4 == 1:
         config["event"] = [f for f in config["event"] if f["kind"] != "time"] + [{"name": "when", "kind": "time"}]
     config["sequences"] = [*others, random_hstu(Draw(rng), "all")]
+    check_model(config, rng, tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(300, 316))
+def test_candidates_find_and_choose_events_as_the_specification_says(seed: int, tmp_path: Path) -> None:
+    """The kinds that search the last events, both in turn, alone and together."""
+    rng = np.random.default_rng(seed)
+    config = random_config(rng)
+    config["sequences"] = []
+    for name in ("one", "two")[: 1 + seed % 2]:
+        config["sequences"].append(random_search(Draw(rng), name, config))
     check_model(config, rng, tmp_path)
 
 

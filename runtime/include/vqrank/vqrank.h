@@ -333,7 +333,8 @@ VQR_API enum vqr_status vqr_sequence_info(const vqr_model *model, size_t i, stru
  * "din": a_k as the network gives it, or its softmax. Clusters without events that are masked, and codewords past the
  * last of a smaller codebook, have weight 0. Of hashed events (SDIM) a codebook is a hash, a token its bucket: the one
  * that the candidate meets has 1/codebooks if it holds events. Of a sequence of last events the newest is token
- * tokens - 1, and tokens that no event fills have weight 0; HSTU without attention gives the newest all.
+ * tokens - 1, and tokens that no event fills have weight 0, as have events that a sequence which searches them does not
+ * find: where a candidate finds none, all weights are 0. HSTU without attention gives the newest all.
  * Errors: ARGUMENT, STALE, TYPE, RANGE, TABLE, OVERFLOW. */
 VQR_API enum vqr_status vqr_explain(vqr_session *session, const vqr_state *state, size_t sequence,
                                     const struct vqr_request *request, float *weights, struct vqr_error *error);

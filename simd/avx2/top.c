@@ -1,0 +1,2 @@
+#include "simd/avx2/vec.h"
+#include "simd/generic/top.h"

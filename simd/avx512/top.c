@@ -1,0 +1,2 @@
+#include "simd/avx512/vec.h"
+#include "simd/generic/top.h"

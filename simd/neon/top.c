@@ -1,0 +1,2 @@
+#include "simd/neon/vec.h"
+#include "simd/generic/top.h"
