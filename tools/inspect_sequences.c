@@ -152,17 +152,17 @@ static void print_cached(FILE *out, const struct inspection *inspection, const s
     const int dot = sequence->attention.kind == VQR_ATTENTION_DOT;
     char number[TEXT_NUMBER_SIZE];
     uint64_t clusters = 0;
-    if (sequence->last > 0) { /* of a kind that looks at events themselves */
-        fprintf(out, "the last %u event%s%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
-                dot ? ", keys and values" : "", sequence->kind == VQR_SEQUENCE_SIM_HARD ? ", sorted" : "");
-        return;
-    }
     if (sequence->kind == VQR_SEQUENCE_HSTU) {
         fprintf(out, "the last %u event%s%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
                 sequence->time_buckets > 0 ? " with times" : "",
                 dot                                              ? ", keys and values"
                 : sequence->attention.kind == VQR_ATTENTION_NONE ? ", the newest one's output"
                                                                  : ", interests");
+        return;
+    }
+    if (sequence->last > 0) { /* of a kind that looks at events themselves */
+        fprintf(out, "the last %u event%s%s%s", (unsigned)sequence->last, inspect_plural(sequence->last),
+                dot ? ", keys and values" : "", sequence->kind == VQR_SEQUENCE_SIM_HARD ? ", sorted" : "");
         return;
     }
     if (sequence->kind == VQR_SEQUENCE_SDIM) {
