@@ -368,11 +368,11 @@ class Oracle:
         for s in self.config["sequences"] if events else []:
             if s["kind"] == "dmqn":
                 states[s["name"]] = [(j, *state) for j, state in enumerate(self.clusters(s, events))]
-            elif s["kind"] != "vql":
-                last = np.array([self.embed("event", event) for event in events[-s["last"] :]], self.dtype)
-                states[s["name"]] = [(None, last, np.ones(len(last)))]
             elif s["kind"] == "hstu":
                 last = self.last_events(s, events)
+                states[s["name"]] = [(None, last, np.ones(len(last)))]
+            elif s["kind"] not in ("vql", "sdim"):
+                last = np.array([self.embed("event", event) for event in events[-s["last"] :]], self.dtype)
                 states[s["name"]] = [(None, last, np.ones(len(last)))]
         rows = []
         for candidate in request["candidates"]:
