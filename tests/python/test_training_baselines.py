@@ -355,6 +355,11 @@ def test_checkpoint_round_trip(tmp_path):
         save_checkpoint(tmp_path / "m.safetensors", module)
         again = load_checkpoint(tmp_path / "m.safetensors").state_dict()
         assert all(torch.equal(tensor, again[name]) for name, tensor in module.state_dict().items())
+    module = random_module(with_sequence(SDIM), 2)
+    save_checkpoint(tmp_path / "half.safetensors", module, dtype=torch.float16)
+    again = load_checkpoint(tmp_path / "half.safetensors")
+    assert torch.equal(again.sequences["x"].sdim.hash, module.sequences["x"].sdim.hash)
+    module = random_module(with_sequence(sequence), 2)
     state = module.state_dict()
     for name in ("sequences.x.hstu.0.bias", "sequences.x.hstu.0.time_bias", "sequences.x.position"):
         with pytest.raises(CheckpointError, match=f"{name}: missing"):
