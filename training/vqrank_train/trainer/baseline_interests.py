@@ -40,34 +40,63 @@ def sdim_interest(sdim: Sdim, histories: Histories, t: Tensor) -> Tensor:
 
 
 def search_interest(own: SimHard | Twin, histories: Histories, t: Tensor, asked: Tensor, candidates: Columns) -> Tensor:
-    """As `hstu_interest`; `candidates` are t's columns. A block's events are projected once for all its moments."""
+    """As `hstu_interest`; `candidates` are t's columns."""
+    wanted = None if isinstance(own, Twin) else candidates[own.sequence.match_candidate]
+    if not len(histories.e):
+        return t.new_zeros(*t.shape[:2], own.width)
+    if max(histories.sizes) == 1:
+        index, present = last_events(histories, own.sequence.last)
+        if len(index.flatten()) * t.shape[1] * heads_of(own) <= ROOM:
+            return searched(own, histories, index, present[:, None].expand(-1, t.shape[1], -1), t, wanted, asked)
+    return searched_by_block(own, histories, t, asked, wanted)
+
+
+def heads_of(own: SimHard | Twin) -> int:
+    """Scores of one candidate and event; attention by an MLP has one."""
+    return max(1, own.sequence.attention.heads)
+
+
+def searched(
+    own: SimHard | Twin,
+    histories: Histories,
+    index: Tensor,
+    within: Tensor,
+    t: Tensor,
+    wanted: Tensor | None,
+    asked: Tensor | None = None,
+) -> Tensor:
+    """The module on events at `index` [B, T], those `within` [B, C, T], for candidates t [B, C, Dc]."""
+    e = histories.e[index]
+    if isinstance(own, Twin):
+        return own(e, within, t)
+    assert wanted is not None
+    return own(e, within, t, histories.columns[own.sequence.match_event][index], wanted, asked)
+
+
+def searched_by_block(
+    own: SimHard | Twin, histories: Histories, t: Tensor, asked: Tensor, wanted: Tensor | None
+) -> Tensor:
+    """All candidates of a block's moments over one sequence of events, each within its moment's last: the events are
+    projected once. Padding is left out."""
     last = own.sequence.last
-    places, found = [], []
+    places: list[tuple[Tensor, Tensor]] = []
+    found: list[Tensor] = []
     edges = itertools.accumulate(histories.sizes, initial=0)
     for low, high in itertools.pairwise(edges):
         place = int(histories.place[low])
-        begin = place + max(0, int(histories.history[low]) - last)
-        end = place + int(histories.history[high - 1])
-        if end <= begin:
-            continue
-        e = histories.e[None, begin:end]
-        ends = torch.from_numpy(place + histories.history[low:high] - begin).to(t.device)
-        position = torch.arange(end - begin, device=t.device)
-        within = (position < ends[:, None]) & (position >= ends[:, None] - last)  # [M, T]
-        heads = max(1, own.sequence.attention.heads)
-        moments, columns = asked[low:high].nonzero(as_tuple=True)
-        size = max(1, ROOM // (heads * (end - begin)))
-        for m, c in zip(moments.split(size), columns.split(size), strict=True):
-            places.append((low + m, c))
-            own_t, own_within = t[low + m, c][None], within[m][None]
-            if isinstance(own, Twin):
-                found.append(own(e, own_within, own_t)[0])
-                continue
-            category = histories.columns[own.sequence.match_event][None, begin:end]
-            wanted = candidates[own.sequence.match_candidate][low + m, c][None]
-            found.append(own(e, own_within, own_t, category, wanted)[0])
-    every = t.new_zeros(*t.shape[:2], own.width)
-    if not found:
-        return every
+        index = torch.arange(
+            place + max(0, int(histories.history[low]) - last),
+            place + int(histories.history[high - 1]),
+            device=t.device,
+        )
+        ends = torch.from_numpy(place + histories.history[low:high]).to(t.device)[:, None]
+        within = (index < ends) & (index >= ends - last)  # [M, T]
+        size = max(1, ROOM // (heads_of(own) * max(1, len(index))))
+        moments, columns = (part.split(size) for part in asked[low:high].nonzero(as_tuple=True))
+        for m, c in zip(moments, columns, strict=True):
+            of_own = (low + m, c)
+            category = None if wanted is None else wanted[of_own][None]
+            places.append(of_own)
+            found.append(searched(own, histories, index[None], within[m][None], t[of_own][None], category)[0])
     rows, columns = (torch.cat(part) for part in zip(*places, strict=True))
-    return every.index_put((rows, columns), torch.cat(found))
+    return t.new_zeros(*t.shape[:2], own.width).index_put((rows, columns), torch.cat(found))

@@ -46,6 +46,11 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
     """One sequence's part of the plan, and its attention."""
     where = f"start.{sequence.name}"
     if isinstance(sequence, VqlSequence):
+        if head == "matches" and not sequence.out and sequence.v_dim < DIRECTIONS:
+            raise ConfigError(
+                f"config.sequences.{sequence.name}.v_dim: expected at least {DIRECTIONS}, along which the head starts "
+                f"to tell matches, found {sequence.v_dim}; start.head may be plain"
+            )
         check_keys(plan, where, ("heads",))
         check_weights(plan["heads"], f"{where}.heads", sequence.heads, shared_widths(config))
         return

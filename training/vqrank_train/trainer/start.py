@@ -58,7 +58,7 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
     for low, sequence in zip(places(module), module.config.sequences, strict=True):
         own = module.sequences[sequence.name]
         if isinstance(own, Vql):
-            start_keys(module.config, own, plan[sequence.name]["heads"])
+            answers += start_keys(module.config, own, plan[sequence.name]["heads"], low)
             continue
         if isinstance(own, Sdim):
             answers += start_hashes(module, own, plan[sequence.name]["hashes"], low)
@@ -136,19 +136,24 @@ def event_length(module: Ranker) -> float:
     return math.sqrt(square)
 
 
-def start_keys(config: Config, vql: Vql, plan: list[dict[str, float]]) -> None:
-    """A vql sequence's projections: per head the features whose similarity q.k starts as."""
-    events, candidates, d = config.slices("event"), config.slices("candidate"), vql.sequence.dim
+def start_keys(config: Config, vql: Vql, plan: list[dict[str, float]], low: int) -> list[Answer]:
+    """A vql sequence's projections: per head the features whose similarity q.k starts as, and its values' content."""
+    events, candidates = config.slices("event"), config.slices("candidate")
+    d, dv, answers = vql.sequence.dim, vql.sequence.v_dim, []
     vql.vql.q.weight.mul_(0.01)
     vql.vql.k.weight.mul_(0.01)
+    vql.vql.v.weight.mul_(0.1)
     for h, weights in enumerate(plan):
         rows = slice(h * d, (h + 1) * d)
         for name, weight in weights.items():
             width = events[name].stop - events[name].start
-            basis = torch.linalg.qr(torch.randn(max(d, width), max(d, width)))[0][:d, :width]
-            basis = basis * max(1.0, width / d) ** 0.5 * math.sqrt(weight * math.sqrt(d))
+            basis = orthogonal(d, width) * math.sqrt(weight * math.sqrt(d))
             vql.vql.q.weight[rows, candidates[name]] = basis
             vql.vql.k.weight[rows, events[name]] = basis
+            content = orthogonal(dv, width)
+            vql.vql.v.weight[h * dv : (h + 1) * dv, events[name]] = content
+            answers += [] if name in phases(config) else [Answer(name, low + h * dv, content)]
+    return [] if vql.sequence.out else answers  # `out` mixes what they say
 
 
 def start_attention(config: Config, attention: DotAttention, plan: list[Any], low: int) -> list[Answer]:
@@ -293,6 +298,11 @@ def content_basis(d: int, width: int) -> Tensor:
     """[d, width], columns near orthonormal, in the rows before the RESERVED ones of positions and the offset."""
     rows = max(d - RESERVED, 1)
     basis = torch.zeros(d, width)
-    orthogonal = torch.linalg.qr(torch.randn(max(rows, width), max(rows, width)))[0]
-    basis[:rows] = orthogonal[:rows, :width] * max(1.0, width / rows) ** 0.5
+    basis[:rows] = orthogonal(rows, width)
     return basis
+
+
+def orthogonal(rows: int, width: int) -> Tensor:
+    """[rows, width] of columns near orthonormal"""
+    size = max(rows, width)
+    return torch.linalg.qr(torch.randn(size, size))[0][:rows, :width] * max(1.0, width / rows) ** 0.5
