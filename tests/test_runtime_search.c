@@ -322,12 +322,14 @@ CHANGE(search_twin_share, o->search.twin.share = true)
 CHANGE(search_twin_count_bias, o->search.twin.count_bias = true)
 CHANGE(search_twin_dim, o->search.twin.dim++)
 CHANGE(search_twin_out, o->search.twin.out = 2)
-CHANGE(search_event_far, o->search.event = 4)
+CHANGE(search_event_ids, o->search.event = 4)
+CHANGE(search_event_far, o->search.event = 5)
 CHANGE(search_event_farthest, o->search.event = UINT32_MAX)
 CHANGE(search_event_float, o->search.event = 2)
 CHANGE(search_event_time, o->search.event = 3)
 CHANGE(search_event_other, o->search.event = 1)
-CHANGE(search_candidate_far, o->search.candidate = 2)
+CHANGE(search_candidate_ids, o->search.candidate = 2)
+CHANGE(search_candidate_far, o->search.candidate = 3)
 CHANGE(search_candidate_float, o->search.candidate = 1)
 
 static const struct change search_changes[] = {
@@ -345,13 +347,15 @@ static const struct change search_changes[] = {
     {"\"far\": its attention says share or count_bias", search_twin_count_bias},
     {"sequences.far.attention.q", search_twin_dim},
     {"sequences.far.attention.out", search_twin_out},
-    {"sequence \"same\": matches event feature 4, expected 0 to 3", search_event_far},
+    {"sequence \"same\": matches event feature 5, expected 0 to 4", search_event_far},
     {"matches event feature 4294967295", search_event_farthest},
     {"matches event feature \"price\", expected one of kind id", search_event_float},
     {"matches event feature \"time\", expected one of kind id", search_event_time},
+    {"matches event feature \"tags\", expected one of kind id", search_event_ids},
+    {"matches candidate feature \"tags\", expected one of kind id", search_candidate_ids},
     {"\"word\" of table \"word\" with candidate feature \"item\" of table \"item\", expected one table",
      search_event_other},
-    {"matches candidate feature 2, expected 0 to 1", search_candidate_far},
+    {"matches candidate feature 3, expected 0 to 2", search_candidate_far},
     {"matches candidate feature \"price\", expected one of kind id", search_candidate_float},
 };
 
@@ -362,6 +366,7 @@ static void test_search_configuration_unlike_tensors(void **state)
         struct runtime_options tensors = runtime_options_default();
         tensors.sequences = 0;
         tensors.search.sim_hards = tensors.search.twins = 1;
+        tensors.tags = true;
         struct runtime_options says = tensors;
         search_changes[i].apply(&says);
         assert_refused(&tensors, &says, search_changes[i].says);

@@ -325,6 +325,27 @@ def test_forced_codes():
     assert predict(module, request, assignments=moved).outputs != found.outputs
 
 
+def test_how_near_choices_were():
+    """A hash's projections of 3, -2; scores of 2, 1, 0.5, -1 of which two are kept."""
+    module = random_module(with_sequence(SDIM | {"hashes": 1}), 1).double()
+    request = {"id": "r", "events": EVENTS[:4], "candidates": CANDIDATES[:1]}
+    with torch.no_grad():
+        module.sequences["x"].sdim.q.weight.zero_()
+        module.sequences["x"].sdim.q.bias.copy_(torch.tensor([1.0, 0, 0, 0, 0, 0]))
+        module.sequences["x"].sdim.hash[:, 0] = torch.tensor([3.0, -2.0])
+    assert predict(module, request).choices["x"].tolist() == [[2.0]]
+    for top, margin in ((2, 0.5), (4, math.inf)):
+        config = with_sequence(TWIN | {"top": top, "attention": {"kind": "dot", "heads": 1, "dim": 1}})
+        module = random_module(config, 1).double()
+        with torch.no_grad():
+            for name in ("q.weight", "k.weight", "k.bias"):
+                module.state_dict()[f"sequences.x.attention.{name}"].zero_()
+            module.state_dict()["sequences.x.attention.q.bias"].fill_(1.0)
+            module.state_dict()["sequences.x.attention.k.weight"][0, 5] = 1.0  # the age
+        events = [{"age": age} for age in (0.5, 2, -1, 1)]
+        assert predict(module, request | {"events": events}).choices["x"].tolist() == [[margin]]
+
+
 def test_tensor_names():
     def shapes(sequence):
         state = Ranker(Config.read(with_sequence(sequence))).state_dict()
@@ -355,6 +376,11 @@ def test_checkpoint_round_trip(tmp_path):
         save_checkpoint(tmp_path / "m.safetensors", module)
         again = load_checkpoint(tmp_path / "m.safetensors").state_dict()
         assert all(torch.equal(tensor, again[name]) for name, tensor in module.state_dict().items())
+    module = random_module(with_sequence(SDIM), 2)
+    save_checkpoint(tmp_path / "half.safetensors", module, dtype=torch.float16)
+    again = load_checkpoint(tmp_path / "half.safetensors")
+    assert torch.equal(again.sequences["x"].sdim.hash, module.sequences["x"].sdim.hash)
+    module = random_module(with_sequence(sequence), 2)
     state = module.state_dict()
     for name in ("sequences.x.hstu.0.bias", "sequences.x.hstu.0.time_bias", "sequences.x.position"):
         with pytest.raises(CheckpointError, match=f"{name}: missing"):

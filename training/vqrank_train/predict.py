@@ -43,11 +43,13 @@ class RequestError(ValueError):
 @dataclass
 class Prediction:
     """Answer to one request. Assignments and margins are [N, L]: cluster of every event, best minus second score; of
-    sdim its code by each hash function, and how near to 0 the nearest of its projections lies."""
+    sdim its code by each hash function, and how near to 0 the nearest of its projections lies. Choices tell the same of
+    candidates: of sdim [G, C], of twin [A, C] by how much the least score kept is above the largest left out."""
 
     outputs: dict[str, list[float]]
     assignments: dict[str, Tensor] = field(default_factory=dict)
     margins: dict[str, Tensor] = field(default_factory=dict)
+    choices: dict[str, Tensor] = field(default_factory=dict)
     unknown: int = 0  # ids that went to row 0 because their table does not hold them
 
 
@@ -286,6 +288,8 @@ def predict(
         own = module.sequences[sequence.name]
         if isinstance(own, Din | SimHard | Twin | HstuEvents):
             interests.append(latest(own, e, t, columns, times))
+            if isinstance(own, Twin):
+                prediction.choices[sequence.name] = own.margins(e[None, -own.sequence.last :], t)[0]
             continue
         clusters, prediction.margins[sequence.name] = assign(own, e)
         if assignments is not None:
@@ -298,6 +302,7 @@ def predict(
         prediction.assignments[sequence.name] = clusters
         if isinstance(own, Sdim):
             interests.append(own.interest(own.sums(e, clusters.mT)[None], t))
+            prediction.choices[sequence.name] = own.projections(own.sdim.q(t[0])).abs().amin(-1).mT
             continue
         if isinstance(own, Vql):
             interests.append(own.over_events(e, list(clusters), times, request.get("time"), t))

@@ -49,15 +49,19 @@ class DotAttention(nn.Module):
         """[B, N, T, A d] -> [B, N, A, T, d]"""
         return y.unflatten(-1, (self.attention.heads, self.attention.dim)).transpose(2, 3)
 
+    def logits(self, interests: Interests, t: Tensor) -> Tensor:
+        """q.K / sqrt(d) of candidates t [B, C, Dc], [B, N, A, C, T]"""
+        q = self.heads(self.q(t[:, None]))  # [B, N or 1, A, C, d]
+        keys = self.heads(self.k(interests.tokens))  # [B, N, A, T, d]
+        return (q @ keys.mT) / math.sqrt(self.attention.dim)
+
     def forward(self, interests: Interests, t: Tensor, asked: Tensor | None = None, top: int | None = None) -> Tensor:
         """t [B, C, Dc] candidates of every state -> interest vectors [B, C, N * (A d or Do)].
 
         `asked` plays no part here: DinAttention says what it is. With `top` every head attends to so many tokens of its
         largest scores, to the earlier one where two are equal.
         """
-        q = self.heads(self.q(t[:, None]))  # [B, N or 1, A, C, d]
-        keys, values = self.heads(self.k(interests.tokens)), self.heads(self.v(interests.tokens))  # [B, N, A, T, d]
-        logits = (q @ keys.mT) / math.sqrt(self.attention.dim)  # [B, N, A, C, T]
+        logits, values = self.logits(interests, t), self.heads(self.v(interests.tokens))  # values [B, N, A, T, d]
         if self.attention.count_bias:
             logits = logits + interests.counts.clamp(min=1).to(logits.dtype).log()[:, :, None, None, :]
         seen = interests.seen()[:, :, None]  # [B, N, 1, C or 1, T]

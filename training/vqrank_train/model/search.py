@@ -44,6 +44,16 @@ class Twin(nn.Module):
         """As SimHard's, by scores alone."""
         return self.attention(candidates_own(e, within), t, top=self.sequence.top)
 
+    def margins(self, e: Tensor, t: Tensor) -> Tensor:
+        """By how much the least score that a head keeps is above the largest that it does not, [B, A, C]; infinite
+        where it keeps all events e [B, T, D]."""
+        within = torch.ones(*t.shape[:2], e.shape[1], dtype=torch.bool, device=e.device)
+        scores = self.attention.logits(candidates_own(e, within), t)[:, 0]
+        if e.shape[1] <= self.sequence.top:
+            return scores.new_full(scores.shape[:-1], torch.inf)
+        best = scores.topk(self.sequence.top + 1, dim=-1).values
+        return best[..., -2] - best[..., -1]
+
 
 def candidates_own(e: Tensor, found: Tensor) -> Interests:
     """Events e [B, T, D] as tokens of which each candidate has its own: found [B, C, T]."""
