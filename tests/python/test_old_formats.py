@@ -53,7 +53,7 @@ def test_selftest(path):
 
 @pytest.mark.parametrize("version", SCORES)
 def test_a_file_gives_the_scores_it_gave(version):
-    """Format 1: dmqn with dot attention; 2: last events with din attention beside it, ids of every mapping; 3: vql, quantizers."""
+    """1: dmqn, dot attention; 2: last events with din attention beside it, ids of every mapping; 3: vql, quantizers."""
     request, outputs = SCORES[version]
     path = GOLDEN / f"format-{version}.vqr"
     (line,) = score_lines(path, [request])

@@ -269,6 +269,7 @@ SWITCHES = [
     {"hstu": BLOCK | {"bias": "none", "normalize": "tokens", "norm": "group"}, "positions": True},
     {"hstu": BLOCK | {"layers": 2, "pre_norm": True, "affine": False, "residual": True, "normalize": "attended"},
      "positions": True, "scale": "sqrt", "time_buckets": 128},
+    {"hstu": {"layers": 0}, "positions": True},
     {"hstu": BLOCK | {"layers": 2, "activate": "u", "alpha": "rsqrt", "output": "concat_raw", "pre_norm": True},
      "time_buckets": 20},
     {"hstu": BLOCK | {"bias": "none", "output": "concat", "normalize": {"constant": 7}}, "time_buckets": 144},
@@ -410,7 +411,7 @@ def test_checkpoint_round_trip(tmp_path):
         (HSTU | {"positions": 1}, "positions: expected bool"),
         (HSTU | {"hstu": BLOCK | {"bias": "dense"}}, "bias: expected one of none, toeplitz"),
         (HSTU | {"hstu": BLOCK | {"share": False}}, "unknown key 'share'"),
-        (HSTU | {"hstu": BLOCK | {"layers": 0}}, "layers: expected an integer of at least 1"),
+        (HSTU | {"hstu": BLOCK | {"layers": -1}}, "layers: expected an integer"),
         (HSTU | {"attention": DOT | {"share": True}}, "unknown key 'share'"),
     ],
 )

@@ -34,7 +34,7 @@ class Hstu:
     def read(cls, value: Any, where: str, clusters: bool) -> Hstu:
         """`clusters`: tokens are those of several codebooks, so that weights may be shared; else they are events."""
         reader = Reader(value, where)
-        layers = reader.count("layers", 0 if clusters else 1, high=LAYERS_MAX)
+        layers = reader.count("layers", 0, high=LAYERS_MAX)
         width = MISSING if layers else 0
         heads, qk_dim, v_dim = (
             reader.count(key, 1 if layers else 0, width, COUNT_MAX) for key in ("heads", "qk_dim", "v_dim")
