@@ -12,7 +12,7 @@
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
-enum { BUCKETS_MAX = 144 }; /* a 145th bucket would begin past the seconds that 64 bits count */
+enum { BUCKETS_MAX = 144 }; /* e^(0.301 b) stays below 2^63 seconds */
 
 struct hstu_last {
     struct vqr_last_events events;

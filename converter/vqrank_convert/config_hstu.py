@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vqrank_convert.config_sequences import AttentionConfig, HstuConfig
 
 BUCKET_WIDTH = 0.301
-# The 145th bucket would begin past the seconds that 64 bits count.
+# Every bucket begins below 2^63 seconds: e^(0.301 * 144) = 6.7e18.
 TIME_BUCKETS_MAX = 144
 
 
