@@ -63,7 +63,7 @@ class RqVae(nn.Module):
         for codebook in self.codebook:
             found = nearest(z, codebook)
             codes.append(found)
-            words.append(codebook[found])
+            words.append(nn.functional.embedding(found, codebook))
             residuals.append(z)
             z = z - words[-1].detach()
         return torch.stack(codes, -1), torch.stack(words), torch.stack(residuals)
@@ -114,9 +114,7 @@ def fit_rq_vae(
     options = options or RqVaeOptions()
     batch = min(options.batch, len(items))
     if batch < codes:
-        raise QuantizerError(
-            f"items: expected a first batch of at least {codes}, one per code, from which codewords start, found {batch}"
-        )
+        raise QuantizerError(f"items: expected at least {codes} in the first batch, one per code, found {batch}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = RqVae(levels, codes, items.shape[1], options)
@@ -137,5 +135,5 @@ def fit_rq_vae(
             loss.backward()
             optimizer.step()
             fall.step()
-            after_step(float(loss))
+            after_step(loss.item())
     return module.eval()
