@@ -18,7 +18,7 @@ from vqrank_train.cli import main as command
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, COLUMNS, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
-from vqrank_train.commits.report import measured, table
+from vqrank_train.commits.report import bucket_masks, measured, table
 from vqrank_train.config import Config, ConfigError
 from vqrank_train.errors import DataError, RunError
 from vqrank_train.model import Ranker
@@ -405,7 +405,7 @@ def test_a_model_named_twice(tmp_path, monkeypatch, capsys):
 
 def test_a_bucket_without_figures_is_null():
     label, logit, history = np.array([0, 1, 1]), np.array([0.0, 1.0, 2.0]), np.array([30, 30, 200])
-    found = measured(label, logit, history)
+    found = measured(label, logit, bucket_masks(history))
     assert found["auc"] == [1.0, 1.0, None, None, None]
     assert "NaN" not in json.dumps(found)
     rows = {"rows": [{"name": "m", **found}]}

@@ -1,8 +1,9 @@
-"""The item vectors beside KuaiRand-Pure: what other models learned of its videos."""
+"""The item vectors beside KuaiRand-Pure, which other models learned of its videos, and codes made of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,17 +22,35 @@ def read_vectors(folder: Path, name: str) -> tuple[list[str], npt.NDArray[np.flo
     path = folder / VECTORS[name]
     with reading(path), np.load(path, allow_pickle=False) as file:
         ids, vectors = file["item_ids"], file["item_vectors"]
+    check(path, ids, vectors, "f")
+    scaled = (vectors.astype(np.float64) * np.sqrt(vectors.shape[1])).astype(np.float32)
+    if not np.isfinite(scaled).all():
+        raise DataError(f"{path}: item_vectors: expected finite numbers, found others")
+    return ids.astype(str).tolist(), scaled
+
+
+def write_codes(path: Path, ids: list[str], codes: npt.NDArray[np.int64]) -> None:
+    """Codes [videos, levels] beside the videos' raw ids."""
+    np.savez(path, item_ids=np.array(ids, np.int64), codes=codes)
+
+
+def read_codes(path: Path) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """What `write_codes` wrote."""
+    with reading(path), np.load(path, allow_pickle=False) as file:
+        ids, codes = file["item_ids"], file["codes"]
+    check(path, ids, codes, "iu")
+    return ids.astype(str).tolist(), codes.astype(np.int64)
+
+
+def check(path: Path, ids: npt.NDArray[Any], values: npt.NDArray[Any], kind: str) -> None:
+    """Refuse what are no different ids of videos with a row of values, floats or integers, each."""
     if ids.ndim != 1 or ids.dtype.kind not in "iu" or len(np.unique(ids)) != len(ids):
         raise DataError(
             f"{path}: item_ids: expected different integers of shape [videos], found {ids.dtype} of shape "
             f"{list(ids.shape)}, {len(np.unique(ids))} different ones"
         )
-    if vectors.ndim != 2 or len(vectors) != len(ids) or vectors.dtype.kind != "f" or 0 in vectors.shape:
+    if values.ndim != 2 or len(values) != len(ids) or values.dtype.kind not in kind or 0 in values.shape:
         raise DataError(
-            f"{path}: item_vectors: expected floats of shape [{len(ids)}, numbers], found {vectors.dtype} of shape "
-            f"{list(vectors.shape)}"
+            f"{path}: expected {'floats' if kind == 'f' else 'integers'} of shape [{len(ids)}, numbers], one row an "
+            f"id, found {values.dtype} of shape {list(values.shape)}"
         )
-    scaled = (vectors.astype(np.float64) * np.sqrt(vectors.shape[1])).astype(np.float32)
-    if not np.isfinite(scaled).all():
-        raise DataError(f"{path}: item_vectors: expected finite numbers, found others")
-    return ids.astype(str).tolist(), scaled

@@ -22,7 +22,7 @@ import torch
 from vqrank_train.config import ConfigError, Quantizer
 from vqrank_train.experiments.runs import RESULT, begin, finished, run_all, say, write_json
 from vqrank_train.kuairand.data import FOLDER, first_tag, read_rows
-from vqrank_train.kuairand.vectors import read_vectors
+from vqrank_train.kuairand.vectors import read_vectors, write_codes
 from vqrank_train.quantizers import fit
 from vqrank_train.quantizers.file import save_quantizer
 from vqrank_train.quantizers.kinds import RQ_VAE, SPHERICAL
@@ -92,7 +92,7 @@ def run_one(data: Path, cell: Cell, out: Path) -> None:
         codes = module.encode(torch.from_numpy(x))[0].numpy()
         found = measure(module, x, labels)
         save_quantizer(folder / QUANTIZER, "content", module)
-    np.savez(folder / CODES, item_ids=np.array(ids), codes=codes)
+    write_codes(folder / CODES, ids, codes)
     write_json(folder / RESULT, found | {"seconds": seconds})
 
 

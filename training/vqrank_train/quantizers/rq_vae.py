@@ -27,12 +27,12 @@ from vqrank_train.quantizers.file import QuantizerError
 class RqVaeOptions:
     """How an RQ-VAE is made and trained."""
 
-    hidden: int = 128  # of the encoder's and the decoder's one hidden layer
+    hidden: int = 256  # of the encoder's and the decoder's one hidden layer
     latent: int = 32
     commitment: float = 0.25
     batch: int = 1024  # items a step
     steps: int = 4000
-    rate: float = 1e-3  # of Adam; falls to zero along a cosine
+    rate: float = 1e-2  # of Adam; falls to zero along a cosine
 
 
 class RqVae(nn.Module):
