@@ -41,9 +41,10 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
 
     `tables`: the length of every row, 1 unless told. `head`: `matches` (unless told) starts it as a first guess from
     what attention says about matches, `plain` leaves it random. `quantizers`: files, which `read_quantizers` reads.
-    Per sequence of kind dmqn: `codebooks`, per codebook feature -> weight: what its clusters look at. Per sequence `heads`, per codebook (where there are any) and attention
-    head: feature -> weight of its similarity in q.K, where the candidate's and the events' projections start equal, and
-    `offset`, which all clusters that hold events get. Raises ConfigError for anything else.
+    Per sequence of kind dmqn: `codebooks`, per codebook feature -> weight: what its clusters look at. Per sequence
+    `heads`, per codebook (where there are any) and attention head: feature -> weight of its similarity in q.K, where
+    the candidate's and the events' projections start equal, and `offset`, which all clusters that hold events get.
+    Raises ConfigError for anything else.
     """
     check_plan(module.config, plan)
     for name, table in module.config.tables.items():
