@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from converter_support import set_at
 from sklearn.metrics import roc_auc_score
@@ -13,14 +14,17 @@ from training_data import write_commits, write_kuairand
 
 from vqrank_train.cli import main as command_line
 from vqrank_train.config import Config, ConfigError
-from vqrank_train.experiments.config import check_table, read_table, spec_of
+from vqrank_train.experiments.config import DATA_SETS, check_table, read_table, spec_of
 from vqrank_train.experiments.runs import begin, finished, run_all
 from vqrank_train.experiments.table import BASELINES, load, run_baseline, table_lines
 from vqrank_train.experiments.table import test_sample as draw_test
 from vqrank_train.experiments.tune import folder_of as trial_folder
 from vqrank_train.experiments.tune import tune_lines
+from vqrank_train.kuairand.vectors import write_codes
+from vqrank_train.model import Ranker
 from vqrank_train.trainer.inputs import Inputs, fill_template
 from vqrank_train.trainer.plan import check_plan
+from vqrank_train.trainer.quantizers import place
 from vqrank_train.trainer.spec import check_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +36,7 @@ KUAIRAND = ("--sets", "kuairand", "--seeds", "0,1", "--row", "popularity", "--ro
 def small_configs(folder: Path) -> None:
     """The real tables with runs of a few steps and small codebooks."""
     folder.mkdir()
-    for name in BASELINES:
+    for name in DATA_SETS:
         table = read_table(name, CONFIGS)
         table["training"] |= SMALL | {"batch": 2}
         table["rows"] = {row: table["rows"][row] | {"steps": 8} for row in ("DIN, last 50", "DMQN")}
@@ -174,7 +178,7 @@ def test_a_run_that_fails_is_told(made):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--sets", "comits"], "--sets: expected commits, kuairand, found 'comits'"),
+        (["--sets", "comits"], "--sets: expected commits, kuairand, content, found 'comits'"),
         (["--sets", "commits,commits"], "--sets: expected each once, found 'commits' twice"),
         (["--row", "DIMQN"], "found 'DIMQN'"),
         (["--row", "DMQN", "--row", "DMQN"], "--row: expected each once, found 'DMQN' twice"),
@@ -197,12 +201,18 @@ def test_bad_arguments_are_named(made, monkeypatch, capsys, arguments, named):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_row_and_setting_of_the_real_tables_is_a_config(made, name):
-    table, data = read_table(name, CONFIGS), load(name, made[0] / "data")
+    table = read_table(name, CONFIGS)
+    for entry in table.get("content", {}).values():
+        for path in entry.get("codes", {}).values():
+            file = place(path, "codes", made[0], 0)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_codes(file, ["0", "1"], np.zeros((2, 3), np.int64))
     for row in table["rows"]:
+        data = load(name, made[0] / "data", spec_of(table, row), made[0])
         for setting in ("", *table["settings"]):
             spec = spec_of(table, row, setting)
             config = Config.read(fill_template(spec["model"], data))
-            Inputs(data, config).context(data.parts()[0].context)
+            Inputs(data, config, quantizers=Ranker(config).quantizers).context(data.parts()[0].context)
             check_plan(config, spec["start"])
             check_options(spec["training"])
             assert spec["training"]["steps"] == table["rows"][row]["steps"]
@@ -227,12 +237,25 @@ DMQN = ("rows", "DMQN")
         ((*DMQN, "steps"), "8", "rows.DMQN: training.steps: expected an integer of at least 1, found '8'"),
         ((*DMQN, "sequences", 0), "hsut", "rows.DMQN.sequences: expected one of short, .*, found 'hsut'"),
         ((*DMQN, "setting"), "fast", "rows.DMQN.setting: expected one of rate 0.0003, .*, found 'fast'"),
-        ((*DMQN, "width"), 1, "rows.DMQN: expected sequences, hidden, steps, setting, found 'width'"),
+        ((*DMQN, "width"), 1, "rows.DMQN: expected sequences, hidden, steps, setting, content, without, found 'width'"),
+        ((*DMQN, "content"), "vectors", "rows.DMQN.content: expected one of , found 'vectors'"),
+        (("content",), {"a": {}}, "content.a.features: expected this required key"),
     ],
 )
 def test_a_damaged_table_is_refused(path, value, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         check_table(set_at(read_table("commits", CONFIGS), path, value), "commits")
+
+
+def test_a_table_on_another_ones_base(tmp_path):
+    small_configs(tmp_path / "configs")
+    path = tmp_path / "configs" / "content.json"
+    path.write_text(json.dumps({"base": "kuairand", "data": "content", "trial_share": 0.5}))
+    own, base = read_table("content", tmp_path / "configs"), read_table("kuairand", tmp_path / "configs")
+    assert own == base | {"data": "content", "trial_share": 0.5}
+    path.write_text(json.dumps({"base": "content"}))
+    with pytest.raises(ConfigError, match=r"content\.json: base: expected one of commits, kuairand, found 'content'"):
+        read_table("content", tmp_path / "configs")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"auc": 1}'])
