@@ -15,18 +15,14 @@ VECTORS = {"twotower": "twotower_item_embeddings.npz", "graph": "graph_emb_item_
 
 
 def read_vectors(folder: Path, name: str) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """Raw ids of videos and their vectors [videos, n], one of VECTORS.
-
-    The files have unit vectors; times the root of n their numbers have a root mean square of 1, as other inputs have.
-    """
+    """Raw ids of videos and their vectors [videos, n], one of VECTORS: of length 1 in the real files, and left so."""
     path = folder / VECTORS[name]
     with reading(path), np.load(path, allow_pickle=False) as file:
         ids, vectors = file["item_ids"], file["item_vectors"]
     check(path, ids, vectors, "f")
-    scaled = (vectors.astype(np.float64) * np.sqrt(vectors.shape[1])).astype(np.float32)
-    if not np.isfinite(scaled).all():
+    if not np.isfinite(vectors).all():
         raise DataError(f"{path}: item_vectors: expected finite numbers, found others")
-    return ids.astype(str).tolist(), scaled
+    return ids.astype(str).tolist(), vectors.astype(np.float32)
 
 
 def write_codes(path: Path, ids: list[str], codes: npt.NDArray[np.int64]) -> None:

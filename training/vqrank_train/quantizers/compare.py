@@ -78,7 +78,7 @@ def run_one(data: Path, cell: Cell, out: Path) -> None:
     ids, x, labels = read_set(data, cell.vectors)
     began = time.process_time()
     if cell.kind == RQ_VAE:
-        vae = fit_rq_vae(cell.levels, cell.codes, x, cell.seed)
+        vae = fit_rq_vae(cell.levels, cell.codes, x, cell.seed, RqVaeOptions())
         seconds = time.process_time() - began
         every, left = vae.encode(torch.from_numpy(x))
         codes = every.numpy()
