@@ -239,7 +239,11 @@ DMQN = ("rows", "DMQN")
         ((*DMQN, "setting"), "fast", "rows.DMQN.setting: expected one of rate 0.0003, .*, found 'fast'"),
         ((*DMQN, "width"), 1, "rows.DMQN: expected sequences, hidden, steps, setting, content, without, found 'width'"),
         ((*DMQN, "content"), "vectors", "rows.DMQN.content: expected one of , found 'vectors'"),
+        ((*DMQN, "without"), ["itme"], "rows.DMQN.without: expected one of item, .*, found 'itme'"),
+        ((*DMQN, "without"), "item", "rows.DMQN.without: expected an array, found 'item'"),
         (("content",), {"a": {}}, "content.a.features: expected this required key"),
+        (("content",), {"a": {"features": {}}}, "content.a.features: expected an array"),
+        (("content",), {"a": {"features": [], "files": []}}, r"content.a.files: expected an object, found \[\]"),
     ],
 )
 def test_a_damaged_table_is_refused(path, value, message):

@@ -13,6 +13,9 @@ from vqrank_train.trainer.spec import check_options, read_json
 DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
 CONTENT = "content"  # a table of its own on kuairand, of what vectors of the videos' content add
 TABLES = (*DATA_SETS, CONTENT)
+# Of content beside its features: configs of tables and quantizers, the quantizers' files, and files of codes, which are
+# columns of their own.
+CONTENT_PARTS = ("tables", "quantizers", "files", "codes")
 BASE = "base"  # key of a table that has what it does not say from another one's file
 VALIDATIONS = 4  # of a run, the last one at its end; the best of them is the checkpoint
 
@@ -106,14 +109,19 @@ def check_table(table: Any, name: str) -> None:
             check_object(setting[part], f"settings.{key}.{part}")
     check_object(table.get("content", {}), "content")
     for key, content in table.get("content", {}).items():
-        check_keys(content, f"content.{key}", ("features",), ("tables", "quantizers", "files", "codes"))
+        check_keys(content, f"content.{key}", ("features",), CONTENT_PARTS)
+        check_array(content["features"], f"content.{key}.features")
+        for part in CONTENT_PARTS:
+            check_object(content.get(part, {}), f"content.{key}.{part}")
     for key, row in table["rows"].items():
         where = f"rows.{key}"
         check_keys(row, where, ("sequences", "hidden", "steps", "setting"), ("content", "without"))
         if "content" in row:
             check_one_of(row["content"], table.get("content", {}), f"{where}.content")
-        if not isinstance(row["sequences"], list):
-            raise ConfigError(f"{where}.sequences: expected an array, found {row['sequences']!r}")
+        check_array(row.get("without", []), f"{where}.without")
+        for name in row.get("without", []):
+            check_one_of(name, table["model"].get("tables", {}), f"{where}.without")
+        check_array(row["sequences"], f"{where}.sequences")
         for sequence in row["sequences"]:
             check_one_of(sequence, table["sequences"], f"{where}.sequences")
         check_one_of(row["setting"], table["settings"], f"{where}.setting")
@@ -130,6 +138,12 @@ def check_object(value: Any, where: str) -> None:
     """Refuse what is no JSON object."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected an object, found {value!r}")
+
+
+def check_array(value: Any, where: str) -> None:
+    """Refuse what is no JSON array."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: expected an array, found {value!r}")
 
 
 def check_one_of(value: Any, known: dict[str, Any], where: str) -> None:
