@@ -12,6 +12,7 @@ from converter_support import set_at
 from sklearn.metrics import roc_auc_score
 from training_data import write_commits, write_kuairand
 
+from vqrank_train.checkpoint import read_checkpoint
 from vqrank_train.cli import main as command_line
 from vqrank_train.config import Config, ConfigError
 from vqrank_train.experiments.config import DATA_SETS, check_table, read_table, spec_of
@@ -249,6 +250,22 @@ DMQN = ("rows", "DMQN")
 def test_a_damaged_table_is_refused(path, value, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         check_table(set_at(read_table("commits", CONFIGS), path, value), "commits")
+
+
+def test_a_row_of_content_takes_its_files_by_seed(made):
+    folder, _ = made
+    own = json.loads((CONFIGS / "content.json").read_text())
+    row = own["rows"]["graph RQ-VAE only"] | {"steps": 8}
+    table = own | {"rows": {"codes": row}, "training": read_table("kuairand", folder / "configs")["training"]}
+    (folder / "configs" / "content.json").write_text(json.dumps(table))
+    path = place(own["content"]["graph RQ-VAE"]["codes"]["content"], "codes", folder, 3)
+    path.parent.mkdir(parents=True)
+    write_codes(path, ["0", "1"], np.array([[5, 6, 7], [8, 6, 7]]))
+    text = run(folder, "--sets", "content", "--seeds", "3", "--quantizers", str(folder))
+    head, _, line = text.splitlines()[4:7]
+    assert head.startswith("| | all | videos shown up to 5 times | other videos |") and line.startswith("| codes |")
+    config, _ = read_checkpoint(folder / "out" / "content" / "codes" / "3" / "model.safetensors")
+    assert config["tables"]["content0"]["keys"] == ["5", "8"] and "item" not in config["tables"]
 
 
 def test_a_table_on_another_ones_base(tmp_path):
