@@ -53,7 +53,7 @@ def spec_for(row):
 
 
 def inputs_of(folder, row):
-    data = KuaiRand(folder, {"content": folder / "codes.npz"})
+    data = KuaiRand(folder, {"content": folder / "codes.npz"} if row == CODED else None)
     config = Config.read(fill_template(spec_for(row)["model"], data))
     quantizers = {name: fit_quantizer(own, vectors_of(data)) for name, own in config.quantizers.items()}
     return data, Inputs(data, config, quantizers=quantizers), quantizers
@@ -113,6 +113,18 @@ def test_parts_of_the_test_sample(folder):
     sample = data.sample(test, np.random.default_rng(0))
     rare, others = parts_of("content", data, test, sample)
     assert (others == (sample.item == codes_of(data, 1)[0])).all() and (rare == ~others).all()
+
+
+def test_codes_whose_column_is_taken(folder):
+    with pytest.raises(DataError, match="codes 'onehot_feat': expected a name without a column onehot_feat1"):
+        KuaiRand(folder, {"onehot_feat": folder / "codes.npz"})
+
+
+def test_codes_in_a_table_of_ids(folder):
+    spec = spec_for(QUANTIZED)
+    spec["model"]["candidate"][-1]["tables"][0] = "tag"
+    with pytest.raises(ConfigError, match=r"config\.tables\.tag: expected a table of codes alone"):
+        fill_template(spec["model"], KuaiRand(folder))
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +251,7 @@ def test_vectors_that_are_refused(folder, tmp_path):
     ):
         read_vectors(tmp_path, "graph")
     for vectors, message in (
-        (np.full((1, 2), np.inf), "expected finite numbers"),
+        (np.full((1, 2), 1e39), "expected finite numbers"),
         (np.zeros((1, 2), int), "expected floats"),
     ):
         np.savez(tmp_path / "graph_emb_item_embeddings.npz", item_ids=np.arange(1), item_vectors=vectors)

@@ -181,6 +181,8 @@ class KuaiRand:
         place = self.codes["item"](ids)
         for level in range(codes.shape[1]):
             column, values = f"{name}{level}", codes[:, level].astype(str).tolist()
+            if column in self.kinds:
+                raise DataError(f"codes {name!r}: expected a name without a column {column}, which the data set has")
             self.kinds[column] = "id"
             self.codes[column] = Codes(values)
             self.candidate[column] = np.zeros(len(self.candidate["item"]), np.int64)

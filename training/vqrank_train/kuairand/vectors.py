@@ -20,9 +20,11 @@ def read_vectors(folder: Path, name: str) -> tuple[list[str], npt.NDArray[np.flo
     with reading(path), np.load(path, allow_pickle=False) as file:
         ids, vectors = file["item_ids"], file["item_vectors"]
     check(path, ids, vectors, "f")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused
+        vectors = vectors.astype(np.float32)
     if not np.isfinite(vectors).all():
         raise DataError(f"{path}: item_vectors: expected finite numbers, found others")
-    return ids.astype(str).tolist(), vectors.astype(np.float32)
+    return ids.astype(str).tolist(), vectors
 
 
 def write_codes(path: Path, ids: list[str], codes: npt.NDArray[np.int64]) -> None:

@@ -44,6 +44,8 @@ def fill_template(template: dict[str, Any], data: DataSet) -> dict[str, Any]:
         if not isinstance(table, dict) or "ids" not in table:
             continue
         if name in coded:
+            if data.kinds.get(name) == "id":
+                raise ConfigError(f"config.tables.{name}: expected a table of codes alone, found one of ids")
             table["rows"] = coded[name]
             continue
         if data.kinds.get(name) != "id":
