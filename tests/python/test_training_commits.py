@@ -290,7 +290,7 @@ DIN = {"kind": "din", "hidden": [4], "activation": "relu"}
 SHORT = {"name": "short", "kind": "din", "last": 5, "attention": {"kind": "dot", "heads": 1, "dim": 11}}
 WHEN = {"name": "time", "kind": "id", "table": "item"}
 REFUSED = [
-    (("start", "lnog"), {}, r"^start: expected long, tables, head, found 'lnog'"),
+    (("start", "lnog"), {}, r"^start: expected long, tables, head, quantizers, found 'lnog'"),
     (START, ..., r"^start\.long: expected this required key, found nothing"),
     (("start", "tables"), "1", r"^start\.tables: expected a number, found '1'"),
     (("start", "tables"), 0, r"^start\.tables: expected a length above 0, found 0"),
@@ -321,7 +321,7 @@ REFUSED = [
     (
         ("model", "user"),
         [{"name": "v", "kind": "vector", "dim": 2}],
-        r"^config\.user\.v\.kind: expected .*, found vector",
+        r"^config\.user: expected columns of the data set \(.*\), found 'v'",
     ),
     (("model", "candidate", 0, "table"), "folder", r"candidate\.item\.table: expected item, .*, found folder"),
     (("model", "candidate", 0), {"name": "item", "kind": "float"}, r"item\.kind: expected id, .* found float"),
