@@ -5,26 +5,23 @@
 
 #include "runtime/bind_layers.h"
 #include "runtime/error.h"
+#include "runtime/last_events.h"
 #include "runtime/memory.h"
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
 struct din {
-    size_t last, width;                    /* M, D */
+    struct vqr_last_events events;
     struct vqr_target_attention attention; /* of one "codebook", number 0 */
 };
 
-/* A ring of the last events' embeddings. */
 struct din_state {
-    float *e;     /* [M, padded(D)] */
-    size_t count; /* rows that hold events, at most M */
-    size_t next;  /* the row that the next event takes: the oldest, once all are taken */
+    struct vqr_event_ring ring;
     struct vqr_interests interests;
 };
 
 struct din_scratch {
-    float *staged; /* [M, padded(D)] the last events of the call under way, oldest first */
-    float *x;      /* [M, padded(D)] the ring's events, oldest first */
+    struct vqr_event_rows staged, listed; /* of the call under way; the ring's, oldest first */
     struct vqr_target_scratch attention;
 };
 
@@ -41,10 +38,9 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
                           header->name);
     if (status)
         return status;
-    din->last = header->last;
-    din->width = binder->model->inputs[VQR_EVENT].width;
-    status = vqr_target_bind(binder, header, 1, din->last, &din->attention);
-    sequence->tokens = din->last;
+    din->events = (struct vqr_last_events){.last = header->last, .width = binder->model->inputs[VQR_EVENT].width};
+    status = vqr_target_bind(binder, header, 1, header->last, &din->attention);
+    sequence->tokens = header->last;
     sequence->work = vqr_target_work(&din->attention);
     sequence->candidate_work = din->attention.candidate_work;
     sequence->interest_width = din->attention.out_width;
@@ -64,9 +60,8 @@ static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena 
 {
     const struct din *din = sequence->self;
     struct din_scratch counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
-    const size_t size = vqr_times(din->last, vqr_padded(din->width));
-    s->staged = vqr_take(arena, size, sizeof *s->staged);
-    s->x = vqr_take(arena, size, sizeof *s->x);
+    vqr_event_rows_take(&din->events, &s->staged, arena);
+    vqr_event_rows_take(&din->events, &s->listed, arena);
     vqr_target_take_scratch(&din->attention, &s->attention, arena);
     return taken;
 }
@@ -75,7 +70,7 @@ static void *take_state(const struct vqr_sequence *sequence, struct vqr_arena *a
 {
     const struct din *din = sequence->self;
     struct din_state counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
-    s->e = vqr_take(arena, vqr_times(din->last, vqr_padded(din->width)), sizeof *s->e);
+    vqr_event_rows_take(&din->events, &s->ring.rows, arena);
     vqr_interests_take(&din->attention, &s->interests, arena);
     return taken;
 }
@@ -84,22 +79,16 @@ static void reset(const struct vqr_sequence *sequence, void *state)
 {
     struct din_state *st = state;
     (void)sequence;
-    st->count = st->next = st->interests.tokens = 0;
+    st->ring.count = st->ring.next = st->interests.tokens = 0;
 }
 
-/* Keeps those of the block's events that are among the call's last M. Taking events back out is not needed: before
- * commit the state has none of them. */
 static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
                    const struct vqr_event_block *block)
 {
     const struct din *din = sequence->self;
-    struct din_scratch *s = scratch;
-    const size_t kept = block->total < din->last ? block->total : din->last, from = block->total - kept;
+    const struct din_scratch *s = scratch;
     (void)k, (void)state;
-    for (size_t r = 0; block->sign > 0 && r < block->rows; r++)
-        if (block->first + r >= from)
-            memcpy(s->staged + (block->first + r - from) * vqr_padded(din->width), block->e + r * block->stride,
-                   din->width * sizeof *s->staged);
+    vqr_event_rows_stage(&din->events, &s->staged, block);
 }
 
 static void commit(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total)
@@ -107,12 +96,7 @@ static void commit(const struct vqr_sequence *sequence, void *scratch, void *sta
     const struct din *din = sequence->self;
     const struct din_scratch *s = scratch;
     struct din_state *st = state;
-    const size_t kept = total < din->last ? total : din->last, stride = vqr_padded(din->width);
-    for (size_t r = 0; r < kept; r++) {
-        memcpy(st->e + st->next * stride, s->staged + r * stride, din->width * sizeof *st->e);
-        st->next = (st->next + 1) % din->last;
-        st->count += st->count < din->last;
-    }
+    vqr_event_ring_commit(&din->events, &st->ring, &s->staged, total);
 }
 
 static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
@@ -121,10 +105,8 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
     const struct din *din = sequence->self;
     struct din_scratch *s = scratch;
     struct din_state *st = state;
-    const size_t stride = vqr_padded(din->width), oldest = (st->next + din->last - st->count) % din->last;
-    for (size_t r = 0; r < st->count; r++)
-        memcpy(s->x + r * stride, st->e + (oldest + r) % din->last * stride, din->width * sizeof *s->x);
-    if (vqr_interests_compute(&din->attention, k, &s->attention, 0, s->x, st->count, NULL, &st->interests))
+    vqr_event_ring_list(&din->events, &st->ring, &s->listed);
+    if (vqr_interests_compute(&din->attention, k, &s->attention, 0, s->listed.e, st->ring.count, NULL, &st->interests))
         return VQR_OK;
     st->interests.tokens = 0;
     return vqr_fail(
@@ -134,24 +116,25 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
 }
 
 static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+                   const struct vqr_candidates *c, float *out, size_t out_stride)
 {
     const struct din *din = sequence->self;
     const struct din_state *st = state;
     struct din_scratch *s = scratch;
-    vqr_interests_attend(&din->attention, k, &s->attention, 0, &st->interests, t, t_stride, rows, out, out_stride);
+    vqr_interests_attend(&din->attention, k, &s->attention, 0, &st->interests, c->t, c->stride, c->rows, out,
+                         out_stride);
 }
 
 /* weights[M]: the newest event's is the last. */
 static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                  const float *t, float *weights)
+                  const struct vqr_candidates *c, float *weights)
 {
     const struct din *din = sequence->self;
     const struct din_state *st = state;
     struct din_scratch *s = scratch;
-    const size_t none = din->last - st->interests.tokens;
+    const size_t none = din->events.last - st->interests.tokens;
     memset(weights, 0, none * sizeof *weights);
-    vqr_interests_weigh(&din->attention, k, &s->attention, 0, &st->interests, t, weights + none);
+    vqr_interests_weigh(&din->attention, k, &s->attention, 0, &st->interests, c->t, weights + none);
 }
 
 const struct vqr_sequence_ops vqr_din = {

@@ -116,18 +116,18 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
 }
 
 static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+                   const struct vqr_candidates *c, float *out, size_t out_stride)
 {
     const struct vqr_dmqn *dmqn = sequence->self;
     const struct vqr_dmqn_state *st = state;
     struct vqr_dmqn_scratch *s = scratch;
     for (size_t j = 0; j < dmqn->codebooks; j++)
-        vqr_interests_attend(&dmqn->attention, k, &s->attention, j, &st->interests[j], t, t_stride, rows,
+        vqr_interests_attend(&dmqn->attention, k, &s->attention, j, &st->interests[j], c->t, c->stride, c->rows,
                              out + j * dmqn->attention.out_width, out_stride);
 }
 
 static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                  const float *t, float *weights)
+                  const struct vqr_candidates *c, float *weights)
 {
     const struct vqr_dmqn *dmqn = sequence->self;
     const struct vqr_dmqn_state *st = state;
@@ -136,7 +136,7 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     memset(weights, 0, dmqn->codebooks * w * sizeof *weights);
     for (size_t j = 0; j < dmqn->codebooks; j++) {
         list_tokens(dmqn, st->counts + j * w, s->tokens);
-        vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], t, s->weights);
+        vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], c->t, s->weights);
         for (size_t i = 0; i < st->interests[j].tokens; i++)
             weights[j * w + s->tokens[i]] = s->weights[i];
     }

@@ -52,8 +52,13 @@ static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct
         if (status)
             return status;
         block.sign = sign;
-        for (size_t i = 0; i < model->sequence_count; i++)
-            model->sequence[i].kind->append(&model->sequence[i], &s->k, s->sequence[i], state->sequence[i], &block);
+        block.match = s->match;
+        for (size_t i = 0; i < model->sequence_count; i++) {
+            const struct vqr_sequence *sequence = &model->sequence[i];
+            if (sequence->matches)
+                vqr_gather_index(model, VQR_EVENT, sequence->match_event, events, first, block.rows, s->match);
+            sequence->kind->append(sequence, &s->k, s->sequence[i], state->sequence[i], &block);
+        }
         *done = first + block.rows;
     }
     return VQR_OK;

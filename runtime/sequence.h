@@ -3,6 +3,7 @@
 #ifndef VQR_SEQUENCE_H
 #define VQR_SEQUENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,8 +22,16 @@ struct vqr_event_block {
     size_t stride, rows;
     const int64_t *time;     /* [rows] the events' times, or NULL if none has one */
     const uint8_t *has_time; /* [rows] 0 for an event without a time; NULL: all have one */
+    const uint32_t *match;   /* [rows] table rows of the sequence's match feature, if it has one */
     size_t first, total;     /* the block's first event among all events of the call */
     int32_t sign;            /* 1 adds the events, -1 takes them back out */
+};
+
+/* Candidates of one user on their way through the sequences; at most VQR_CANDIDATE_BLOCK. */
+struct vqr_candidates {
+    const float *t; /* [rows, stride] embeddings */
+    size_t stride, rows;
+    const uint32_t *match; /* [rows] table rows of the sequence's match feature, if it has one */
 };
 
 struct vqr_sequence_ops {
@@ -57,14 +66,14 @@ struct vqr_sequence_ops {
      * the time; what it computes lies in scratch until the next start. NULL for the others. */
     void (*start)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
                   const int64_t *now);
-    /* The interest vectors of candidates t[rows][t_stride] into out[rows][out_stride], interest_width columns; up to
-     * 2 * VQR_LANES columns after them may be overwritten. rows <= VQR_CANDIDATE_BLOCK. */
+    /* The interest vectors of candidates into out[rows][out_stride], interest_width columns; up to 2 * VQR_LANES
+     * columns after them may be overwritten. */
     void (*attend)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
-    /* What each of the sequence's tokens weighs for one candidate t: weights[max(codebooks, 1)][tokens], 0 for tokens
-     * that take no part. */
+                   const struct vqr_candidates *candidates, float *out, size_t out_stride);
+    /* What each of the sequence's tokens weighs for one candidate, the first: weights[max(codebooks, 1)][tokens], 0 for
+     * tokens that take no part. */
     void (*weigh)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                  const float *t, float *weights);
+                  const struct vqr_candidates *candidate, float *weights);
 };
 
 enum {
@@ -79,8 +88,10 @@ struct vqr_sequence {
     size_t interest_width; /* columns of the user's interest vector */
     size_t codebooks;      /* for vqr_assign; 0 if the kind has none */
     size_t tokens;         /* the most that a candidate attends to, in a codebook if there are any */
-    double work;           /* multiply-adds that computing the interests takes at most */
-    double candidate_work; /* and that a candidate's attention to them takes at most */
+    bool matches;          /* events and candidates are compared by their rows of two features of one table: */
+    size_t match_event, match_candidate; /* their numbers in the groups, bound as kind id */
+    double work;                         /* multiply-adds that computing the interests takes at most */
+    double candidate_work;               /* and that a candidate's attention to them takes at most */
 };
 
 extern const struct vqr_sequence_ops vqr_dmqn, vqr_din, vqr_vql;

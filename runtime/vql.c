@@ -293,40 +293,40 @@ static void queries(const struct vqr_vql *vql, const struct vqr_kernels *k, stru
 }
 
 static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+                   const struct vqr_candidates *c, float *out, size_t out_stride)
 {
     const struct vqr_vql *vql = sequence->self;
     const struct vqr_vql_state *st = state;
     struct vqr_vql_scratch *s = scratch;
     const struct vqr_vql_values *values = vql->terms ? s->values : st->values;
     if (st->tokens[0] == 0) { /* every group has every event */
-        for (size_t r = 0; r < rows; r++)
+        for (size_t r = 0; r < c->rows; r++)
             memset(out + r * out_stride, 0, sequence->interest_width * sizeof *out);
         return;
     }
     float *o = vql->out ? s->o : out;
     const size_t o_stride = vql->out ? s->o_stride : out_stride;
-    queries(vql, k, s, t, t_stride, rows);
+    queries(vql, k, s, c->t, c->stride, c->rows);
     /* A head writes whole panels, so the next one must come after it. */
     for (size_t a = 0; a < vql->heads; a++)
-        k->softmax_attention_f32(o + a * vql->v_dim, o_stride, s->q + a * vql->dim, s->q_stride, rows, st->k[a],
+        k->softmax_attention_f32(o + a * vql->v_dim, o_stride, s->q + a * vql->dim, s->q_stride, c->rows, st->k[a],
                                  values[a].v, st->tokens[vql->head[a].group], vql->dim, vql->v_dim, values[a].bias,
                                  vql->alpha, s->scores);
     if (vql->out)
-        k->gemm_f32(out, out_stride, o, o_stride, rows, vql->out_weight, vql->heads * vql->v_dim * VQR_LANES,
+        k->gemm_f32(out, out_stride, o, o_stride, c->rows, vql->out_weight, vql->heads * vql->v_dim * VQR_LANES,
                     vql->heads * vql->v_dim, vqr_panels(vql->out), NULL);
 }
 
 /* A codeword's weight is the mean over its group's heads. */
 static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
-                  const float *t, float *weights)
+                  const struct vqr_candidates *c, float *weights)
 {
     const struct vqr_vql *vql = sequence->self;
     const struct vqr_vql_state *st = state;
     struct vqr_vql_scratch *s = scratch;
     const struct vqr_vql_values *values = vql->terms ? s->values : st->values;
     memset(weights, 0, vql->groups * vql->most * sizeof *weights);
-    queries(vql, k, s, t, 0, 1);
+    queries(vql, k, s, c->t, 0, 1);
     for (size_t a = 0; a < vql->heads; a++) {
         const size_t g = vql->head[a].group, tokens = st->tokens[g];
         const struct vqr_vql_group *group = &vql->group[g];

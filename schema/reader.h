@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    VQR_FORMAT_VERSION = 3, /* the newest that this reader knows */
+    VQR_FORMAT_VERSION = 4, /* the newest that this reader knows */
     VQR_SEGMENT_ALIGN = 64,
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
@@ -62,7 +62,17 @@ enum vqr_activation {
     VQR_TANH = 5,
     VQR_DICE = 6
 };
-enum vqr_sequence_kind { VQR_SEQUENCE_NONE = 0, VQR_SEQUENCE_DMQN = 1, VQR_SEQUENCE_DIN = 2, VQR_SEQUENCE_VQL = 3 };
+enum vqr_scale { VQR_SCALE_ONE = 0, VQR_SCALE_SQRT = 1 };
+enum vqr_sequence_kind {
+    VQR_SEQUENCE_NONE = 0,
+    VQR_SEQUENCE_DMQN = 1,
+    VQR_SEQUENCE_DIN = 2,
+    VQR_SEQUENCE_VQL = 3,
+    VQR_SEQUENCE_SDIM = 4,
+    VQR_SEQUENCE_SIM_HARD = 5,
+    VQR_SEQUENCE_TWIN = 6,
+    VQR_SEQUENCE_HSTU = 7
+};
 
 /* Which kind of target attention a sequence has; a damaged file can have none or both. */
 enum vqr_attention_kind {
@@ -172,11 +182,17 @@ struct vqr_header_sequence {
     size_t index; /* i */
     int kind;     /* enum vqr_sequence_kind */
     struct vqr_header_attention attention;
-    uint32_t codebooks, codewords; /* dmqn, as the rest but `last` */
-    int empty;
-    struct vqr_header_hstu hstu;
-    uint32_t last; /* din */
+    uint32_t codebooks, codewords; /* dmqn */
+    int empty;                     /* dmqn */
+    struct vqr_header_hstu hstu;   /* dmqn, hstu */
+    uint32_t last;                 /* din, sim_hard, twin, hstu */
     struct vqr_header_vql vql;
+    uint32_t hashes, bits;                 /* sdim */
+    uint32_t top;                          /* sim_hard, twin */
+    uint32_t match_event, match_candidate; /* sim_hard: indices of features, not yet checked */
+    int scale;                             /* hstu: enum vqr_scale */
+    bool positions;                        /* hstu */
+    uint32_t time_buckets;                 /* hstu */
 };
 void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_header_sequence *sequence);
 

@@ -81,6 +81,44 @@ vqr_header_attention view_attention(const fb::DotAttention *dot, const fb::DinAt
     return view;
 }
 
+// The kinds of the papers' baselines.
+void view_baseline(const fb::Sequence *stored, struct vqr_header_sequence *sequence)
+{
+    if (const fb::Sdim *sdim = stored->kind_as_Sdim()) {
+        sequence->hashes = sdim->hashes();
+        sequence->bits = sdim->bits();
+    } else if (const fb::SimHard *sim = stored->kind_as_SimHard()) {
+        sequence->last = sim->last();
+        sequence->top = sim->top();
+        sequence->match_event = sim->event();
+        sequence->match_candidate = sim->candidate();
+        sequence->attention = view_attention(sim->attention(), sim->din());
+    } else if (const fb::Twin *twin = stored->kind_as_Twin()) {
+        sequence->last = twin->last();
+        sequence->top = twin->top();
+        sequence->attention = view_attention(twin->attention(), nullptr);
+    } else if (const fb::HstuLast *hstu = stored->kind_as_HstuLast()) {
+        sequence->last = hstu->last();
+        sequence->scale = hstu->scale();
+        sequence->positions = hstu->positions();
+        sequence->time_buckets = hstu->time_buckets();
+        sequence->hstu = view_hstu(hstu->hstu());
+        sequence->attention = view_attention(hstu->attention(), hstu->din());
+    }
+}
+
+// A sequence's attention of kind "din", wherever it stands; the callers know that there is one.
+const fb::DinAttention *din_of(const fb::Sequence *stored)
+{
+    if (const fb::Dmqn *dmqn = stored->kind_as_Dmqn())
+        return dmqn->din();
+    if (const fb::SimHard *sim = stored->kind_as_SimHard())
+        return sim->din();
+    if (const fb::HstuLast *hstu = stored->kind_as_HstuLast())
+        return hstu->din();
+    return stored->kind_as_Din()->din();
+}
+
 uint64_t round_up_to_panel(uint64_t n)
 {
     return n > UINT64_MAX - (VQR_PANEL - 1) ? 0 : (n + (VQR_PANEL - 1)) / VQR_PANEL * VQR_PANEL;
@@ -193,6 +231,8 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
     } else if (const fb::Vql *vql = stored->kind_as_Vql()) {
         sequence->vql = {vql->heads(), vql->dim(),           vql->v_dim(),           vql->decay_terms(),
                          vql->out(),   count(vql->groups()), count(vql->exponents())};
+    } else {
+        view_baseline(stored, sequence);
     }
 }
 
@@ -216,9 +256,7 @@ int32_t vqr_header_vql_exponent(const struct vqr_header *header, size_t i, size_
 uint32_t vqr_header_attention_hidden(const struct vqr_header *header, size_t i, size_t layer)
 {
     const fb::Sequence *stored = at(model_of(header)->sequences(), i);
-    const fb::Dmqn *dmqn = stored->kind_as_Dmqn();
-    const fb::DinAttention *din = dmqn != nullptr ? dmqn->din() : stored->kind_as_Din()->din();
-    return at(din->hidden(), layer);
+    return at(din_of(stored)->hidden(), layer);
 }
 
 void vqr_header_head(const struct vqr_header *header, struct vqr_header_head *head)

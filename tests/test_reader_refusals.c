@@ -119,16 +119,16 @@ static void test_refuses_by_version(void **state)
     (void)state;
     struct model_options options = model_options_default();
     options.format_version = 0;
-    refused(&options, "damaged: format version 0, expected 1 to 3");
+    refused(&options, "damaged: format version 0, expected 1 to 4");
     /* A newer file may hold anything that this schema doesn't know: the version must be what is named. */
-    options.format_version = 4;
+    options.format_version = VQR_FORMAT_VERSION + 1;
     options.file_length = 1;
     options.sequence_kind = options.activation = options.tensors[0].type = options.tensors[1].layout = 9;
     options.tensors[2].rank = 6;
     options.table_name = MODEL_TEXT("a name with spaces");
-    refused_as(VQR_HEADER_NEWER, &options, "format version 4, this vqrank reads up to 3: update vqrank");
+    refused_as(VQR_HEADER_NEWER, &options, "format version 5, this vqrank reads up to 4: update vqrank");
     options.format_version = UINT32_MAX;
-    refused_as(VQR_HEADER_NEWER, &options, "format version 4294967295, this vqrank reads up to 3: update vqrank");
+    refused_as(VQR_HEADER_NEWER, &options, "format version 4294967295, this vqrank reads up to 4: update vqrank");
 }
 
 static void test_refuses_by_file_length(void **state)

@@ -318,7 +318,7 @@ static void test_newer_version(void **state)
 {
     (void)state;
     struct runtime_options options = runtime_options_default();
-    const uint32_t versions[] = {4, 77, UINT32_MAX};
+    const uint32_t versions[] = {VQR_FORMAT_VERSION + 1, 77, UINT32_MAX};
     for (size_t i = 0; i < 3; i++) {
         options.format_version = versions[i];
         struct runtime_file file = runtime_build(&options);

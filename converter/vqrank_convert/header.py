@@ -55,7 +55,7 @@ from vqrank_schema.Tensor import TensorT
 from vqrank_schema.Vql import VqlT
 from vqrank_schema.VqlGroup import VqlGroupT
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 IDENTIFIER = b"VQRM"
 HEADER_LIMIT = 64 << 20
 # The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.

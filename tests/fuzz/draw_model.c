@@ -91,7 +91,7 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
     struct runtime_options o = runtime_options_default();
     const uint8_t bits = fuzz_byte(input);
-    o.format_version = 3;
+    o.format_version = 4;
     o.seed = fuzz_byte(input);
     o.scale = scales[fuzz_below(input, sizeof scales / sizeof *scales)];
     draw_inputs(&o, input);

@@ -239,7 +239,7 @@ def test_inspect_json_keys(model):
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert told["verified"] == {"ok": True}
-    assert told["name"] == "example" and told["format_version"] == 3 and told["golden_requests"] == 1
+    assert told["name"] == "example" and told["format_version"] == 4 and told["golden_requests"] == 1
     assert told["file_bytes"] == model.stat().st_size and told["session_bytes"] > 0 and told["state_bytes"] > 0
     assert {t["name"]: (t["rows"], t["dim"], t["ids"]) for t in told["tables"]} == {
         name: (t["rows"], t["dim"], t["ids"]) for name, t in support.CONFIG["tables"].items()

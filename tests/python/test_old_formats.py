@@ -24,10 +24,23 @@ REQUEST = {
 TAGGED = REQUEST | {"events": [*REQUEST["events"]]}
 TAGGED["events"][0] = {"item": 3, "action": "A", "time": 5, "tags": ["a", 5]}
 TAGGED["events"][4] = {"item": 11, "action": "A", "tags": ["b"]}
+# What the third has: kind vql, with decay and without, and quantizers.
+FADING = {
+    "id": 1,
+    "time": 90000000000,
+    "events": [
+        {"item": 3, "content": [0.5, -1, 2], "time": 5},
+        {"item": 4},
+        {"item": 99, "content": [0, 0, 0.25], "time": 40000000000},
+        {"item": 11, "content": [-2, 1, 1], "time": 70000000000},
+    ],
+    "candidates": [{"item": 3}, {"item": 5, "content": [1, 1, -1]}, {}],
+}
 # As the releases that wrote the files scored them.
 SCORES = {
     1: (REQUEST, {"ctr": [0.386207193, 0.317607105, 0.45088315], "like": [0.723334491, 0.797420681, 0.653254092]}),
     2: (TAGGED, {"ctr": [0.644321263, 0.632678688, 0.620599985], "like": [0.853614509, 0.858172953, 0.863131344]}),
+    3: (FADING, {"ctr": [0.517994106, 0.531987309, 0.525717556], "like": [0.400832176, 0.347524583, 0.238889262]}),
 }
 
 
@@ -40,7 +53,7 @@ def test_selftest(path):
 
 @pytest.mark.parametrize("version", SCORES)
 def test_a_file_gives_the_scores_it_gave(version):
-    """Format 1: dmqn with dot attention; 2: last events with din attention beside it, ids of every mapping."""
+    """Format 1: dmqn with dot attention; 2: last events with din attention beside it, ids of every mapping; 3: vql, quantizers."""
     request, outputs = SCORES[version]
     path = GOLDEN / f"format-{version}.vqr"
     (line,) = score_lines(path, [request])

@@ -100,6 +100,22 @@ def test_keys_and_codewords_learn(commits, trained):
         assert own.mix.grad.abs().max() > 0 and own.decay.grad is None
 
 
+def test_forgotten_clusters_have_gradients(commits, trained):
+    """Events so old that their weight is hardly a number of float32, or none."""
+    trainer = trained[0]
+    if not trainer.module.config.sequences[0].decay_terms:
+        return
+    module = load_checkpoint(trained[1])
+    for rate in (0.02, 0.1, 1.0):
+        for name, parameter in module.named_parameters():
+            if name.endswith(".decay"):
+                torch.nn.init.constant_(parameter, rate)
+        sample = trainer.batches.sample(commits, 0, 0)
+        module.zero_grad()
+        loss_of(module, trainer.inputs, trainer.training, sample, trainer.options, 0.1).backward()
+        assert all(p.grad.isfinite().all() for p in module.parameters() if p.grad is not None)
+
+
 def test_dead_codewords_take_the_key_of_an_event(trained):
     trainer = trained[0]
     vql = trainer.module.sequences["keys"]

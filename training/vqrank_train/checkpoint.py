@@ -28,15 +28,16 @@ def save_checkpoint(
 ) -> None:
     """Write `module` as .safetensors, replaced by rename. `config` defaults to the one the module was made from.
 
-    `dtype` stores tensors in another type (float16 halves the file), codewords excepted, as the best of near neighbours
-    must stay the best, dice's variances, which need float32's range, and quantizers, for both reasons.
+    `dtype` stores tensors in another type (float16 halves the file), codewords and hashes excepted, as the best of near
+    neighbours must stay the best and signs what they are, dice's variances, which need float32's range, and quantizers,
+    for all these reasons.
     """
     config = module.config.source if config is None else config
     Config.read(config)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     if dtype is not None:
         tensors = {
-            n: tensor if n.endswith((".codebook", ".var")) or n.startswith("quantizers.") else tensor.to(dtype)
+            n: tensor if n.endswith((".codebook", ".hash", ".var")) or n.startswith("quantizers.") else tensor.to(dtype)
             for n, tensor in tensors.items()
         }
     for name, tensor in tensors.items():

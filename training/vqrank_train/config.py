@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from vqrank_train.config_baselines import (
+    HstuSequence,
+    SdimSequence,
+    SimHardSequence,
+    TwinSequence,
+    check_match,
+)
 from vqrank_train.config_inputs import Feature, Quantizer, Table
+from vqrank_train.config_parts import ACTIVATIONS, Attention, Hstu, read_hidden
 from vqrank_train.config_reader import (
     MISSING,
     ConfigError,
@@ -16,20 +24,18 @@ from vqrank_train.config_reader import (
     check_text,
 )
 from vqrank_train.config_sequences import (
-    ACTIVATIONS,
-    Attention,
     DinSequence,
     DmqnSequence,
-    Hstu,
     Sequence,
-    read_hidden,
+    WindowSequence,
     read_sequence,
 )
 from vqrank_train.config_vql import VqlSequence
 
 __all__ = [
-    "Attention", "Config", "ConfigError", "DinSequence", "DmqnSequence", "Feature", "Head", "Hstu", "Quantizer",
-    "Sequence", "Table", "VqlSequence",
+    "Attention", "Config", "ConfigError", "DinSequence", "DmqnSequence", "Feature", "Head", "Hstu", "HstuSequence",
+    "Quantizer", "SdimSequence", "Sequence", "SimHardSequence", "Table", "TwinSequence", "VqlSequence",
+    "WindowSequence",
 ]  # fmt: skip
 
 GROUPS = ("user", "context", "event", "candidate")
@@ -100,6 +106,9 @@ class Config:
         if not sequences:
             raise ConfigError("config.sequences: expected at least one sequence, found none")
         check_distinct([s.name for s in sequences], "config.sequences")
+        for i, sequence in enumerate(sequences):
+            if isinstance(sequence, SimHardSequence):
+                check_match(sequence, groups, f"config.sequences[{i}]")
         head = Head.read(reader.take("head", dict), "config.head")
         reader.close()
         config = cls(name, tables, groups, sequences, head, value, quantizers)

@@ -13,10 +13,14 @@ import torch
 import xxhash
 from torch import Tensor
 
-from vqrank_train.config import Config, Feature, Table
+from vqrank_train.config import Config, Feature, Table, WindowSequence
 from vqrank_train.model import Ranker
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.hstu_events import HstuEvents
+from vqrank_train.model.ranker import Columns
+from vqrank_train.model.sdim import Sdim
+from vqrank_train.model.search import SimHard, Twin
 from vqrank_train.model.vql import Vql
 
 REQUEST_KEYS = {"id", "time", "user", "context", "events", "candidates"}
@@ -38,11 +42,14 @@ class RequestError(ValueError):
 
 @dataclass
 class Prediction:
-    """Answer to one request. Assignments and margins are [N, L]: cluster of every event, best minus second score."""
+    """Answer to one request. Assignments and margins are [N, L]: cluster of every event, best minus second score; of
+    sdim its code by each hash function, and how near to 0 the nearest of its projections lies. Choices tell the same of
+    candidates: of sdim [G, C], of twin [A, C] by how much the least score kept is above the largest left out."""
 
     outputs: dict[str, list[float]]
     assignments: dict[str, Tensor] = field(default_factory=dict)
     margins: dict[str, Tensor] = field(default_factory=dict)
+    choices: dict[str, Tensor] = field(default_factory=dict)
     unknown: int = 0  # ids that went to row 0 because their table does not hold them
 
 
@@ -185,10 +192,33 @@ def check_pooled_sums(module: Ranker, e: Tensor) -> None:
             raise RequestError("range", f"events[{first}].{feature.name}: the sum of its rows is too large")
 
 
-def latest(din: Din, e: Tensor, t: Tensor) -> Tensor:
-    """Interest [1, C, width] in the last events of e [L, D]: the later in the list, the more recent."""
-    last = e[None, -din.sequence.last :]
-    return din(last, torch.ones(last.shape[:2], dtype=torch.bool, device=e.device), t)
+def latest(
+    own: Din | SimHard | Twin | HstuEvents,
+    e: Tensor,
+    t: Tensor,
+    columns: Mapping[str, Columns],
+    times: list[int | None],
+) -> Tensor:
+    """Interest [1, C, width] in the last events of e [L, D]: the later in the list, the more recent. `columns` are
+    those of every group, `times` the events'."""
+    sequence: WindowSequence = own.sequence
+    last = e[None, -sequence.last :]
+    present = torch.ones(last.shape[:2], dtype=torch.bool, device=e.device)
+    if isinstance(own, HstuEvents):
+        return own(last, present, t, known_times(times[-sequence.last :])[None])
+    if isinstance(own, Din):
+        return own(last, present, t)
+    within = present[:, None].expand(-1, t.shape[1], -1)
+    if isinstance(own, Twin):
+        return own(last, within, t)
+    category = columns["event"][own.sequence.match_event][None, -sequence.last :]
+    return own(last, within, t, category, columns["candidate"][own.sequence.match_candidate][None])
+
+
+def known_times(times: list[int | None]) -> Tensor:
+    """Times [T] of events, of those without one the latest, or any where no event has one."""
+    latest = max((time for time in times if time is not None), default=0)
+    return torch.tensor([latest if time is None else time for time in times], dtype=torch.long)
 
 
 def best(scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -200,10 +230,12 @@ def best(scores: Tensor) -> tuple[Tensor, Tensor]:
     return clusters, two[..., 0] - two[..., 1]
 
 
-def assign(own: Dmqn | Vql, e: Tensor) -> tuple[Tensor, Tensor]:
+def assign(own: Dmqn | Vql | Sdim, e: Tensor) -> tuple[Tensor, Tensor]:
     """Events e [L, D] -> their clusters and how much better these are than the second best, [N, L] each."""
     if isinstance(own, Dmqn):
         return best(own.scores(e))
+    if isinstance(own, Sdim):
+        return own.codes(e).mT, own.projections(e).abs().amin(-1).mT
     clusters, margins = zip(*(best(scores) for scores in own.scores(e)), strict=True)
     return torch.stack(clusters), torch.stack(margins)
 
@@ -223,8 +255,8 @@ def predict(
 ) -> Prediction:
     """Score one request (a parsed JSON object) exactly as inference is specified, in the module's dtype.
 
-    `assignments`, per dmqn sequence [N, L], force the clusters; margins still tell the module's own scores. `codes`, by
-    group and name of a semantic_id [rows, Q], force its codes.
+    `assignments`, per sequence of kind dmqn, vql or sdim [N, L], force the clusters; margins still tell the module's
+    own scores. `codes`, by group and name of a semantic_id [rows, Q], force its codes.
     Raises RequestError for a request that the specification refuses.
     """
     for key in request:
@@ -249,12 +281,15 @@ def predict(
 
     check_pooled_sums(module, e)
 
+    times = event_times(module.config, events)
     prediction = Prediction({}, unknown=encoder.unknown)
     interests = []
     for sequence in module.config.sequences:
         own = module.sequences[sequence.name]
-        if isinstance(own, Din):
-            interests.append(latest(own, e, t))
+        if isinstance(own, Din | SimHard | Twin | HstuEvents):
+            interests.append(latest(own, e, t, columns, times))
+            if isinstance(own, Twin):
+                prediction.choices[sequence.name] = own.margins(e[None, -own.sequence.last :], t)[0]
             continue
         clusters, prediction.margins[sequence.name] = assign(own, e)
         if assignments is not None:
@@ -265,8 +300,11 @@ def predict(
                 )
             clusters = forced
         prediction.assignments[sequence.name] = clusters
+        if isinstance(own, Sdim):
+            interests.append(own.interest(own.sums(e, clusters.mT)[None], t))
+            prediction.choices[sequence.name] = own.projections(own.sdim.q(t[0])).abs().amin(-1).mT
+            continue
         if isinstance(own, Vql):
-            times = event_times(module.config, events)
             interests.append(own.over_events(e, list(clusters), times, request.get("time"), t))
             continue
         sums, counts = own.sums(e, clusters)

@@ -21,8 +21,12 @@ class Interests:
 
     tokens: Tensor  # [B, N, T, D]
     counts: Tensor  # [B, N, T] events per token
-    present: Tensor  # [B, N, T] bool: tokens that exist
-    events: Tensor  # [B] events in the history
+    present: Tensor  # [B, N, T] bool: tokens that exist; [B, N, C, T] where each candidate has tokens of its own
+    events: Tensor  # [B] events in the history, or [B, C] a candidate's own: those without have a zero interest
+
+    def seen(self) -> Tensor:
+        """`present` for every candidate, [B, N, C or 1, T]"""
+        return self.present if self.present.dim() == 4 else self.present[:, :, None]
 
 
 class DotAttention(nn.Module):
@@ -45,17 +49,25 @@ class DotAttention(nn.Module):
         """[B, N, T, A d] -> [B, N, A, T, d]"""
         return y.unflatten(-1, (self.attention.heads, self.attention.dim)).transpose(2, 3)
 
-    def forward(self, interests: Interests, t: Tensor, asked: Tensor | None = None) -> Tensor:
+    def logits(self, interests: Interests, t: Tensor) -> Tensor:
+        """q.K / sqrt(d) of candidates t [B, C, Dc], [B, N, A, C, T]"""
+        q = self.heads(self.q(t[:, None]))  # [B, N or 1, A, C, d]
+        keys = self.heads(self.k(interests.tokens))  # [B, N, A, T, d]
+        return (q @ keys.mT) / math.sqrt(self.attention.dim)
+
+    def forward(self, interests: Interests, t: Tensor, asked: Tensor | None = None, top: int | None = None) -> Tensor:
         """t [B, C, Dc] candidates of every state -> interest vectors [B, C, N * (A d or Do)].
 
-        `asked` plays no part here: DinAttention says what it is.
+        `asked` plays no part here: DinAttention says what it is. With `top` every head attends to so many tokens of its
+        largest scores, to the earlier one where two are equal.
         """
-        q = self.heads(self.q(t[:, None]))  # [B, N or 1, A, C, d]
-        keys, values = self.heads(self.k(interests.tokens)), self.heads(self.v(interests.tokens))  # [B, N, A, T, d]
-        logits = (q @ keys.mT) / math.sqrt(self.attention.dim)  # [B, N, A, C, T]
+        logits, values = self.logits(interests, t), self.heads(self.v(interests.tokens))  # values [B, N, A, T, d]
         if self.attention.count_bias:
             logits = logits + interests.counts.clamp(min=1).to(logits.dtype).log()[:, :, None, None, :]
-        weights = softmax_over(logits, interests.present[:, :, None, None, :])
+        seen = interests.seen()[:, :, None]  # [B, N, 1, C or 1, T]
+        if top is not None:
+            seen = largest(logits.detach(), seen, top)
+        weights = softmax_over(logits, seen)
         attended = (weights @ values).transpose(2, 3).flatten(-2)  # [B, N, C, A d]
         if self.attention.out:
             attended = self.out(attended)
@@ -105,7 +117,7 @@ class DinAttention(nn.Module):
         y = interests.tokens
         found = self.first(self.q(t[:, None]), y)  # [B, N, C, T, out]
         every = found.shape[2:4]
-        present = interests.present[:, :, None, :].expand(found.shape[:-1])
+        present = interests.seen().expand(found.shape[:-1])
         counted = present if asked is None else present & asked[:, None, :, None]
         x = found.flatten(2, 3)
         for layer, after in itertools.pairwise(self.layers):
@@ -120,9 +132,22 @@ def softmax_over(logits: Tensor, present: Tensor) -> Tensor:
     return logits.masked_fill(~present, torch.finfo(logits.dtype).min).softmax(-1)
 
 
+def largest(logits: Tensor, seen: Tensor, top: int) -> Tensor:
+    """Which tokens along the last axis of logits [..., T] are the `top` largest of those seen, bool [..., T]; the
+    earlier of two that are equal."""
+    if logits.shape[-1] <= top:
+        return seen
+    logits = logits.masked_fill(~seen, -torch.inf)
+    least = logits.topk(top, dim=-1).values[..., -1:]  # -inf where fewer are seen
+    above, equal = logits > least, logits == least
+    room = top - above.sum(-1, keepdim=True)
+    return seen & (above | (equal & (equal.cumsum(-1) <= room)))
+
+
 def joined(attended: Tensor, interests: Interests) -> Tensor:
-    """[B, N, C, width] -> [B, C, N * width]; zeros for states without events."""
-    attended = attended.masked_fill((interests.events == 0)[:, None, None, None], 0)
+    """[B, N, C, width] -> [B, C, N * width]; zeros for states, or candidates, without events."""
+    none = (interests.events == 0).view(len(interests.events), 1, -1, 1)
+    attended = attended.masked_fill(none, 0)
     return attended.transpose(1, 2).flatten(-2)
 
 

@@ -1,4 +1,4 @@
-"""One HSTU block over the W cluster tokens of every codebook."""
+"""One HSTU block: over the W cluster tokens of every codebook, or over events, each of which sees those before it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ from vqrank_train.config import Hstu
 from vqrank_train.model.layers import Stacked, StackedNorm, normalized
 
 
-class HstuBlock(nn.Module):
-    """X [B, N, W, D] -> Y [B, N, W, D].
+class HstuLayers(nn.Module):
+    """What both blocks share; the bias of the scores is their own. f1, f2, norm and pre_norm are stacked S times, or
+    not at all with stack None; `tokens` is what "normalize": "tokens" divides by."""
 
-    Parameters (S = N, or 1 when shared): f1, f2, norm, pre_norm, and `bias`: dense [S, 1 or H, W, W],
-    toeplitz [S, 1 or H, 2W-1].
-    """
-
-    def __init__(self, hstu: Hstu, codebooks: int, codewords: int, width: int, bias_heads: int = 1) -> None:
+    def __init__(self, hstu: Hstu, stack: int | None, tokens: int, width: int) -> None:
         super().__init__()
-        self.hstu, self.codewords = hstu, codewords
-        stack = 1 if hstu.share else codebooks
+        self.hstu, self.tokens = hstu, tokens
         self.v, self.qk = hstu.heads * hstu.v_dim, hstu.heads * hstu.qk_dim  # H dv, H dqk
         self.f1 = Stacked(stack, width, 2 * self.v + 2 * self.qk)
         self.f2 = Stacked(stack, self.v * (1 if hstu.output == "gated" else 3), width)
@@ -29,22 +25,12 @@ class HstuBlock(nn.Module):
             self.norm = StackedNorm(stack, self.v)
             if hstu.pre_norm:
                 self.pre_norm = StackedNorm(stack, width)
-        if hstu.bias == "dense":
-            self.bias = nn.Parameter(torch.zeros(stack, bias_heads, codewords, codewords))
-        elif hstu.bias == "toeplitz":
-            self.bias = nn.Parameter(torch.zeros(stack, bias_heads, 2 * codewords - 1))
 
-    def scores_bias(self) -> Tensor | None:
-        """B [S, 1 or H, W, W]; B[i][j] = w[W-1+j-i] when toeplitz."""
-        if self.hstu.bias == "none":
-            return None
-        if self.hstu.bias == "dense":
-            return self.bias
-        position = torch.arange(self.codewords, device=self.bias.device)
-        return self.bias[..., self.codewords - 1 + position[None, :] - position[:, None]]
+    def mix(self, x: Tensor, present: Tensor, bias: Tensor | None, seen: Tensor | None = None) -> Tensor:
+        """x [B, N, T, D], present [B, N, T] bool: tokens that exist -> Y [B, N, T, D], rows of absent tokens zeros.
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """x [B, N, W, D], present [B, N, W] bool: tokens that exist. Rows of absent tokens come out as zeros."""
+        `bias` is added to scores [B, N, H, T, T]; `seen` [T, T] tells which tokens each may attend to, default: all.
+        """
         hstu = self.hstu
         batch, codebooks, tokens, _ = x.shape
         absent = ~present
@@ -68,12 +54,12 @@ class HstuBlock(nn.Module):
         q, k, v = per_head(q, hstu.qk_dim), per_head(k, hstu.qk_dim), per_head(v, hstu.v_dim)
         alpha = 1.0 if hstu.alpha == "one" else 1 / math.sqrt(hstu.qk_dim)
         scores = alpha * (q @ k.mT)  # [B, N, H, W, W]
-        bias = self.scores_bias()
         if bias is not None:
             scores = scores + bias
-        weights = nn.functional.silu(scores).masked_fill(absent[:, :, None, None, :], 0)
+        hidden = absent[:, :, None, None, :] if seen is None else absent[:, :, None, None, :] | ~seen
+        weights = nn.functional.silu(scores).masked_fill(hidden, 0)
         if hstu.normalize == "tokens":
-            weights = weights / tokens
+            weights = weights / self.tokens
         elif hstu.normalize == "attended":
             weights = weights / present.sum(-1).clamp(min=1)[:, :, None, None, None]
         elif hstu.normalize != "one":
@@ -97,3 +83,59 @@ class HstuBlock(nn.Module):
         if hstu.residual:
             y = y + x
         return y.masked_fill(absent[..., None], 0)
+
+
+class HstuBlock(HstuLayers):
+    """X [B, N, W, D] -> Y [B, N, W, D], one block over the clusters of every codebook.
+
+    Parameters (S = N, or 1 when shared): f1, f2, norm, pre_norm, and `bias`: dense [S, 1 or H, W, W],
+    toeplitz [S, 1 or H, 2W-1].
+    """
+
+    def __init__(self, hstu: Hstu, codebooks: int, codewords: int, width: int, bias_heads: int = 1) -> None:
+        stack = 1 if hstu.share else codebooks
+        super().__init__(hstu, stack, codewords, width)
+        if hstu.bias == "dense":
+            self.bias = nn.Parameter(torch.zeros(stack, bias_heads, codewords, codewords))
+        elif hstu.bias == "toeplitz":
+            self.bias = nn.Parameter(torch.zeros(stack, bias_heads, 2 * codewords - 1))
+
+    def scores_bias(self) -> Tensor | None:
+        """B [S, 1 or H, W, W]; B[i][j] = w[W-1+j-i] when toeplitz."""
+        if self.hstu.bias == "none":
+            return None
+        return self.bias if self.hstu.bias == "dense" else toeplitz(self.bias, self.tokens, self.tokens)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """x [B, N, W, D], present [B, N, W] bool: tokens that exist. Rows of absent tokens come out as zeros."""
+        return self.mix(x, present, self.scores_bias())
+
+
+class CausalBlock(HstuLayers):
+    """X [B, 1, T, D] -> Y [B, 1, T, D], one block over at most `last` events, oldest first.
+
+    Parameters: f1, f2, norm, pre_norm, `bias` w [2 last - 1] when toeplitz, and `time_bias` b [buckets + 1] where there
+    are time buckets.
+    """
+
+    def __init__(self, hstu: Hstu, last: int, width: int, time_buckets: int) -> None:
+        super().__init__(hstu, None, last, width)
+        if hstu.bias == "toeplitz":
+            self.bias = nn.Parameter(torch.zeros(2 * last - 1))
+        if time_buckets:
+            self.time_bias = nn.Parameter(torch.zeros(time_buckets + 1))
+
+    def forward(self, x: Tensor, present: Tensor, bucket: Tensor | None) -> Tensor:
+        """As HstuBlock; `bucket` [B, T, T] of the time between what i predicts and j, with time buckets."""
+        tokens = x.shape[2]
+        bias = toeplitz(self.bias, self.tokens, tokens) if self.hstu.bias == "toeplitz" else None
+        if bucket is not None:
+            of_time = self.time_bias[bucket][:, None, None]  # [B, 1, 1, T, T]
+            bias = of_time if bias is None else bias + of_time
+        return self.mix(x, present, bias, torch.ones(tokens, tokens, dtype=torch.bool, device=x.device).tril())
+
+
+def toeplitz(w: Tensor, most: int, tokens: int) -> Tensor:
+    """w [..., 2 most - 1] -> B [..., tokens, tokens], B[i][j] = w[most - 1 + j - i]."""
+    position = torch.arange(tokens, device=w.device)
+    return w[..., most - 1 + position[None, :] - position[:, None]]

@@ -71,16 +71,18 @@ class Layer(Stacked):
 
 
 class StackedNorm(nn.Module):
-    """LayerNorm's weight and bias per codebook: [S, width]; the normalisation itself is `normalized`."""
+    """LayerNorm's weight and bias per codebook: [S, width], or [width] with stack None; the normalisation itself is
+    `normalized`."""
 
-    def __init__(self, stack: int, width: int) -> None:
+    def __init__(self, stack: int | None, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(stack, width))
-        self.bias = nn.Parameter(torch.zeros(stack, width))
+        lead = () if stack is None else (stack,)
+        self.weight = nn.Parameter(torch.ones(*lead, width))
+        self.bias = nn.Parameter(torch.zeros(*lead, width))
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, N, T, width], already normalised."""
-        return x * self.weight[:, None, :] + self.bias[:, None, :]
+        return x * self.weight.unsqueeze(-2) + self.bias.unsqueeze(-2)
 
 
 def normalized(x: Tensor, eps: float) -> Tensor:

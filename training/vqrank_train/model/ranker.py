@@ -9,19 +9,33 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vqrank_train.config import Config, DmqnSequence, Feature, Sequence, VqlSequence
+from vqrank_train.config import (
+    Config,
+    DmqnSequence,
+    Feature,
+    HstuSequence,
+    SdimSequence,
+    Sequence,
+    SimHardSequence,
+    TwinSequence,
+    VqlSequence,
+)
 from vqrank_train.model.activations import activate, add_activation
 from vqrank_train.model.attention import start_matching
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.hstu_events import HstuEvents
 from vqrank_train.model.layers import Named
 from vqrank_train.model.quantizer import ResidualQuantizer
+from vqrank_train.model.sdim import Sdim, start_sdim
+from vqrank_train.model.search import SimHard, Twin
 from vqrank_train.model.vql import Vql
 
 # A group's inputs of shape [...] by feature name: rows [...] (int64) for id, rows [..., K] with -1 for no id for ids,
 # normalised numbers [...] for float, numbers [..., dim] for vector and semantic_id (NaN where absent), or in
 # place of the latter rows [..., Q] (int64) of the levels' tables, made before.
 Columns = Mapping[str, Tensor]
+SequenceModule = Dmqn | Din | Vql | Sdim | SimHard | Twin | HstuEvents
 
 
 class Table(nn.Module):
@@ -57,7 +71,7 @@ class Ranker(nn.Module):
         shapes = shapes or {}
         self.tables = Named({name: Table(table.rows, table.dim) for name, table in config.tables.items()})
         self.quantizers = Named({name: ResidualQuantizer(own) for name, own in config.quantizers.items()})
-        sequences: dict[str, Dmqn | Din | Vql] = {
+        sequences: dict[str, SequenceModule] = {
             sequence.name: self.sequence_module(sequence, shapes, bias_per_head) for sequence in config.sequences
         }
         self.sequences = Named(sequences)
@@ -70,7 +84,7 @@ class Ranker(nn.Module):
 
     def sequence_module(
         self, sequence: Sequence, shapes: Mapping[str, tuple[int, ...]], bias_per_head: bool
-    ) -> Dmqn | Din | Vql:
+    ) -> SequenceModule:
         """The module of one sequence; see the class on `shapes`."""
         prefix = f"sequences.{sequence.name}"
         shapes = {name: shape for name, shape in shapes.items() if len(shape) > 1}  # the others fit nothing below
@@ -86,9 +100,23 @@ class Ranker(nn.Module):
             return Dmqn(sequence, event, candidate, bias_heads, out_width)
         if isinstance(sequence, VqlSequence):
             return Vql(sequence, event, candidate, out_width)
-        din = Din(sequence, event, candidate, out_width)
-        start_matching(din.attention, self.config.matching_features())
-        return din
+        pairs = self.config.matching_features()
+        if isinstance(sequence, SdimSequence):
+            sdim = Sdim(sequence, event, candidate)
+            start_sdim(sdim, pairs)
+            return sdim
+        own: Din | SimHard | Twin | HstuEvents
+        if isinstance(sequence, SimHardSequence):
+            own = SimHard(sequence, event, candidate, out_width)
+        elif isinstance(sequence, TwinSequence):
+            own = Twin(sequence, event, candidate, out_width)
+        elif isinstance(sequence, HstuSequence):
+            own = HstuEvents(sequence, event, candidate, out_width)
+        else:
+            own = Din(sequence, event, candidate, out_width)
+        if own.attention is not None:
+            start_matching(own.attention, pairs)
+        return own
 
     def dmqn(self, name: str) -> Dmqn:
         """The module of a sequence that is of kind dmqn."""
@@ -130,9 +158,7 @@ class Ranker(nn.Module):
             return torch.zeros(*shape, 0, dtype=self.dtype, device=self.layers[0].weight.device)
         return torch.cat(parts, -1)
 
-    def logits(
-        self, u: Tensor, x: Tensor, t: Tensor, interests: list[Tensor], asked: Tensor | None = None
-    ) -> Tensor:
+    def logits(self, u: Tensor, x: Tensor, t: Tensor, interests: list[Tensor], asked: Tensor | None = None) -> Tensor:
         """u, x [B, width], t [B, C, Dc], interests [B, C, width] each -> logits [B, C, outputs] before the sigmoid.
 
         `asked`, bool [B, C], tells candidates that count in dice's statistics, where some are padding; default: all.

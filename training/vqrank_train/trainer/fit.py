@@ -22,6 +22,7 @@ from vqrank_train.config import Config, ConfigError
 from vqrank_train.errors import DataError, RunError, one_line
 from vqrank_train.model import Ranker
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.hstu import CausalBlock
 from vqrank_train.model.vql import Vql
 from vqrank_train.trainer.blocks import blocks
 from vqrank_train.trainer.dataset import DataSet, Moments, Sample
@@ -116,10 +117,17 @@ def without_contradictions(sample: Sample) -> Sample:
 def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
     """Tables have a rate and a decay of their own; codewords, biases, slopes and norms do not decay."""
     tables, plain, free = [], [], []
+    relative = {
+        parameter
+        for block in module.modules()
+        if isinstance(block, CausalBlock)
+        for parameter in block.parameters(recurse=False)
+    }  # by place and time: what order says is in nothing else
+    slow = (".bias", ".alpha", ".codebook", ".projection")
     for name, parameter in module.named_parameters():
         if name.startswith("tables."):
             tables.append(parameter)
-        elif name.endswith((".bias", ".alpha", ".codebook", ".projection")) or "norm" in name:
+        elif parameter not in relative and (name.endswith(slow) or "norm" in name):
             free.append(parameter)
         else:
             plain.append(parameter)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from vqrank_train.config import Config, ConfigError, DinSequence, DmqnSequence, Sequence, VqlSequence
+from vqrank_train.config import Config, ConfigError, DmqnSequence, SdimSequence, Sequence, VqlSequence, WindowSequence
 from vqrank_train.trainer.inputs import is_phase
 
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
@@ -46,10 +46,22 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
     """One sequence's part of the plan, and its attention."""
     where = f"start.{sequence.name}"
     if isinstance(sequence, VqlSequence):
+        if head == "matches" and not sequence.out and sequence.v_dim < DIRECTIONS:
+            raise ConfigError(
+                f"config.sequences.{sequence.name}.v_dim: expected at least {DIRECTIONS}, along which the head starts "
+                f"to tell matches, found {sequence.v_dim}; start.head may be plain"
+            )
         check_keys(plan, where, ("heads",))
         check_weights(plan["heads"], f"{where}.heads", sequence.heads, shared_widths(config))
         return
+    if isinstance(sequence, SdimSequence):
+        check_keys(plan, where, ("hashes",))
+        check_hashes(config, plan["hashes"], f"{where}.hashes", sequence.hashes, head)
+        return
     attention = sequence.attention
+    if attention is None:
+        check_keys(plan, where, ())
+        return
     if attention.kind != "dot":
         raise ConfigError(
             f"config.sequences.{sequence.name}.attention.kind: expected dot, which the trainer knows how to start, "
@@ -126,8 +138,28 @@ def phases(config: Config) -> set[str]:
     return {feature.name for feature in config.groups["event"] if is_phase(feature)}
 
 
-def check_room(config: Config, sequence: DmqnSequence | DinSequence, heads: list[dict[str, float]]) -> None:
+def check_hashes(config: Config, value: Any, where: str, hashes: int, head: str) -> None:
+    """Refuse what are no weights of features for some of the hash functions, which take turns."""
+    length = len(value) if isinstance(value, list) and value else 1
+    if length > hashes:
+        raise ConfigError(f"{where}: expected at most {hashes}, one for each hash function, found {length}")
+    check_weights(value, where, length, shared_widths(config))
+    for i, weights in enumerate(value):
+        if not any(weights.values()):
+            raise ConfigError(f"{where}[{i}]: expected the weight of a feature, found none above 0")
+    events = config.slices("event")
+    for name in {name for weights in value for name in weights}:
+        width = events[name].stop - events[name].start
+        if head == "matches" and name not in phases(config) and width < DIRECTIONS:
+            raise ConfigError(
+                f"{where}: expected features of at least {DIRECTIONS} numbers, along which the head starts to tell "
+                f"matches, found {name} of {width}; start.head may be plain"
+            )
+
+
+def check_room(config: Config, sequence: DmqnSequence | WindowSequence, heads: list[dict[str, float]]) -> None:
     """Refuse heads on positions or with an offset that have no numbers of their own for them."""
+    assert sequence.attention is not None
     dim, special = sequence.attention.dim, {OFFSET, *phases(config)}
     if dim <= RESERVED and any(special & weights.keys() for weights in heads):
         raise ConfigError(

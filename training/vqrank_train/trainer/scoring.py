@@ -11,10 +11,14 @@ from torch import Tensor
 from vqrank_train.model import Ranker
 from vqrank_train.model.din import Din
 from vqrank_train.model.dmqn import Dmqn
+from vqrank_train.model.hstu_events import HstuEvents
+from vqrank_train.model.sdim import Sdim
+from vqrank_train.model.search import SimHard, Twin
 from vqrank_train.model.vql import Vql
+from vqrank_train.trainer.baseline_interests import hstu_interest, sdim_interest, search_interest
 from vqrank_train.trainer.blocks import Block, blocks
 from vqrank_train.trainer.dataset import Moments, Sample
-from vqrank_train.trainer.histories import Histories, read_histories
+from vqrank_train.trainer.histories import Histories, last_events, read_histories, totals
 from vqrank_train.trainer.inputs import Inputs
 from vqrank_train.trainer.vql_states import vql_interest
 
@@ -24,12 +28,9 @@ def din_interest(din: Din, histories: Histories, t: Tensor, asked: Tensor) -> Te
 
     `asked` [B, C]: candidates that are not padding.
     """
-    length = min(din.sequence.last, max(1, int(histories.history.max())))
-    position = histories.history[:, None] - length + np.arange(length)  # [B, T]
-    present = torch.from_numpy(position >= 0).to(t.device)
-    index = torch.from_numpy(np.where(position >= 0, histories.place[:, None] + position, 0)).to(t.device)
     if not len(histories.e):
         return t.new_zeros(*t.shape[:2], din.width)
+    index, present = last_events(histories, din.sequence.last)
     return din(histories.e[index], present, t, asked)
 
 
@@ -65,10 +66,7 @@ def dmqn_states(
         fixed = e.detach()
         parts = zip(soft.split(sizes.tolist(), 1), chosen.split(sizes.tolist()), strict=True)
         sums = sums.index_add(0, touched, torch.stack([z.mT @ fixed[own] for z, own in parts]))
-    if max(histories.sizes) == 1:
-        return sums, counts
-    sums = torch.cat([part.cumsum(0) for part in sums.split(histories.sizes)])
-    return sums, torch.cat([part.cumsum(0) for part in counts.split(histories.sizes)])
+    return totals(sums, histories), totals(counts, histories)
 
 
 def logits(
@@ -87,7 +85,9 @@ def logits(
     users = np.concatenate([np.full(len(b.history), b.user) for b in batch])
     context = {name: np.concatenate([b.context[name] for b in batch]) for name in batch[0].context}
     histories = read_histories(module, inputs, batch)
-    t = module.embed("candidate", inputs.candidate(items, histories.history), items.shape)
+    candidates = inputs.candidate(items, histories.history)
+    has_time = any(feature.kind == "time" for feature in module.config.groups["event"])
+    t = module.embed("candidate", candidates, items.shape)
     x = module.embed("context", inputs.context(context), users.shape)
     u = module.embed("user", inputs.user(users), users.shape)
     interests = []
@@ -95,6 +95,12 @@ def logits(
         own = module.sequences[sequence.name]
         if isinstance(own, Din):
             interests.append(din_interest(own, histories, t, asked))
+        elif isinstance(own, HstuEvents):
+            interests.append(hstu_interest(own, histories, t, asked, has_time))
+        elif isinstance(own, Sdim):
+            interests.append(sdim_interest(own, histories, t))
+        elif isinstance(own, SimHard | Twin):
+            interests.append(search_interest(own, histories, t, asked, candidates))
         elif isinstance(own, Vql):
             interests.append(vql_interest(own, histories, t, gradient_events if tau is not None else 0, losses))
         else:
@@ -125,5 +131,3 @@ def score(module: Ranker, inputs: Inputs, moments: Moments, sample: Sample, size
         for block, part in zip(batch, logits(module, inputs, batch), strict=True):
             scores[block.index[block.present]] = part.cpu().numpy()[block.present]
     return scores
-
-

@@ -18,6 +18,7 @@ from vqrank_train.trainer.histories import Histories
 
 COMMITMENT = 0.25  # how much keys are drawn to their codewords, beside codewords to keys (van den Oord et al., VQ-VAE)
 WEIGHT = 0.1  # of both, relative to the keys' mean square, beside the cross-entropy
+FORGOTTEN = 1e-30  # a cluster that counts less than this many events now is empty: 1 / n must be a number of float32
 
 
 @dataclass
@@ -83,7 +84,7 @@ def cluster_tokens(
     phi = kernel.phi[:, own, :, None]
     n = (phi * counts).sum(2)  # [B, H, W]
     total = (phi[..., None] * sums).sum(2)
-    held = n > 0
+    held = n > FORGOTTEN
     safe = n.masked_fill(~held, 1)
     keys = codebook.unflatten(-1, (len(own), -1)).transpose(0, 1)[None]  # [1, H, W, d]
     return Tokens(keys, total / safe[..., None], safe.log().masked_fill(~held, -torch.inf))
