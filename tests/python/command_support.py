@@ -45,10 +45,14 @@ def convert_with_infinite_weights(folder):
 
 def convert(folder, config, weights=None):
     """Converts a configuration with random weights (or the given ones), and returns the model file."""
+    weights = support.weights(config) if weights is None else weights
+    return convert_checkpoint(folder, support.write(folder / "model.safetensors", config, weights))
+
+
+def convert_checkpoint(folder, checkpoint):
+    """Converts a checkpoint; returns the model file."""
     if not VQRANK.exists():
         pytest.fail(f"{VQRANK} is missing: build it first (./demo.sh), or set VQRANK_BUILD")
-    weights = support.weights(config) if weights is None else weights
-    checkpoint = support.write(folder / "model.safetensors", config, weights)
     command = [sys.executable, "-m", "vqrank_convert", "--vqrank", VQRANK, checkpoint, "-o", folder / "model.vqr"]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return folder / "model.vqr"

@@ -18,7 +18,7 @@ from vqrank_train.cli import main as command
 from vqrank_train.commits.baselines import match_counts, popularity
 from vqrank_train.commits.data import ADDED, COLUMNS, MIN_HISTORY, NEGATIVES, POOL, RARE, Commits
 from vqrank_train.commits.example import write_example
-from vqrank_train.commits.report import measured, table
+from vqrank_train.commits.report import bucket_masks, measured, table
 from vqrank_train.config import Config, ConfigError
 from vqrank_train.errors import DataError, RunError
 from vqrank_train.model import Ranker
@@ -290,7 +290,7 @@ DIN = {"kind": "din", "hidden": [4], "activation": "relu"}
 SHORT = {"name": "short", "kind": "din", "last": 5, "attention": {"kind": "dot", "heads": 1, "dim": 11}}
 WHEN = {"name": "time", "kind": "id", "table": "item"}
 REFUSED = [
-    (("start", "lnog"), {}, r"^start: expected long, tables, head, found 'lnog'"),
+    (("start", "lnog"), {}, r"^start: expected long, tables, head, quantizers, found 'lnog'"),
     (START, ..., r"^start\.long: expected this required key, found nothing"),
     (("start", "tables"), "1", r"^start\.tables: expected a number, found '1'"),
     (("start", "tables"), 0, r"^start\.tables: expected a length above 0, found 0"),
@@ -321,7 +321,7 @@ REFUSED = [
     (
         ("model", "user"),
         [{"name": "v", "kind": "vector", "dim": 2}],
-        r"^config\.user\.v\.kind: expected .*, found vector",
+        r"^config\.user: expected columns of the data set \(.*\), found 'v'",
     ),
     (("model", "candidate", 0, "table"), "folder", r"candidate\.item\.table: expected item, .*, found folder"),
     (("model", "candidate", 0), {"name": "item", "kind": "float"}, r"item\.kind: expected id, .* found float"),
@@ -405,7 +405,7 @@ def test_a_model_named_twice(tmp_path, monkeypatch, capsys):
 
 def test_a_bucket_without_figures_is_null():
     label, logit, history = np.array([0, 1, 1]), np.array([0.0, 1.0, 2.0]), np.array([30, 30, 200])
-    found = measured(label, logit, history)
+    found = measured(label, logit, bucket_masks(history))
     assert found["auc"] == [1.0, 1.0, None, None, None]
     assert "NaN" not in json.dumps(found)
     rows = {"rows": [{"name": "m", **found}]}

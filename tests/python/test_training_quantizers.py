@@ -4,6 +4,7 @@ import copy
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from vqrank_train.config import Config, ConfigError, Quantizer
 from vqrank_train.predict import RequestError, predict
 from vqrank_train.quantizers.file import QuantizerError, load_quantizer, read_items, save_quantizer
 from vqrank_train.quantizers.fit import fit_quantizer
-from vqrank_train.quantizers.report import measure, purity, usage
+from vqrank_train.quantizers.report import measure, measure_codes, purity, root_mean_square, usage
+from vqrank_train.quantizers.rq_vae import RqVae, RqVaeOptions, fit_rq_vae
 
 
 def blobs(items=600, centers=6, dim=5, seed=0):
@@ -37,6 +39,55 @@ def test_fit_finds_what_is_there(kind):
     assert second < first < 0.5 * x.std()
     if kind == "rq_gmm":
         assert (module.variance > 0).all() and torch.allclose(module.weight.sum(1), torch.ones(2))
+
+
+def test_spherical_components_have_one_variance():
+    x, labels = blobs()
+    module = fit_quantizer(Quantizer("rq_gmm", 2, 6, 5), x, covariance="spherical")
+    assert torch.equal(module.variance, module.variance[..., :1].expand_as(module.variance))
+    assert len(module.variance[0, :, 0].unique()) == 6
+    assert measure(module, x, labels)["levels"][0]["purity"] > 0.8
+
+
+SMALL = RqVaeOptions(hidden=16, latent=4, batch=128, steps=150)
+
+
+def test_an_rq_vae_finds_what_is_there():
+    x, labels = blobs()
+    losses = []
+    state = torch.get_rng_state()
+    module = fit_rq_vae(2, 6, x, 3, SMALL, losses.append)
+    assert torch.equal(torch.get_rng_state(), state)
+    codes, left = module.encode(torch.from_numpy(x))
+    assert codes.shape == (600, 2) and codes.min() >= 0 and codes.max() < 6
+    found = measure_codes(codes.numpy(), [root_mean_square(r) for r in left], 6, x, labels)
+    assert found["levels"][0]["purity"] > 0.8 and found["levels"][1]["rmse_of_spread"] < 0.5
+    assert len(losses) == 150 and np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    again, other = (fit_rq_vae(2, 6, x, seed, SMALL).encode(torch.from_numpy(x))[0] for seed in (3, 4))
+    assert torch.equal(again, codes) and not torch.equal(other, codes)
+
+
+def test_what_an_rq_vae_leaves_is_of_its_decoder():
+    x, _ = blobs()
+    module = fit_rq_vae(2, 6, x, 0, SMALL)
+    codes, left = module.encode(torch.from_numpy(x))
+    words = sum(module.codebook[level][codes[:, level]] for level in range(2))
+    decoded = module.decoder(words) * module.spread + module.mean
+    assert torch.allclose(torch.from_numpy(x) - decoded, left[1], atol=1e-5)
+
+
+def test_the_encoder_learns_from_the_decoder_through_the_codes():
+    module = RqVae(2, 6, 5, SMALL)
+    module.loss(torch.from_numpy(blobs()[0]), 0.0).backward()  # without commitment that is all it learns from
+    assert module.encoder[0].weight.grad.abs().sum() > 0
+
+
+def test_an_rq_vae_starts_from_k_means_of_its_first_batch():
+    x, _ = blobs()
+    module = fit_rq_vae(2, 6, x, 0, replace(SMALL, steps=0))
+    assert len(module.encode(torch.from_numpy(x))[0][:, 0].unique()) == 6
+    with pytest.raises(QuantizerError, match="expected at least 200 in the first batch, one per code, found 128"):
+        fit_rq_vae(2, 200, x, 0, SMALL)
 
 
 def test_fit_is_of_the_residuals_of_hard_codes():

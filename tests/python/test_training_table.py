@@ -6,21 +6,26 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from converter_support import set_at
 from sklearn.metrics import roc_auc_score
 from training_data import write_commits, write_kuairand
 
+from vqrank_train.checkpoint import read_checkpoint
 from vqrank_train.cli import main as command_line
 from vqrank_train.config import Config, ConfigError
-from vqrank_train.experiments.config import check_table, read_table, spec_of
+from vqrank_train.experiments.config import DATA_SETS, check_table, read_table, spec_of
 from vqrank_train.experiments.runs import begin, finished, run_all
 from vqrank_train.experiments.table import BASELINES, load, run_baseline, table_lines
 from vqrank_train.experiments.table import test_sample as draw_test
 from vqrank_train.experiments.tune import folder_of as trial_folder
 from vqrank_train.experiments.tune import tune_lines
+from vqrank_train.kuairand.vectors import write_codes
+from vqrank_train.model import Ranker
 from vqrank_train.trainer.inputs import Inputs, fill_template
 from vqrank_train.trainer.plan import check_plan
+from vqrank_train.trainer.quantizers import place
 from vqrank_train.trainer.spec import check_options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +37,7 @@ KUAIRAND = ("--sets", "kuairand", "--seeds", "0,1", "--row", "popularity", "--ro
 def small_configs(folder: Path) -> None:
     """The real tables with runs of a few steps and small codebooks."""
     folder.mkdir()
-    for name in BASELINES:
+    for name in DATA_SETS:
         table = read_table(name, CONFIGS)
         table["training"] |= SMALL | {"batch": 2}
         table["rows"] = {row: table["rows"][row] | {"steps": 8} for row in ("DIN, last 50", "DMQN")}
@@ -174,7 +179,7 @@ def test_a_run_that_fails_is_told(made):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["--sets", "comits"], "--sets: expected commits, kuairand, found 'comits'"),
+        (["--sets", "comits"], "--sets: expected commits, kuairand, content, found 'comits'"),
         (["--sets", "commits,commits"], "--sets: expected each once, found 'commits' twice"),
         (["--row", "DIMQN"], "found 'DIMQN'"),
         (["--row", "DMQN", "--row", "DMQN"], "--row: expected each once, found 'DMQN' twice"),
@@ -197,12 +202,18 @@ def test_bad_arguments_are_named(made, monkeypatch, capsys, arguments, named):
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_every_row_and_setting_of_the_real_tables_is_a_config(made, name):
-    table, data = read_table(name, CONFIGS), load(name, made[0] / "data")
+    table = read_table(name, CONFIGS)
+    for entry in table.get("content", {}).values():
+        for path in entry.get("codes", {}).values():
+            file = place(path, "codes", made[0], 0)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_codes(file, ["0", "1"], np.zeros((2, 3), np.int64))
     for row in table["rows"]:
+        data = load(name, made[0] / "data", spec_of(table, row), made[0])
         for setting in ("", *table["settings"]):
             spec = spec_of(table, row, setting)
             config = Config.read(fill_template(spec["model"], data))
-            Inputs(data, config).context(data.parts()[0].context)
+            Inputs(data, config, quantizers=Ranker(config).quantizers).context(data.parts()[0].context)
             check_plan(config, spec["start"])
             check_options(spec["training"])
             assert spec["training"]["steps"] == table["rows"][row]["steps"]
@@ -227,12 +238,45 @@ DMQN = ("rows", "DMQN")
         ((*DMQN, "steps"), "8", "rows.DMQN: training.steps: expected an integer of at least 1, found '8'"),
         ((*DMQN, "sequences", 0), "hsut", "rows.DMQN.sequences: expected one of short, .*, found 'hsut'"),
         ((*DMQN, "setting"), "fast", "rows.DMQN.setting: expected one of rate 0.0003, .*, found 'fast'"),
-        ((*DMQN, "width"), 1, "rows.DMQN: expected sequences, hidden, steps, setting, found 'width'"),
+        ((*DMQN, "width"), 1, "rows.DMQN: expected sequences, hidden, steps, setting, content, without, found 'width'"),
+        ((*DMQN, "content"), "vectors", "rows.DMQN.content: expected one of , found 'vectors'"),
+        ((*DMQN, "without"), ["itme"], "rows.DMQN.without: expected one of item, .*, found 'itme'"),
+        ((*DMQN, "without"), "item", "rows.DMQN.without: expected an array, found 'item'"),
+        (("content",), {"a": {}}, "content.a.features: expected this required key"),
+        (("content",), {"a": {"features": {}}}, "content.a.features: expected an array"),
+        (("content",), {"a": {"features": [], "files": []}}, r"content.a.files: expected an object, found \[\]"),
     ],
 )
 def test_a_damaged_table_is_refused(path, value, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         check_table(set_at(read_table("commits", CONFIGS), path, value), "commits")
+
+
+def test_a_row_of_content_takes_its_files_by_seed(made):
+    folder, _ = made
+    own = json.loads((CONFIGS / "content.json").read_text())
+    row = own["rows"]["graph RQ-VAE only"] | {"steps": 8}
+    table = own | {"rows": {"codes": row}, "training": read_table("kuairand", folder / "configs")["training"]}
+    (folder / "configs" / "content.json").write_text(json.dumps(table))
+    path = place(own["content"]["graph RQ-VAE"]["codes"]["content"], "codes", folder, 3)
+    path.parent.mkdir(parents=True)
+    write_codes(path, ["0", "1"], np.array([[5, 6, 7], [8, 6, 7]]))
+    text = run(folder, "--sets", "content", "--seeds", "3", "--quantizers", str(folder))
+    head, _, line = text.splitlines()[4:7]
+    assert head.startswith("| | all | videos shown up to 5 times | other videos |") and line.startswith("| codes |")
+    config, _ = read_checkpoint(folder / "out" / "content" / "codes" / "3" / "model.safetensors")
+    assert config["tables"]["content0"]["keys"] == ["5", "8"] and "item" not in config["tables"]
+
+
+def test_a_table_on_another_ones_base(tmp_path):
+    small_configs(tmp_path / "configs")
+    path = tmp_path / "configs" / "content.json"
+    path.write_text(json.dumps({"base": "kuairand", "data": "content", "trial_share": 0.5}))
+    own, base = read_table("content", tmp_path / "configs"), read_table("kuairand", tmp_path / "configs")
+    assert own == base | {"data": "content", "trial_share": 0.5}
+    path.write_text(json.dumps({"base": "content"}))
+    with pytest.raises(ConfigError, match=r"content\.json: base: expected one of commits, kuairand, found 'content'"):
+        read_table("content", tmp_path / "configs")
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"auc": 1}'])

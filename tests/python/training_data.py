@@ -9,10 +9,12 @@ import zstandard
 
 from vqrank_train.commits.data import ADDED
 from vqrank_train.kuairand.data import USER, VIDEO, WIDTH
+from vqrank_train.kuairand.vectors import VECTORS
 
 ITEMS, USERS = 60, 4  # of the commits
 ROWS = ["user_id", "video_id", "time_ms", "is_click", "is_like", "long_view", "tab"]
 TEST_START = 2000  # of the impressions
+VIDEOS, WITH_VECTOR = 5, 4  # the last one has none
 
 
 def write_commits(folder):
@@ -61,5 +63,10 @@ def write_kuairand(folder):
     write("test", ROWS, [*test, test[0]])
     write("user_sequences", ["user_id", "last_time_ms", "watch_seq"], [[0, 400, "1 2 1"], [1, 500, "4"]])
     write("user_features_pure", ["user_id", *USER], [[u, *["x"] * len(USER)] for u in range(3)])
-    videos = [[v, 10000 + v, *([f"{v % 2},9"] * len(VIDEO))] for v in range(5)]
+    videos = [[v, 10000 + v, *([f"{v % 2},9"] * len(VIDEO))] for v in range(VIDEOS)]
     write("video_features_basic_pure", ["video_id", "video_duration", *VIDEO], videos)
+    for seed, name in enumerate(VECTORS.values()):
+        vectors = np.random.default_rng(seed).normal(size=(WITH_VECTOR + 1, 64)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        ids = np.array([999, *range(WITH_VECTOR)])  # no row has the first
+        np.savez(folder / "kuairand-pure" / name, item_ids=ids, item_vectors=vectors)

@@ -72,7 +72,7 @@ def report(args: argparse.Namespace) -> None:
 
 def table(args: argparse.Namespace) -> None:
     """Train and measure every row of the table of models on both data sets."""
-    from vqrank_train.experiments.config import DATA_SETS, rows_of
+    from vqrank_train.experiments.config import DATA_SETS, TABLES, rows_of
     from vqrank_train.experiments.table import BASELINES, folder_of, run_one, write_table
     from vqrank_train.experiments.tune import SEED as TRIALS_SEED
     from vqrank_train.experiments.tune import folder_of as trial_folder
@@ -80,24 +80,26 @@ def table(args: argparse.Namespace) -> None:
 
     if args.one:
         name, row, seed = args.one[0], args.one[1], int(args.one[2])
-        run_one(name, args.data, args.configs, row, seed, folder_of(args.out, name, row, seed))
+        run_one(name, args.data, args.configs, row, seed, folder_of(args.out, name, row, seed), args.quantizers)
         return
     if args.trial:
         name, row, setting = args.trial
-        run_trial(name, args.data, args.configs, row, setting, trial_folder(args.out, name, row, setting))
+        folder = trial_folder(args.out, name, row, setting)
+        run_trial(name, args.data, args.configs, row, setting, folder, args.quantizers)
         return
     names = args.sets.split(",") if args.sets else list(DATA_SETS)
-    check_names("--sets", names, DATA_SETS)
+    check_names("--sets", names, TABLES)
     baselines = [] if args.tune else [row for name in names for row in BASELINES[name]]
     check_names("--row", args.row, [*baselines, *(row for name in names for row in rows_of(name, args.configs))])
     check_once("--seeds", args.seeds)
     if TRIALS_SEED in args.seeds:
         raise UsageError(f"--seeds: expected others than {TRIALS_SEED}, which is that of --tune, found {TRIALS_SEED}")
     args.out.mkdir(parents=True, exist_ok=True)
+    shared = (args.data, args.configs, args.out, names)
     if args.tune:
-        lines, failed = write_tuning(args.data, args.configs, args.out, names, args.jobs, args.row)
+        lines, failed = write_tuning(*shared, args.jobs, args.row, args.quantizers)
     else:
-        lines, failed = write_table(args.data, args.configs, args.out, names, args.seeds, args.jobs, args.row)
+        lines, failed = write_table(*shared, args.seeds, args.jobs, args.row, args.quantizers)
     text = "\n".join(lines) + "\n"
     (args.out / ("tuning.md" if args.tune else "table.md")).write_text(text, encoding="utf-8")
     print(text, end="")
@@ -215,7 +217,10 @@ def main() -> None:
 
     added = command("table", table, "train and measure every row of docs/auc.md, going on with what is there")
     added.add_argument("--out", type=Path, required=True, help="folder for the runs and table.md")
-    added.add_argument("--sets", default="", help="of commits,kuairand: both unless told")
+    added.add_argument("--sets", default="", help="of commits,kuairand,content: the first two unless told")
+    added.add_argument(
+        "--quantizers", type=Path, default=Path(), help="folder of the files that content.json names: compare's --out"
+    )
     added.add_argument("--seeds", type=seeds_of, default=[0, 1, 2], metavar="N,N", help="one run each")
     added.add_argument("--jobs", type=positive, default=2, help="runs side by side, one core each")
     added.add_argument(

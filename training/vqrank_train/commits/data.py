@@ -96,6 +96,7 @@ class Commits:
 
     share = 1 / (1 + NEGATIVES)  # of positives among what training scores
     kinds = dict.fromkeys(COLUMNS, "id") | {"time": "time"}
+    vectors: dict[str, np.ndarray] = {}  # noqa: RUF012 - there are none
 
     def __init__(self, data: Path) -> None:
         table = read_events(data / "commits" / "events.csv.xz")

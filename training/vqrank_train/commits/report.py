@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,16 @@ def bucket_name(low: int, high: int) -> str:
     return f"{low:,}-{high:,}" if high < 1 << 30 else f"{low:,} and more"
 
 
-def measured(
-    label: np.ndarray, score_: np.ndarray, history: np.ndarray, bucketed: bool = True
-) -> dict[str, list[float | None]]:
-    """AUC and log loss: all, then per bucket of history if `bucketed`; None for a bucket that holds nothing or only one
-    label. `score_` are logits.
+def bucket_masks(history: np.ndarray) -> list[np.ndarray]:
+    """Which histories fall in each bucket of lengths."""
+    return [(history >= low) & (history < high) for low, high in BUCKETS]
+
+
+def measured(label: np.ndarray, score_: np.ndarray, parts: Sequence[np.ndarray]) -> dict[str, list[float | None]]:
+    """AUC and log loss: all, then per part, which is a mask; None for one that holds nothing or only one label.
+    `score_` are logits.
     """
-    masks = [np.ones(len(label), bool)]
-    masks += [(history >= low) & (history < high) for low, high in BUCKETS] if bucketed else []
+    masks = [np.ones(len(label), bool), *parts]
     probability = 1 / (1 + np.exp(-score_.astype(np.float64)))
     both = [len(np.unique(label[own])) == 2 for own in masks]
 
@@ -74,7 +76,7 @@ def measure(
     }
 
     def add(name: str, score_: np.ndarray) -> None:
-        found["rows"].append({"name": name, **measured(sample.label, score_, history)})
+        found["rows"].append({"name": name, **measured(sample.label, score_, bucket_masks(history))})
         print(name, *(figure(value) or "-" for value in found["rows"][-1]["auc"]), flush=True)
 
     train_counts = baselines.match_counts(commits, training, fitted)

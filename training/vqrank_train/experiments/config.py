@@ -11,6 +11,12 @@ from vqrank_train.trainer.plan import check_keys, check_number
 from vqrank_train.trainer.spec import check_options, read_json
 
 DATA_SETS: tuple[str, ...] = ("commits", "kuairand")
+CONTENT = "content"  # a table of its own on kuairand, of what vectors of the videos' content add
+TABLES = (*DATA_SETS, CONTENT)
+# Of content beside its features: configs of tables and quantizers, the quantizers' files, and files of codes, which are
+# columns of their own.
+CONTENT_PARTS = ("tables", "quantizers", "files", "codes")
+BASE = "base"  # key of a table that has what it does not say from another one's file
 VALIDATIONS = 4  # of a run, the last one at its end; the best of them is the checkpoint
 
 
@@ -18,6 +24,11 @@ def read_table(name: str, configs: Path) -> dict[str, Any]:
     """The config of a data set's table."""
     path = configs / f"{name}.json"
     table = read_json(path)
+    if isinstance(table, dict) and BASE in table:
+        base = table.pop(BASE)
+        if base not in DATA_SETS:
+            raise ConfigError(f"{path}: {BASE}: expected one of {', '.join(DATA_SETS)}, found {base!r}")
+        table = {**read_table(base, configs), **table}
     try:
         check_table(table, name)
     except ConfigError as error:
@@ -43,7 +54,32 @@ def spec_of(table: dict[str, Any], row: str, setting: str = "") -> dict[str, Any
     start = table.get("start", {}) | {s["sequence"]["name"]: s["start"] for s in sequences} | chosen.get("start", {})
     training = table["training"] | {"steps": own["steps"]} | chosen.get("training", {})
     training["validate"] = -(-training["steps"] // VALIDATIONS)
-    return {"model": model, "start": start, "training": training}
+    spec = {"model": model, "start": start, "training": training}
+    for name in own.get("without", []):
+        leave_out(model, name)
+    if "content" in own:
+        add_content(spec, copy.deepcopy(table["content"][own["content"]]))
+    return spec
+
+
+def leave_out(model: dict[str, Any], name: str) -> None:
+    """A model without a feature of events and candidates and its table."""
+    model["tables"] = {table: entry for table, entry in model["tables"].items() if table != name}
+    for group in ("event", "candidate"):
+        model[group] = [feature for feature in model[group] if feature["name"] != name]
+
+
+def add_content(spec: dict[str, Any], content: dict[str, Any]) -> None:
+    """A training config with content: features of events and candidates alike, their tables, quantizers and files."""
+    model = spec["model"]
+    for key in ("tables", "quantizers"):
+        model[key] = model.get(key, {}) | content.get(key, {})
+    for group in ("event", "candidate"):
+        model[group] = [*model[group], *content["features"]]
+    if "files" in content:
+        spec["start"]["quantizers"] = content["files"]
+    if "codes" in content:
+        spec["codes"] = content["codes"]
 
 
 def check_table(table: Any, name: str) -> None:
@@ -52,7 +88,7 @@ def check_table(table: Any, name: str) -> None:
     What a model and its start may be is said where one is made.
     """
     required = ("data", "model", "training", "sequences", "rows", "settings", "trial_share")
-    check_keys(table, "the table", required, ("start",))
+    check_keys(table, "the table", required, ("start", "content"))
     if table["data"] != name:
         raise ConfigError(f"data: expected {name!r}, as the file is named, found {table['data']!r}")
     for key in ("model", "training", "sequences", "rows", "settings"):
@@ -71,11 +107,21 @@ def check_table(table: Any, name: str) -> None:
         check_keys(setting, f"settings.{key}", (), ("training", "start"))
         for part in setting:
             check_object(setting[part], f"settings.{key}.{part}")
+    check_object(table.get("content", {}), "content")
+    for key, content in table.get("content", {}).items():
+        check_keys(content, f"content.{key}", ("features",), CONTENT_PARTS)
+        check_array(content["features"], f"content.{key}.features")
+        for part in CONTENT_PARTS:
+            check_object(content.get(part, {}), f"content.{key}.{part}")
     for key, row in table["rows"].items():
         where = f"rows.{key}"
-        check_keys(row, where, ("sequences", "hidden", "steps", "setting"))
-        if not isinstance(row["sequences"], list):
-            raise ConfigError(f"{where}.sequences: expected an array, found {row['sequences']!r}")
+        check_keys(row, where, ("sequences", "hidden", "steps", "setting"), ("content", "without"))
+        if "content" in row:
+            check_one_of(row["content"], table.get("content", {}), f"{where}.content")
+        check_array(row.get("without", []), f"{where}.without")
+        for name in row.get("without", []):
+            check_one_of(name, table["model"].get("tables", {}), f"{where}.without")
+        check_array(row["sequences"], f"{where}.sequences")
         for sequence in row["sequences"]:
             check_one_of(sequence, table["sequences"], f"{where}.sequences")
         check_one_of(row["setting"], table["settings"], f"{where}.setting")
@@ -92,6 +138,12 @@ def check_object(value: Any, where: str) -> None:
     """Refuse what is no JSON object."""
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: expected an object, found {value!r}")
+
+
+def check_array(value: Any, where: str) -> None:
+    """Refuse what is no JSON array."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: expected an array, found {value!r}")
 
 
 def check_one_of(value: Any, known: dict[str, Any], where: str) -> None:

@@ -18,19 +18,27 @@ import torch
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.commits import baselines as commits_baselines
 from vqrank_train.commits.data import BUCKETS, Commits
-from vqrank_train.commits.report import LOGISTIC_MOMENTS, LOGISTIC_POSITIVES, bucket_name, draw, measured
+from vqrank_train.commits.report import (
+    LOGISTIC_MOMENTS,
+    LOGISTIC_POSITIVES,
+    bucket_masks,
+    bucket_name,
+    draw,
+    measured,
+)
 from vqrank_train.config import ConfigError
-from vqrank_train.experiments.config import read_table, rows_of, spec_of
+from vqrank_train.experiments.config import CONTENT, read_table, rows_of, spec_of
 from vqrank_train.experiments.runs import RESULT, begin, finished, last_line, run_all, say, write_json
 from vqrank_train.kuairand import baselines as kuairand_baselines
 from vqrank_train.kuairand.data import KuaiRand
 from vqrank_train.trainer.dataset import Sample
 from vqrank_train.trainer.fit import Trainer
 from vqrank_train.trainer.inputs import Inputs
+from vqrank_train.trainer.quantizers import place
 from vqrank_train.trainer.scoring import score
 from vqrank_train.trainer.spec import read_json
 
-TEST_MOMENTS = {"commits": 2500, "kuairand": 0}  # scored; 0: all
+TEST_MOMENTS = {"commits": 2500, "kuairand": 0, CONTENT: 0}  # scored; 0: all
 TEST_SEED = 7  # of the negatives and of the moments: the same for every row and seed
 BASELINES = {
     "commits": ("popularity", "logistic counts, last 50", "logistic counts, whole history", "logistic counts, both"),
@@ -40,6 +48,14 @@ BASELINES = {
         "logistic click rates, validation too",
         "logistic click rates and counts",
     ),
+    CONTENT: (),
+}
+RARE = 5  # impressions of the training part up to which a video is one of which its id says little
+# Parts of the test sample that have a figure of their own.
+PARTS = {
+    "commits": [bucket_name(*bucket) for bucket in BUCKETS],
+    "kuairand": [],
+    CONTENT: [f"videos shown up to {RARE} times", "other videos"],
 }
 
 EQUAL = ("kuairand",)  # data sets on which a baseline knows no chance: its runs are equal
@@ -49,9 +65,11 @@ LEGEND = (
 )
 
 
-def load(name: str, data: Path) -> Any:
-    """A data set by its name."""
-    return Commits(data) if name == "commits" else KuaiRand(data)
+def load(name: str, data: Path, spec: dict[str, Any] | None = None, files: Path = Path(), seed: int = 0) -> Any:
+    """The data set of a table, with the columns of codes that a row's training config names."""
+    coded = (spec or {}).get("codes", {})
+    found = {key: place(path, f"codes.{key}", files, seed) for key, path in coded.items()}
+    return Commits(data) if name == "commits" else KuaiRand(data, found)
 
 
 def test_sample(name: str, data: Any, test: Any) -> Sample:
@@ -60,25 +78,32 @@ def test_sample(name: str, data: Any, test: Any) -> Sample:
     return data.sample(test, np.random.default_rng(TEST_SEED), which)
 
 
+def parts_of(name: str, data: Any, test: Any, sample: Sample) -> list[np.ndarray]:
+    """The parts of a test sample that PARTS names, [S] bool each."""
+    if name == "commits":
+        return bucket_masks(test.history[sample.moment])
+    if name == CONTENT:
+        shown = np.bincount(data.training.item, minlength=len(data.candidate["item"]))[sample.item]
+        return [shown <= RARE, shown > RARE]
+    return []
+
+
 def run_model(
-    name: str, data: Any, configs: Path, row: str, seed: int, out: Path, test: Any, sample: Sample
+    data: Any, spec: dict[str, Any], seed: int, out: Path, test: Any, sample: Sample, files: Path
 ) -> np.ndarray:
     """Train one row with one seed, or go on with it; logits of the test sample by the best checkpoint, [S]."""
     out.mkdir(parents=True, exist_ok=True)
-    spec = spec_of(read_table(name, configs), row)
     begin(out, spec)
-    trainer = Trainer(data, spec, out, seed, torch.device("cpu"))
+    trainer = Trainer(data, spec, out, seed, torch.device("cpu"), files)
     if (out / "state.pt").exists():
         trainer.resume()
     trainer.run()
     module = load_checkpoint(out / "model.safetensors")
     (out / "state.pt").unlink()  # finished: only the checkpoint is needed
-    return score(module, Inputs(data, module.config, torch.device("cpu")), test, sample)
+    return score(module, Inputs(data, module.config, torch.device("cpu"), trainer.quantizers), test, sample)
 
 
-def run_baseline(
-    name: str, data: Any, row: str, seed: int, training: Any, test: Any, sample: Sample
-) -> np.ndarray:
+def run_baseline(name: str, data: Any, row: str, seed: int, training: Any, test: Any, sample: Sample) -> np.ndarray:
     """Logits of the test sample by a baseline, [S]; on commits fitted on a sample that the seed draws."""
     if name == "kuairand":
         return run_kuairand_baseline(data, row, training, test, sample)
@@ -119,21 +144,20 @@ def run_kuairand_baseline(data: Any, row: str, training: Any, test: Any, sample:
     return np.asarray(commits_baselines.fit(own, label).decision_function(other))
 
 
-def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, out: Path) -> None:
+def run_one(name: str, data_folder: Path, configs: Path, row: str, seed: int, out: Path, files: Path) -> None:
     """One run of the table, in this process; writes result.json."""
     torch.set_num_threads(1)
-    data = load(name, data_folder)
+    spec = spec_or_none(name, configs, row)
+    data = load(name, data_folder, spec, files, seed)
     training, _, test = data.parts()
     sample = test_sample(name, data, test)
     logits = (
         run_baseline(name, data, row, seed, training, test, sample)
-        if row in BASELINES[name]
-        else run_model(name, data, configs, row, seed, out, test, sample)
+        if spec is None
+        else run_model(data, spec, seed, out, test, sample, files)
     )
     out.mkdir(parents=True, exist_ok=True)
-    result: dict[str, Any] = dict(
-        measured(sample.label, logits, test.history[sample.moment], bucketed=name == "commits")
-    )
+    result: dict[str, Any] = dict(measured(sample.label, logits, parts_of(name, data, test, sample)))
     result["seconds"] = json.loads(last_line(out / "log.jsonl"))["seconds"] if (out / "log.jsonl").exists() else 0.0
     write_json(out / RESULT, result)
 
@@ -170,8 +194,7 @@ def cell(values: list[float | None], equal: bool) -> str:
 
 def table_lines(name: str, configs: Path, rows: list[str], seeds: list[int], out: Path) -> list[str]:
     """Markdown, as LEGEND says, of the results that were made with the config as it is."""
-    buckets = [bucket_name(*bucket) for bucket in BUCKETS] if name == "commits" else []
-    columns = ["all", *buckets]
+    columns = ["all", *PARTS[name]]
     lines = [f"| | {' | '.join(columns)} | seeds | steps | minutes a run |", "|---|" + "---|" * (len(columns) + 3)]
     for row in rows:
         spec = spec_or_none(name, configs, row)
@@ -192,13 +215,20 @@ def spec_or_none(name: str, configs: Path, row: str) -> dict[str, Any] | None:
     return None if row in BASELINES[name] else spec_of(read_table(name, configs), row)
 
 
-def shared_arguments(data: Path, configs: Path, out: Path) -> list[str]:
+def shared_arguments(data: Path, configs: Path, out: Path, files: Path) -> list[str]:
     """What every process of one table gets."""
-    return ["table", "--data", str(data), "--configs", str(configs), "--out", str(out)]
+    return ["table", "--data", str(data), "--configs", str(configs), "--out", str(out), "--quantizers", str(files)]
 
 
 def write_table(
-    data: Path, configs: Path, out: Path, names: list[str], seeds: list[int], jobs: int, only: list[str]
+    data: Path,
+    configs: Path,
+    out: Path,
+    names: list[str],
+    seeds: list[int],
+    jobs: int,
+    only: list[str],
+    files: Path,
 ) -> tuple[list[str], int]:
     """Run what is missing, `jobs` at a time, telling each row as its runs end; returns the whole in Markdown, and how
     many runs failed.
@@ -215,7 +245,7 @@ def write_table(
     runs = [
         (
             folder_of(out, name, row, seed),
-            [*shared_arguments(data, configs, out), "--one", name, row, str(seed)],
+            [*shared_arguments(data, configs, out, files), "--one", name, row, str(seed)],
         )
         for name, row, seed in plan
     ]

@@ -35,12 +35,12 @@ def trial_spec(table: dict[str, Any], row: str, setting: str) -> dict[str, Any]:
     return spec
 
 
-def run_trial(name: str, data_folder: Path, configs: Path, row: str, setting: str, out: Path) -> None:
+def run_trial(name: str, data_folder: Path, configs: Path, row: str, setting: str, out: Path, files: Path) -> None:
     """One trial, in this process; writes result.json: its validation AUC."""
     torch.set_num_threads(1)
     spec = trial_spec(read_table(name, configs), row, setting)
     begin(out, spec)
-    auc = Trainer(load(name, data_folder), spec, out, SEED, torch.device("cpu")).run()
+    auc = Trainer(load(name, data_folder, spec, files, SEED), spec, out, SEED, torch.device("cpu"), files).run()
     write_json(out / RESULT, {"auc": auc})
     for file in ("state.pt", "model.safetensors"):
         (out / file).unlink()
@@ -70,7 +70,7 @@ def tune_lines(name: str, configs: Path, out: Path) -> list[str]:
 
 
 def write_tuning(
-    data: Path, configs: Path, out: Path, names: list[str], jobs: int, only: list[str]
+    data: Path, configs: Path, out: Path, names: list[str], jobs: int, only: list[str], files: Path
 ) -> tuple[list[str], int]:
     """Run the trials that are missing, `jobs` at a time; returns their table in Markdown, and how many failed."""
     plan = []
@@ -81,7 +81,7 @@ def write_tuning(
                 folder = folder_of(out, name, row, setting)
                 if (only and row not in only) or finished(folder, trial_spec(table, row, setting)):
                     continue
-                plan.append((folder, [*shared_arguments(data, configs, out), "--trial", name, row, setting]))
+                plan.append((folder, [*shared_arguments(data, configs, out, files), "--trial", name, row, setting]))
     failed = 0
     for i, done in run_all(plan, jobs):
         failed += not done

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from vqrank_train.config import Table
 from vqrank_train.errors import DataError
+from vqrank_train.kuairand.vectors import VECTORS, read_codes, read_vectors
 from vqrank_train.trainer.dataset import Sample, check_columns, reading
 
 FOLDER = "kuairand-pure"
@@ -117,11 +119,16 @@ class Impressions:
 class KuaiRand:
     """Histories of all users; `start[u]:start[u + 1]` are user u's. Ids are codes, the raw ids are tables' keys."""
 
-    kinds = dict.fromkeys(("user", "item", "tab", *USER, *VIDEO), "id") | {"log_seconds": "float"}
-
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, coded: Mapping[str, Path] | None = None) -> None:
+        """`coded`: files of codes of videos, [levels] each, by the name that their columns NAME0, NAME1, ... get."""
+        self.kinds = dict.fromkeys(("user", "item", "tab", *USER, *VIDEO), "id") | {"log_seconds": "float"}
         with reading(data / FOLDER):
             self.read(data)
+        for name in VECTORS:
+            if (data / FOLDER / VECTORS[name]).exists():
+                self.add_vectors(name, *read_vectors(data / FOLDER, name))
+        for name, path in (coded or {}).items():
+            self.add_codes(name, *read_codes(path))
 
     def read(self, data: Path) -> None:
         """Everything, from the files."""
@@ -146,6 +153,7 @@ class KuaiRand:
             code = self.codes["user"].code[row["user_id"]]
             watched[code] = self.codes["item"](row["watch_seq"].split()).tolist()
             ends[code] = int(row["last_time_ms"] or 0)
+        self.vectors: dict[str, np.ndarray] = {}
         self.start = np.concatenate([[0], np.cumsum([len(own) for own in watched])]).astype(np.int64)
         items = np.array([item for own in watched for item in own], np.int64)
         self.event = {name: column[items] for name, column in self.candidate.items()}
@@ -160,6 +168,26 @@ class KuaiRand:
         self.earlier = found  # both parts
         self.training, self.validation = found[np.arange(edge)], found[np.arange(edge, len(found))]
         self.share = float(self.training.click.mean())
+
+    def add_vectors(self, name: str, ids: list[str], vectors: np.ndarray) -> None:
+        """A column of vectors by video; those of ids that no row has are left out."""
+        place = self.codes["item"](ids)
+        self.kinds[name] = "vector"
+        self.vectors[name] = np.full((len(self.candidate["item"]), vectors.shape[1]), np.nan, np.float32)
+        self.vectors[name][place[place > 0]] = vectors[place > 0]
+
+    def add_codes(self, name: str, ids: list[str], codes: np.ndarray) -> None:
+        """A column of ids by video for every level of codes [videos, levels]."""
+        place = self.codes["item"](ids)
+        for level in range(codes.shape[1]):
+            column, values = f"{name}{level}", codes[:, level].astype(str).tolist()
+            if column in self.kinds:
+                raise DataError(f"codes {name!r}: expected a name without a column {column}, which the data set has")
+            self.kinds[column] = "id"
+            self.codes[column] = Codes(values)
+            self.candidate[column] = np.zeros(len(self.candidate["item"]), np.int64)
+            self.candidate[column][place[place > 0]] = self.codes[column](values)[place > 0]
+            self.event[column] = self.candidate[column][self.event["item"]]
 
     def features(
         self, kind: str, rows: list[dict[str, str]], key: str, names: tuple[str, ...], change: Any = None

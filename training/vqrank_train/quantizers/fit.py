@@ -15,6 +15,7 @@ from sklearn.mixture import GaussianMixture
 from vqrank_train.config import Quantizer
 from vqrank_train.model.quantizer import ResidualQuantizer
 from vqrank_train.quantizers.file import QuantizerError
+from vqrank_train.quantizers.kinds import COVARIANCES
 
 F64 = npt.NDArray[np.float64]
 
@@ -32,10 +33,12 @@ def fit_quantizer(
     items: npt.NDArray[np.float32],
     seed: int = 0,
     after_level: Callable[[int, float], None] = lambda level, rmse: None,
+    covariance: str = "diagonal",
 ) -> ResidualQuantizer:
     """A quantizer fitted to vectors [items, n]. `after_level` is told each level and the RMSE that it leaves.
 
-    The residuals are those of the float32 parameters that the file will hold, in float64.
+    `covariance`, of COVARIANCES, is rq_gmm's alone. The residuals are those of the float32 parameters that the file
+    will hold, in float64.
     """
     if items.shape[1] != config.dim:
         raise QuantizerError(f"items: expected vectors of {config.dim} numbers, found {items.shape[1]}")
@@ -44,7 +47,7 @@ def fit_quantizer(
     module = ResidualQuantizer(config)
     residuals = torch.from_numpy(items).double()
     for level in range(config.levels):
-        fit_level(module, level, residuals.numpy(), seed + level)
+        fit_level(module, level, residuals.numpy(), seed + level, covariance)
         exact = ResidualQuantizer(config).double()
         exact.load_state_dict({name: tensor.double() for name, tensor in module.state_dict().items()})
         residuals = exact.step(level, residuals)[1]
@@ -52,7 +55,7 @@ def fit_quantizer(
     return module
 
 
-def fit_level(module: ResidualQuantizer, level: int, residuals: F64, seed: int) -> None:
+def fit_level(module: ResidualQuantizer, level: int, residuals: F64, seed: int, covariance: str) -> None:
     """Puts the components of one level into the module."""
     with warnings.catch_warnings():  # fewer different residuals than codes: the report tells of codes not used
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -65,8 +68,13 @@ def fit_level(module: ResidualQuantizer, level: int, residuals: F64, seed: int) 
             return
         floor = max(VARIANCE_FLOOR * float(residuals.var()), LEAST_VARIANCE)
         mixture = GaussianMixture(
-            module.config.codes, covariance_type="diag", reg_covar=floor, max_iter=ITERATIONS, random_state=seed
+            module.config.codes,
+            covariance_type=COVARIANCES[covariance],
+            reg_covar=floor,
+            max_iter=ITERATIONS,
+            random_state=seed,
         ).fit(residuals)
     module.mean[level] = torch.from_numpy(mixture.means_).float()
-    module.variance[level] = torch.from_numpy(mixture.covariances_).float()
+    variance = torch.from_numpy(mixture.covariances_).float()
+    module.variance[level] = variance if variance.dim() == 2 else variance[:, None]
     module.weight[level] = torch.from_numpy(mixture.weights_).float()

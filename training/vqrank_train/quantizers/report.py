@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from vqrank_train.model.quantizer import ResidualQuantizer
 
@@ -21,22 +22,40 @@ def measure(
     x = torch.from_numpy(items).double()
     exact = ResidualQuantizer(config).double()
     exact.load_state_dict({name: tensor.double() for name, tensor in module.state_dict().items()})
-    codes = np.zeros((len(items), config.levels), np.int64)
-    spread = float((x - x.mean(0)).square().mean().sqrt())
-    levels = []
+    codes, rmse = np.zeros((len(items), config.levels), np.int64), []
     for level in range(config.levels):
         found, x = exact.step(level, x)
         codes[:, level] = found.numpy()
-        rmse = float(x.square().mean().sqrt())
-        entry: dict[str, Any] = {**usage(codes[:, level], config.codes)}
-        entry |= {"rmse": rmse, "rmse_of_spread": rmse / spread if spread > 0 else None}
+        rmse.append(root_mean_square(x))
+    return {"kind": config.kind, **measure_codes(codes, rmse, config.codes, items, labels)}
+
+
+def measure_codes(
+    codes: Codes,
+    rmse: list[float],
+    size: int,
+    items: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64] | None = None,
+) -> dict[str, Any]:
+    """What is told of any quantizer's codes [items, levels], each below `size`, that leave so much after each level."""
+    x = torch.from_numpy(items).double()
+    spread = root_mean_square(x - x.mean(0))
+    levels = []
+    for level, left in enumerate(rmse):
+        entry: dict[str, Any] = {**usage(codes[:, level], size)}
+        entry |= {"rmse": left, "rmse_of_spread": left / spread if spread > 0 else None}
         if labels is not None:
             entry["purity"] = purity(codes[:, : level + 1], labels)
         levels.append(entry)
     return {
-        "kind": config.kind, "codes": config.codes, "dim": config.dim, "items": len(items), "levels": levels,
+        "codes": size, "dim": items.shape[1], "items": len(items), "levels": levels,
         "unique_ids": len(np.unique(codes, axis=0)) / len(items),
     }  # fmt: skip
+
+
+def root_mean_square(x: Tensor) -> float:
+    """Of all numbers."""
+    return float(x.square().mean().sqrt())
 
 
 def usage(codes: Codes, size: int) -> dict[str, float]:

@@ -76,10 +76,11 @@ class Sample:
 class DataSet(Protocol):
     """Events sorted by user, then time; `start[u]:start[u + 1]` are user u's. Ids are small integers from 0."""
 
-    kinds: dict[str, str]  # of every column, the context's too: id (of the table named as it is), float or time
+    kinds: dict[str, str]  # of every column, the context's too: id (of the table named as it is), float, time or vector
     event: dict[str, np.ndarray]  # columns of events
     start: np.ndarray  # [users + 1]
     candidate: dict[str, np.ndarray]  # columns by item
+    vectors: dict[str, np.ndarray]  # [items, n] float32, NaN for none: columns by item, and of events by their item
     user: dict[str, np.ndarray]  # columns by user
     share: float  # of positives among what training scores
 

@@ -27,6 +27,7 @@ from vqrank_train.model.vql import Vql
 from vqrank_train.trainer.blocks import blocks
 from vqrank_train.trainer.dataset import DataSet, Moments, Sample
 from vqrank_train.trainer.inputs import Inputs, draw_events, fill_template
+from vqrank_train.trainer.quantizers import check_same, read_quantizers
 from vqrank_train.trainer.revive import revive, start_codebooks
 from vqrank_train.trainer.scoring import logits, score
 from vqrank_train.trainer.start import start, widen_head
@@ -211,7 +212,16 @@ class Trainer:
     `seconds` is the processor's time of the steps, of all threads together: other work beside the run does not count.
     """
 
-    def __init__(self, data: DataSet, spec: dict[str, Any], out: Path, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        data: DataSet,
+        spec: dict[str, Any],
+        out: Path,
+        seed: int,
+        device: torch.device,
+        files: Path = Path(),
+    ) -> None:
+        """`files`: the folder of the files that the spec names."""
         self.out, self.seed, self.device = out, seed, device
         self.options = Options(**spec.get("training", {}))
         self.data = data
@@ -221,9 +231,12 @@ class Trainer:
                 raise DataError(f"{part} part of the data: expected moments to predict, found none")
         torch.manual_seed(seed)
         config = Config.read(fill_template(spec["model"], data))
-        self.inputs = Inputs(data, config, device)
+        self.quantizers = read_quantizers(config, spec["start"], files, seed)
+        self.inputs = Inputs(data, config, device, self.quantizers)
         self.inputs.context(self.training.context)  # refuses columns that are not there
         self.module = Ranker(config)
+        for name, quantizer in self.quantizers.items():
+            self.module.quantizers[name].load_state_dict(quantizer.state_dict())
         start(self.module, spec["start"], data.share)
         self.module.to(device)
         start_codebooks(self.module, self.inputs, seed)
@@ -249,6 +262,7 @@ class Trainer:
         except (ConfigError, CheckpointError) as error:
             raise RunError(f"{path}: {error}") from None
         grows = check_smaller(config, self.module.config, path)
+        check_same(self.quantizers, tensors, path)
         own = self.module.state_dict()
         moved = {name: place_of(name, tensor, own, config, grows, path) for name, tensor in tensors.items()}
         if grows:
@@ -273,6 +287,7 @@ class Trainer:
                     f"{self.out}: expected a run with {wanted}, found one with {found}; ask for that, or give another "
                     "folder"
                 )
+            check_same(self.quantizers, state["module"], path)
             self.module.load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"].cpu())

@@ -21,7 +21,7 @@ RESERVED = 3  # last numbers of an attention head that starts on positions: cosi
 def check_plan(config: Config, plan: Any) -> None:
     """Refuse a plan that `start` would not follow to the letter, and models that it cannot start."""
     names = [sequence.name for sequence in config.sequences]
-    check_keys(plan, "start", names, ("tables", "head"))
+    check_keys(plan, "start", names, ("tables", "head", "quantizers"))
     length = plan.get("tables", 1.0)
     check_number(length, "start.tables")
     if not length > 0:

@@ -39,12 +39,12 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
     """Set a new module's parameters by `plan`, the `start` part of a training config; `share` of labels is positive.
 
     `tables`: the length of every row, 1 unless told. `head`: `matches` (unless told) starts it as a first guess from
-    what attention says about matches, `plain` leaves it random. Per sequence of kind dmqn: `codebooks`, per codebook
-    feature -> weight: what its clusters look at. Of kind sdim: `hashes`, feature -> weight: what a hash function looks
-    at, and so on from the first where there are fewer than functions. Of every sequence with attention: `heads`, per
-    codebook (where there are any) and attention head: feature -> weight of its similarity in q.K, where the candidate's
-    and the events' projections start equal, and `offset`, which all clusters that hold events get. Raises ConfigError
-    for anything else.
+    what attention says about matches, `plain` leaves it random. `quantizers`: files, which `read_quantizers` reads. Per
+    sequence of kind dmqn: `codebooks`, per codebook feature -> weight: what its clusters look at. Of kind sdim:
+    `hashes`, feature -> weight: what a hash function looks at, and so on from the first where there are fewer than
+    functions. Of every sequence with attention: `heads`, per codebook (where there are any) and attention head:
+    feature -> weight of its similarity in q.K, where the candidate's and the events' projections start equal, and
+    `offset`, which all clusters that hold events get. Raises ConfigError for anything else.
     """
     check_plan(module.config, plan)
     for name, table in module.config.tables.items():
