@@ -461,6 +461,17 @@ static bool quantize_cases(const struct vqr_kernels *ref)
         if (!check_that(z == cases[i].want, "case %zu: want %u, got %u", i, cases[i].want, z))
             return false;
     }
+    check_case("quantize: offsets decide, and may make equals");
+    static const struct {
+        float offsets[4];
+        uint32_t want;
+    } added[] = {{{0, -1, -3, 0}, 1}, {{1, 0, -1, 0}, 1}, {{0, -0.5f, -1.5f, 1}, 3}};
+    memcpy(b, (const float[]){1, 3, 4, 2}, 4 * sizeof *b);
+    for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
+        ref->quantize_f32(&z, e, 1, 1, b, added[i].offsets, widths, 1, 4);
+        if (!check_that(z == added[i].want, "case %zu: want %u, got %u", i, added[i].want, z))
+            return false;
+    }
 
     check_case("fix: ties to even");
     const float x[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 2.75f, -0.0f, 0x1p30f}, ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};

@@ -303,7 +303,7 @@ static void test_times_far_apart(void **state)
 }
 
 /* A time before the latest event is that event's; ten years after it differ with two terms, and with one, which fades
- * all events alike, do not. */
+ * all events alike, do not, however late. */
 static void test_request_times(void **state)
 {
     (void)state;
@@ -316,16 +316,19 @@ static void test_request_times(void **state)
             times_of(events)[i] = 1400000000 + 1500000 * (int64_t)i;
         events->present[TIME][EVENTS - 1] = 1;
         const int64_t last = times_of(events)[EVENTS - 1], before = last - 5, years = last + 315576000;
+        const int64_t latest = INT64_MAX;
         encode(&w, &events->rows);
         float *expected = scores(&w), *at = scores_at(&w, &last), *earlier = scores_at(&w, &before);
-        float *later = scores_at(&w, &years);
+        float *later = scores_at(&w, &years), *end = scores_at(&w, &latest);
         assert_same_scores(&w, expected, at);
         assert_same_scores(&w, expected, earlier);
         assert_int_equal(memcmp(expected, later, w.outputs * sizeof *later) == 0, terms == 1);
+        assert_int_equal(memcmp(expected, end, w.outputs * sizeof *end) == 0, terms == 1);
         free(expected);
         free(at);
         free(earlier);
         free(later);
+        free(end);
         values_free(events);
         world_free(&w);
     }
