@@ -283,6 +283,18 @@ def test_hstu(switches, attention):
     check({key: value for key, value in sequence.items() if value is not None})
 
 
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("attention", [None, DOT])
+def test_hstu_without_events(layers, attention):
+    """What stands in the place of a moment's events, where it has none, are another's."""
+    sequence = HSTU | {"hstu": BLOCK | {"layers": layers}, "positions": True, "attention": attention}
+    config = with_sequence({key: value for key, value in sequence.items() if value is not None})
+    own = random_module(config, 1).sequences["x"]
+    e, t, present = torch.randn(2, 3, 6), torch.randn(2, 4, 6), torch.tensor([[False] * 3, [True] * 3])
+    found = own(e, present, t)
+    assert not found[0].any() and found[1].all()
+
+
 def test_hstu_without_times():
     """Neither where no event has one, nor where events have no such feature."""
     sequence = HSTU | {"time_buckets": 10}
@@ -518,12 +530,13 @@ def test_relative_biases_learn_as_fast_as_weights(commits, trained):
 
 def test_matches_are_found_from_the_start(commits, tmp_path):
     """An untrained model tells the developer's own files from others: as well as its kind of sequence can."""
-    for kind in STARTS:
+    for kind, changes in (*((kind, {}) for kind in STARTS), ("hstu", {"scale": "sqrt"})):
         found = spec(kind)
+        found["model"]["sequences"][0] |= changes
         found["training"] |= {"rate": 0.0, "table_rate": 0.0}
-        trainer = Trainer(commits, found, tmp_path / kind, 0, torch.device("cpu"))
-        (tmp_path / kind).mkdir()
-        assert trainer.run() > 0.6
+        out = tmp_path / "-".join((kind, *changes))
+        out.mkdir()
+        assert Trainer(commits, found, out, 0, torch.device("cpu")).run() > 0.6
 
 
 @pytest.mark.parametrize(
@@ -543,3 +556,15 @@ def test_start_refusals(commits, tmp_path, kind, start, message):
     found["start"]["own"] = start
     with pytest.raises(ConfigError, match=message):
         Trainer(commits, found, tmp_path, 0, torch.device("cpu"))
+
+
+def test_a_head_on_matches_takes_events_as_they_are(commits, tmp_path):
+    """Without the residual HSTU's outputs start at random, and attention would find no matches in them."""
+    found = spec("hstu")
+    block = found["model"]["sequences"][0]["hstu"] = {"layers": 1, "heads": 2, "qk_dim": 4, "v_dim": 4}
+    with pytest.raises(ConfigError, match=r"own.hstu.residual: expected true, .* start.head may be plain"):
+        Trainer(commits, found, tmp_path, 0, torch.device("cpu"))
+    Trainer(commits, found | {"start": found["start"] | {"head": "plain"}}, tmp_path, 0, torch.device("cpu"))
+    block.clear()
+    block["layers"] = 0
+    Trainer(commits, found, tmp_path, 0, torch.device("cpu"))

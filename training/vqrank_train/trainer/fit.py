@@ -114,7 +114,8 @@ def without_contradictions(sample: Sample) -> Sample:
 
 
 def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
-    """Tables have a rate and a decay of their own; codewords, biases, slopes and norms do not decay."""
+    """Tables have a rate and a decay of their own; codewords, biases, slopes and norms do not decay, and are slower; but
+    those biases that HSTU over events has by place and time learn and decay as weights do."""
     tables, plain, free = [], [], []
     relative = {
         parameter

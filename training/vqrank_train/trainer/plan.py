@@ -6,7 +6,16 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from vqrank_train.config import Config, ConfigError, DmqnSequence, SdimSequence, Sequence, VqlSequence, WindowSequence
+from vqrank_train.config import (
+    Config,
+    ConfigError,
+    DmqnSequence,
+    HstuSequence,
+    SdimSequence,
+    Sequence,
+    VqlSequence,
+    WindowSequence,
+)
 from vqrank_train.trainer.inputs import is_phase
 
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
@@ -76,6 +85,11 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
         raise ConfigError(
             f"config.sequences.{sequence.name}.attention.dim: expected at least {DIRECTIONS}, along which the head "
             f"starts to tell matches, found {attention.dim}; start.head may be plain"
+        )
+    if head == "matches" and isinstance(sequence, HstuSequence) and sequence.hstu.layers and not sequence.hstu.residual:
+        raise ConfigError(
+            f"config.sequences.{sequence.name}.hstu.residual: expected true, as the head starts on events as they are, "
+            "found false; start.head may be plain"
         )
     events = [name for name, place in config.slices("event").items() if place.stop > place.start]
     both = shared_widths(config)
@@ -148,7 +162,7 @@ def check_hashes(config: Config, value: Any, where: str, hashes: int, head: str)
         if not any(weights.values()):
             raise ConfigError(f"{where}[{i}]: expected the weight of a feature, found none above 0")
     events = config.slices("event")
-    for name in {name for weights in value for name in weights}:
+    for name in dict.fromkeys(name for weights in value for name in weights):
         width = events[name].stop - events[name].start
         if head == "matches" and name not in phases(config) and width < DIRECTIONS:
             raise ConfigError(
