@@ -69,7 +69,7 @@ class HstuEvents(nn.Module):
 
     def encode(self, e: Tensor, present: Tensor, time: Tensor | None = None) -> Tensor:
         """Events e [B, T, D], the last of every state in its history's order, none after them where present [B, T] says
-        that it has fewer; their times [B, T] -> Y [B, T, D], rows of absent events zeros. Without times all are equal."""
+        that it has fewer; their times [B, T], by default all equal -> Y [B, T, D], rows of absent events zeros."""
         x = e
         if self.sequence.scale == "sqrt":
             x = x * math.sqrt(e.shape[-1])
