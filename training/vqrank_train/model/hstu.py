@@ -29,8 +29,8 @@ class HstuLayers(nn.Module):
     def mix(self, x: Tensor, present: Tensor, bias: Tensor | None, seen: Tensor | None = None) -> Tensor:
         """x [B, N, T, D], present [B, N, T] bool: tokens that exist -> Y [B, N, T, D], rows of absent tokens zeros.
 
-        `bias` is added to scores [B, N, H, T, T], to which its shape broadcasts; `seen` [T, T] tells which tokens each may
-        attend to, default: all.
+        `bias` is added to scores [B, N, H, T, T], to which its shape broadcasts; `seen` [T, T] tells which tokens each
+        may attend to, default: all.
         """
         hstu = self.hstu
         batch, codebooks, tokens, _ = x.shape
