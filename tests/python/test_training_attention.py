@@ -209,24 +209,28 @@ def test_negative_variance_is_refused():
         build(config, state)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"last": 0}, "last"),
-        ({"codebooks": 2}, "unknown key 'codebooks'"),
-        ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "share": True}}, "unknown key 'share'"),
-        ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "count_bias": True}}, "unknown key 'count_bias'"),
-        ({"attention": {"kind": "din", "hidden": [4], "activation": "dice", "heads": 1}}, "unknown key 'heads'"),
-        ({"attention": {"kind": "din", "hidden": [4]}}, "'activation' is required"),
-        ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "integers from 1 to 1048576, found 0"),
-        ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
-        ({"kind": "gru"}, "one of dmqn, din, vql"),
-        ({"name": "sh ort"}, "letters, digits"),
-    ],
-)
+REFUSED = [
+    ({"last": 0}, "last"),
+    ({"codebooks": 2}, "unknown key 'codebooks'"),
+    ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "share": True}}, "unknown key 'share'"),
+    ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "count_bias": True}}, "unknown key 'count_bias'"),
+    ({"attention": {"kind": "din", "hidden": [4], "activation": "dice", "heads": 1}}, "unknown key 'heads'"),
+    ({"attention": {"kind": "din", "hidden": [4]}}, "'activation' is required"),
+    ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "integers from 1 to 1048576, found 0"),
+    ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
+    ({"kind": "gru"}, "one of dmqn, din, vql"),
+    ({"name": "sh ort"}, "letters, digits"),
+]
+
+
+def refused_config(change):
+    return with_sequences([SHORT | {"attention": {"kind": "dot", "heads": 1, "dim": 1}} | change])
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED)
 def test_config_refusals(change, message):
     with pytest.raises(ConfigError, match=message):
-        Config.read(with_sequences([SHORT | {"attention": {"kind": "dot", "heads": 1, "dim": 1}} | change]))
+        Config.read(refused_config(change))
 
 
 # ---- Training ----

@@ -400,33 +400,33 @@ def test_checkpoint_round_trip(tmp_path):
             build(with_sequence(sequence), {key: value for key, value in state.items() if key != name})
 
 
-@pytest.mark.parametrize(
-    ("sequence", "message"),
-    [
-        (SDIM | {"hashes": 0}, r"hashes: expected an integer of at least 1"),
-        (SDIM | {"hashes": 1025}, r"hashes: expected an integer of at most 1024"),
-        (SDIM | {"bits": 13}, r"bits: expected an integer of at most 12"),
-        (SDIM | {"attention": DOT}, "unknown key 'attention'"),
-        (SIM | {"top": 7}, r"top: expected an integer of at most 6, found 7"),
-        (SIM | {"last": 2**20 + 1}, r"last: expected an integer of at most 1048576"),
-        (SIM | {"match": {"event": "group"}}, r"match: 'candidate' is required"),
-        (SIM | {"match": MATCH | {"user": "group"}}, r"match: unknown key 'user'"),
-        (SIM | {"match": MATCH | {"event": "no"}}, r"match.event: expected a feature 'no' of kind id, found none"),
-        (SIM | {"match": MATCH | {"candidate": "price"}}, r"match.candidate: .* found one of kind float"),
-        (SIM | {"match": MATCH | {"event": "item"}}, r"match: expected features of one table, found 'item' and 'gro"),
-        (SIM | {"attention": DOT | {"count_bias": True}}, "unknown key 'count_bias'"),
-        (TWIN | {"top": 0}, "top: expected an integer of at least 1"),
-        (TWIN | {"attention": DIN}, r"attention.kind: expected dot, .* found din"),
-        (TWIN | {"match": MATCH}, "unknown key 'match'"),
-        (HSTU | {"time_buckets": 145}, "time_buckets: expected an integer of at most 144"),
-        (HSTU | {"scale": "one_half"}, "scale: expected one of one, sqrt"),
-        (HSTU | {"positions": 1}, "positions: expected bool"),
-        (HSTU | {"hstu": BLOCK | {"bias": "dense"}}, "bias: expected one of none, toeplitz"),
-        (HSTU | {"hstu": BLOCK | {"share": False}}, "unknown key 'share'"),
-        (HSTU | {"hstu": BLOCK | {"layers": -1}}, "layers: expected an integer"),
-        (HSTU | {"attention": DOT | {"share": True}}, "unknown key 'share'"),
-    ],
-)
+REFUSED = [
+    (SDIM | {"hashes": 0}, r"hashes: expected an integer of at least 1"),
+    (SDIM | {"hashes": 1025}, r"hashes: expected an integer of at most 1024"),
+    (SDIM | {"bits": 13}, r"bits: expected an integer of at most 12"),
+    (SDIM | {"attention": DOT}, "unknown key 'attention'"),
+    (SIM | {"top": 7}, r"top: expected an integer of at most 6, found 7"),
+    (SIM | {"last": 2**20 + 1}, r"last: expected an integer of at most 1048576"),
+    (SIM | {"match": {"event": "group"}}, r"match: 'candidate' is required"),
+    (SIM | {"match": MATCH | {"user": "group"}}, r"match: unknown key 'user'"),
+    (SIM | {"match": MATCH | {"event": "no"}}, r"match.event: expected a feature 'no' of kind id, found none"),
+    (SIM | {"match": MATCH | {"candidate": "price"}}, r"match.candidate: .* found one of kind float"),
+    (SIM | {"match": MATCH | {"event": "item"}}, r"match: expected features of one table, found 'item' and 'gro"),
+    (SIM | {"attention": DOT | {"count_bias": True}}, "unknown key 'count_bias'"),
+    (TWIN | {"top": 0}, "top: expected an integer of at least 1"),
+    (TWIN | {"attention": DIN}, r"attention.kind: expected dot, .* found din"),
+    (TWIN | {"match": MATCH}, "unknown key 'match'"),
+    (HSTU | {"time_buckets": 145}, "time_buckets: expected an integer of at most 144"),
+    (HSTU | {"scale": "one_half"}, "scale: expected one of one, sqrt"),
+    (HSTU | {"positions": 1}, "positions: expected bool"),
+    (HSTU | {"hstu": BLOCK | {"bias": "dense"}}, "bias: expected one of none, toeplitz"),
+    (HSTU | {"hstu": BLOCK | {"share": False}}, "unknown key 'share'"),
+    (HSTU | {"hstu": BLOCK | {"layers": -1}}, "layers: expected an integer"),
+    (HSTU | {"attention": DOT | {"share": True}}, "unknown key 'share'"),
+]
+
+
+@pytest.mark.parametrize(("sequence", "message"), REFUSED)
 def test_config_refusals(sequence, message):
     with pytest.raises(ConfigError, match=message):
         Config.read(with_sequence(sequence))
