@@ -108,15 +108,15 @@ def test_refusals_of_values(event, code, where):
 
 
 REFUSED = [
-    ({"kind": "ids", "table": "item"}, "'pool' is required"),
+    ({"kind": "ids", "table": "item"}, '"pool" is required'),
     ({"kind": "ids", "table": "item", "pool": "max"}, "one of sum, mean"),
     ({"kind": "ids", "table": "none", "pool": "sum"}, "no table"),
-    ({"kind": "id", "table": "item", "pool": "sum"}, "unknown key 'pool'"),
-    ({"kind": "vector"}, "'dim' is required"),
+    ({"kind": "id", "table": "item", "pool": "sum"}, 'unknown key "pool"'),
+    ({"kind": "vector"}, '"dim" is required'),
     ({"kind": "vector", "dim": 0}, "at least 1"),
-    ({"kind": "vector", "dim": 2, "std": 2}, "unknown key 'std'"),
-    ({"kind": "semantic_id"}, "'quantizer' is required"),
-    ({"kind": "semantic_id", "quantizer": "none"}, "no quantizer is named 'none'"),
+    ({"kind": "vector", "dim": 2, "std": 2}, 'unknown key "std"'),
+    ({"kind": "semantic_id"}, '"quantizer" is required'),
+    ({"kind": "semantic_id", "quantizer": "none"}, 'no quantizer is named "none"'),
 ]
 
 

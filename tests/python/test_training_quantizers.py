@@ -161,9 +161,9 @@ def test_quantizers_are_not_trained():
 
 
 REFUSED = [
-    ({"quantizer": "none"}, "no quantizer is named 'none'"),
+    ({"quantizer": "none"}, 'no quantizer is named "none"'),
     ({"tables": ["c0"]}, "expected 2, one per level, found 1"),
-    ({"tables": ["c0", "none"]}, "no table is named 'none'"),
+    ({"tables": ["c0", "none"]}, 'no table is named "none"'),
     ({"tables": ["c0", "look0"]}, "expected direct ids and at least 18 rows"),
     ({"combine": "mean"}, "one of concat, sum"),
     ({"combine": "sum"}, "expected equal dims, as combine is sum"),
