@@ -2,8 +2,8 @@
 
 The request is synthetic and depends on the checkpoint alone. Its events keep clear of near ties between codewords: an
 event stays only if its float64 margin exceeds twice what float32 arithmetic may move a score by, in every codebook. So
-do the vectors that quantizers turn into codes, what hashes turn into bits, of candidates too, and the candidates where
-a sequence's heads choose among events.
+do the vectors that quantizers turn into codes, what hashes turn into bits, and candidates: by their own hashes and by
+which events a sequence's heads choose for them.
 """
 
 import json
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,22 +27,25 @@ from vqrank_convert.config_quantizers import QuantizerConfig
 from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.errors import ConversionError, one_line, quote
 from vqrank_convert.reference_inputs import VALUE_LIMIT
+from vqrank_convert.reference_layers import Array
 
 EVENTS = 40
-CANDIDATES = 4
+# Where sequences choose among events: how many more than they keep, and the most that they keep of which that is done.
+EVENTS_MORE = 20
+TOP_MAX = 200
 # Numbers that the events' vectors may have between them, and the events there are however long a vector is.
 VECTOR_NUMBERS = 16384
 EVENTS_MIN = 4
 # Draws before a semantic id stays absent.
 VECTOR_DRAWS = 20
-# Draws of a candidate whose hashes are clear.
+# Draws of a candidate that is clear before it is left out.
 CANDIDATE_DRAWS = 50
-# Draws of candidates before the request makes do with events among which nothing is chosen.
-CHOICE_DRAWS = 8
+# Draws of an id that a table knows.
+ID_DRAWS = 8
 # The longest list of ids.
 IDS_MAX = 5
-# Draws before the request makes do with the events it has.
-DRAWS = 400
+# Draws of as many events as are wanted before the request makes do with those it has.
+DRAWS = 10
 TOLERANCE = 1e-5
 TIMEOUT_SECONDS = 600
 BASE_TIME = 1_700_000_000
@@ -69,22 +72,22 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
     draw = _Draw(config, tensors)
     wanted = _events(config)
     events: list[dict[str, Any]] = []
-    for _ in range(DRAWS // EVENTS):
+    for _ in range(DRAWS):
         drawn = [draw.event() for _ in range(wanted)]
         found = reference.quantize(config, tensors, drawn)
         clear = np.all(found.margins >= 2 * found.bounds, axis=1).tolist()
         events += [event for event, keep in zip(drawn, clear, strict=True) if keep]
         if len(events) >= wanted:
             break
+    fixed = {"user": draw.values("user"), "context": draw.values("context")}
+    events, candidates = _choosing_clearly(config, draw, events[:wanted])
     request: dict[str, Any] = {
         "id": "golden",
         "time": draw.now(),
-        "user": draw.values("user"),
-        "context": draw.values("context"),
-        "events": events[:wanted],
-        "candidates": draw.candidates(),
+        **fixed,
+        "events": events,
+        "candidates": candidates,
     }
-    _choose_clearly(config, tensors, request, draw)
     outputs = _flat(config, reference.score(config, tensors, request).outputs)
     if not all(math.isfinite(y) for y in outputs):
         raise ConversionError(OVERFLOWS)
@@ -98,27 +101,32 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
 
 
 def _events(config: Config) -> int:
-    """How many events: fewer where they hold long vectors, as the request is part of the file's header."""
+    """How many events: more where sequences choose among them, fewer where they hold long vectors, as the request is
+    part of the file's header."""
+    wanted = EVENTS
+    for sequence in config.sequences:
+        if isinstance(sequence, TwinConfig):
+            wanted = max(wanted, min(sequence.top, TOP_MAX) + EVENTS_MORE)
+        elif isinstance(sequence, SimHardConfig):  # of three quarters of the events, as `_Draw.event` draws them
+            wanted = max(wanted, min(sequence.top, TOP_MAX) * 3 // 2 + EVENTS_MORE)
     numbers = sum(feature.numbers for feature in config.groups["event"])
-    return max(EVENTS_MIN, min(EVENTS, VECTOR_NUMBERS // max(numbers, 1)))
+    return max(EVENTS_MIN, min(wanted, VECTOR_NUMBERS // max(numbers, 1)))
 
 
-def _choose_clearly(config: Config, tensors: Mapping[str, Any], request: dict[str, Any], draw: "_Draw") -> None:
-    """Draws candidates once more until what they choose among the events is clear. Where they find none, there are no
-    more events than each may keep, so that nothing is chosen."""
+def _choosing_clearly(
+    config: Config, draw: "_Draw", events: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The events, and candidates that are clear. Where heads that choose among the events leave none, there are no more
+    events than each may keep, so that nothing is chosen."""
     tops = [sequence.top for sequence in config.sequences if isinstance(sequence, TwinConfig)]
-    if not tops:
-        return
-    for _ in range(CHOICE_DRAWS):
-        clear = reference.score(config, tensors, request).clear.tolist()
-        if all(clear):
-            return
-        drawn = draw.candidates()
-        kept = [request["candidates"][i] if keep else drawn[i % len(drawn)] for i, keep in enumerate(clear)]
-        if kept == request["candidates"]:  # only what is the same each time is left
-            break
-        request["candidates"] = kept
-    request["events"] = request["events"][: min(tops)]
+    for own in (events, events[: min(tops)]) if tops else (events,):
+        candidates = draw.candidates(own)
+        if candidates:
+            return own, candidates
+    raise ConversionError(
+        "golden request: expected a candidate whose hashes float32 rounding does not decide, found none in "
+        f"{draw.tried} tried; check sdim.q and sdim.hash, or leave the golden request out with --no-golden"
+    )
 
 
 def _flat(config: Config, outputs: dict[str, list[float]]) -> list[float]:
@@ -135,8 +143,11 @@ class _Draw:
         self._tensors = tensors
         self._random = random.Random(SEED).random
         self._time = BASE_TIME
+        self._model = reference.Reference(config, tensors, np.float64)
         self._searches = [s for s in config.sequences if isinstance(s, SimHardConfig)]
-        self._matched: dict[int, list[Any]] = {}  # what events have as the feature of that number that is matched
+        # The id that most events have as the feature of that number that is matched.
+        self._matched = {number: self._matching_id(number) for number in {s.event: None for s in self._searches}}
+        self.tried = 0  # candidates
 
     def _below(self, n: int) -> int:
         return min(n - 1, int(self._random() * n))
@@ -149,46 +160,41 @@ class _Draw:
         if self._below(3):  # every third event shares its time with the one before
             self._time += 1 + self._below(100_000)
         event = self.values("event", absent=0.1, unknown=0.1)
-        for number in {search.event: None for search in self._searches}:
-            self._repeat(event, "event", number, number)
-            value = event.get(self._config.groups["event"][number].name)
-            self._matched.setdefault(number, []).extend([] if value is None else [value])
+        for number, key in self._matched.items():
+            if self._below(4):
+                event[self._config.groups["event"][number].name] = key
         return event
 
-    def _repeat(self, values: dict[str, Any], group: str, feature: int, matched: int) -> None:
-        """Every other time, an id that an event has: for sequences whose candidates find events by it."""
-        known = self._matched.get(matched, [])
-        if self._below(2) and known:
-            values[self._config.groups[group][feature].name] = known[self._below(len(known))]
+    def _matching_id(self, feature: int) -> int | str | None:
+        """An id that matches, which those of row 0 do not; None where none is found."""
+        table = self._config.tables[str(self._config.groups["event"][feature].table)]
+        drawn = (self._known(table) for _ in range(ID_DRAWS))
+        return next((key for key in drawn if self._model.inputs.row(table, key)), None)
 
-    def candidates(self) -> list[dict[str, Any]]:
-        """Two of known ids, one where about half of the ids are unknown, one with every feature absent; where sequences
-        hash candidates, those whose codes are clear."""
-        known = [self._clear_candidate() for _ in range(CANDIDATES - 2)]
-        for search in self._searches:
-            for candidate in known:
-                self._repeat(candidate, "candidate", search.candidate, search.event)
-        drawn = [*known, self._clear_candidate(unknown=0.5), {}]
-        clear = [candidate for candidate in drawn if self._is_clear(candidate)]
-        if not clear:
-            raise ConversionError(
-                "golden request: expected a candidate whose hashes float32 rounding does not decide, found none in "
-                f"{CANDIDATES * CANDIDATE_DRAWS}; check sdim.q and sdim.hash, or leave the golden request out with "
-                "--no-golden"
-            )
-        return clear
+    def candidates(self, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Two of known ids, the first of them with those that most events have where sequences match events by them;
+        one where about half of the ids are unknown; one with every feature absent. Of them those that are clear, each
+        drawn until it is."""
+        e = self._model.inputs.embed_all("event", events)
+        matching = {self._config.groups["candidate"][s.candidate].name: self._matched[s.event] for s in self._searches}
+        drawn = [
+            self._clear_candidate(e, lambda: self.values("candidate") | matching),
+            self._clear_candidate(e, lambda: self.values("candidate")),
+            self._clear_candidate(e, lambda: self.values("candidate", unknown=0.5)),
+            self._clear_candidate(e, dict, draws=1),
+        ]
+        return [candidate for candidate in drawn if candidate is not None]
 
-    def _is_clear(self, candidate: dict[str, Any]) -> bool:
-        found = reference.hash_candidates(self._config, self._tensors, [candidate])
-        return bool((found.margins >= 2 * found.bounds).all())
-
-    def _clear_candidate(self, unknown: float = 0.0) -> dict[str, Any]:
-        """The last drawn where all that are drawn are near ties."""
-        for _ in range(CANDIDATE_DRAWS):
-            candidate = self.values("candidate", unknown=unknown)
-            if self._is_clear(candidate):
-                break
-        return candidate
+    def _clear_candidate(
+        self, e: Array, draw: Callable[[], dict[str, Any]], draws: int = CANDIDATE_DRAWS
+    ) -> dict[str, Any] | None:
+        """None where all that are drawn are near ties."""
+        for _ in range(draws):
+            candidate = draw()
+            self.tried += 1
+            if self._model.clear(e, self._model.inputs.embed_all("candidate", [candidate])).all():
+                return candidate
+        return None
 
     def values(self, group: str, absent: float = 0.0, unknown: float = 0.0) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -22,7 +22,10 @@ from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_inputs import Inputs, RequestError
 from vqrank_convert.reference_layers import Array, Layers, Real, sigmoid
 
-__all__ = ["Quantized", "RequestError", "Scored", "hash_candidates", "parse_config", "quantize", "resolve", "score"]
+__all__ = [
+    "Quantized", "Reference", "RequestError", "Scored", "hash_candidates", "parse_config", "quantize", "resolve",
+    "score",
+]  # fmt: skip
 
 
 FLOAT_GRID = 2.0**18
@@ -35,8 +38,8 @@ QuantizingConfig = DmqnConfig | VqlConfig | SdimConfig
 class Scored(NamedTuple):
     """outputs: name -> one number per candidate.  assignments: codeword of each event, [L, N], the codebooks of the
     dmqn and vql sequences and the hashes of sdim sequences in order.  margins: how far the winning score lies above
-    that of the next different codeword, [L, N] (inf if there is none), or a hash's product from 0.  clear: whether what
-    a candidate's twin sequences choose is beyond what float32 may change, [C]."""
+    that of the next different codeword, [L, N] (inf if there is none), or a hash's product from 0.  clear: as
+    `Reference.clear` has it, [C]."""
 
     outputs: dict[str, list[float]]
     assignments: npt.NDArray[np.int64]
@@ -52,12 +55,12 @@ def score(
     A table may be anything that gives a row by `[row]`; the other tensors are arrays.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return _Reference(config, tensors, dtype).score(request)
+        return Reference(config, tensors, dtype).score(request)
 
 
 def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events: list[dict[str, Any]]) -> Quantized:
     """Assigns events to codewords in float64."""
-    reference = _Reference(config, tensors, np.float64)
+    reference = Reference(config, tensors, np.float64)
     e = reference.inputs.embed_all("event", events)
     return side_by_side([reference.assign(sequence, e) for sequence in reference.quantized], len(e))
 
@@ -66,13 +69,15 @@ def hash_candidates(
     config: Config | dict[str, Any], tensors: Mapping[str, Any], candidates: list[dict[str, Any]]
 ) -> Quantized:
     """The codes that sdim sequences give candidates, in float64: [C, hashes of all such sequences]."""
-    reference = _Reference(config, tensors, np.float64)
+    reference = Reference(config, tensors, np.float64)
     t = reference.inputs.embed_all("candidate", candidates)
     hashing = [s for s in reference.quantized if isinstance(s, SdimConfig)]
     return side_by_side([reference.hash_candidates(sequence, t) for sequence in hashing], len(t))
 
 
-class _Reference:
+class Reference:
+    """A model in one precision."""
+
     def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real) -> None:
         parsed = config if isinstance(config, Config) else parse_config(config)
         shapes = {name: np.shape(tensors[name]) for name in tensors if name.endswith(".out.weight")}
@@ -95,6 +100,19 @@ class _Reference:
         """The codes of candidates t [C, Dc], always of what float64 makes of them."""
         layers = Layers(self.tensors, np.float64)
         return reference_sdim.assign_candidates(sequence, layers, t, len(self.config.groups["candidate"]))
+
+    @np.errstate(over="ignore", under="ignore", invalid="ignore")
+    def clear(self, e: Array, t: Array) -> npt.NDArray[np.bool_]:
+        """Whether the hashes of candidates t [C, Dc], and which of the events e [L, D] their twin sequences choose, are
+        beyond what float32 may change, [C]."""
+        result = np.ones(len(t), np.bool_)
+        for sequence in self.config.sequences:
+            if isinstance(sequence, SdimConfig):
+                found = self.hash_candidates(sequence, t)
+                result &= (found.margins >= 2 * found.bounds).all(axis=1)
+            elif isinstance(sequence, TwinConfig) and len(e):
+                result &= reference_search.choose(sequence, self.tensors, e, t)[1]
+        return result
 
     # ---- DMQN ----
 
@@ -190,7 +208,7 @@ class _Reference:
         t = self.inputs.embed_all("candidate", candidates)
         once = np.concatenate([self.inputs.embed(group, request.get(group, {})) for group in ("user", "context")])
         x = [np.broadcast_to(once, (len(t), once.size)), t]
-        quantized, clear = [], np.ones(len(t), np.bool_)
+        quantized = []
         for sequence in self.config.sequences:
             if isinstance(sequence, DinConfig):
                 x.append(self.last_events(sequence, e, t))
@@ -202,9 +220,7 @@ class _Reference:
                 x.append(self.search(sequence, request, e, t))
                 continue
             if isinstance(sequence, TwinConfig):
-                o, chosen = reference_search.attend(sequence, self.tensors, self.layers, e, t)
-                x.append(o)
-                clear &= chosen
+                x.append(reference_search.attend(sequence, self.tensors, self.layers, e, t))
                 continue
             quantized.append(self.assign(sequence, e))
             z = quantized[-1].assignments
@@ -220,4 +236,4 @@ class _Reference:
         result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
         all_found = side_by_side(quantized, len(e))
-        return Scored(outputs, all_found.assignments, all_found.margins, clear)
+        return Scored(outputs, all_found.assignments, all_found.margins, self.clear(e, t))

@@ -32,28 +32,38 @@ def search(sequence: SimHardConfig, layers: Layers, e: Array, rows: list[int], t
     return result
 
 
-def attend(
-    sequence: TwinConfig, tensors: Mapping[str, Any], layers: Layers, e: Array, t: Array
-) -> tuple[Array, npt.NDArray[np.bool_]]:
-    """twin: the candidates' interest vectors [C, width], and whether what they choose is clear, [C]: no event that is
-    not chosen scores so close to one that is that float32 might choose it instead."""
-    attention, name, d = sequence.attention, f"{sequence.prefix}.attention", sequence.attention.dim
-    clear = np.ones(len(t), np.bool_)
-    if len(e) == 0:
-        return np.zeros((len(t), sequence.width), layers.dtype), clear
+def choose(
+    sequence: TwinConfig, tensors: Mapping[str, Any], e: Array, t: Array
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """twin: which of the last events every candidate and head keeps, [C, A, top or fewer] in the history's order, and
+    whether a candidate's choice is clear, [C]: no event that is not chosen scores so close to one that is that float32
+    might choose it instead."""
     e = e[-sequence.last :]
     scores, bounds = _scores(sequence, tensors, e, t)
-    q, k, v = (layers.linear(x, f"{name}.{part}", None) for part, x in (("q", t), ("k", e), ("v", e)))
+    chosen = np.sort(np.argsort(-scores, axis=2, kind="stable")[:, :, : sequence.top], axis=2)
     _, same = np.unique(e, axis=0, return_inverse=True)
+    clear = np.ones(len(t), np.bool_)
+    for c, h in np.ndindex(scores.shape[:2]):
+        clear[c] &= _clear(scores[c, h], bounds[c, h], chosen[c, h], same.reshape(-1))
+    return chosen, clear
+
+
+def attend(sequence: TwinConfig, tensors: Mapping[str, Any], layers: Layers, e: Array, t: Array) -> Array:
+    """twin: the candidates' interest vectors [C, width]."""
+    attention, name, d = sequence.attention, f"{sequence.prefix}.attention", sequence.attention.dim
+    if len(e) == 0:
+        return np.zeros((len(t), sequence.width), layers.dtype)
+    every, _ = choose(sequence, tensors, e, t)
+    e = e[-sequence.last :]
+    q, k, v = (layers.linear(x, f"{name}.{part}", None) for part, x in (("q", t), ("k", e), ("v", e)))
     o = np.zeros((len(t), attention.heads * d), layers.dtype)
     for c in range(len(t)):
         for h in range(attention.heads):
             columns = slice(h * d, (h + 1) * d)
-            chosen = np.sort(np.argsort(-scores[c, h], kind="stable")[: sequence.top])
-            clear[c] &= _clear(scores[c, h], bounds[c, h], chosen, same.reshape(-1))
+            chosen = every[c, h]
             logits = chain(q[c : c + 1, columns], k[chosen, columns].T) / layers.dtype(math.sqrt(d))
             o[c, columns] = chain(softmax(logits), v[chosen, columns])[0]
-    return layers.linear(o, f"{name}.out", None) if attention.out else o, clear
+    return layers.linear(o, f"{name}.out", None) if attention.out else o
 
 
 def _scores(

@@ -21,7 +21,9 @@ from test_converter_parts import convert, refused
 from vqrank_convert import reference
 from vqrank_convert.config import parse_config
 from vqrank_convert.config_hstu import TIME_BUCKETS_MAX, time_edges
+from vqrank_convert.errors import ConversionError
 from vqrank_convert.golden import make
+from vqrank_convert.reference_inputs import Inputs
 
 ALL, HASHED = "sequences.all", "sequences.hashed"
 
@@ -110,6 +112,21 @@ def test_golden_candidates_are_clear():
     assert candidates.margins.shape == (4, 5)
     every = reference.hash_candidates(parsed, tensors, [{"item": i} for i in range(len(rows))])
     assert 0.6 < (every.margins < 2 * every.bounds).any(axis=1).mean() < 0.7
+
+
+def test_no_candidate_is_clear(monkeypatch):
+    """The refusal says how many were tried, and what the model says of all of them takes one reference."""
+    config = config_of_sdim()
+    tensors = weights(config)
+    h = tensors[f"{HASHED}.sdim.hash"][4].astype(float)
+    bias = np.random.default_rng(1).standard_normal(len(h))
+    tensors[f"{HASHED}.sdim.q.weight"][:] = 0
+    tensors[f"{HASHED}.sdim.q.bias"] = (bias - h * (bias @ h) / (h @ h)).astype(np.float32)
+    built = []
+    monkeypatch.setattr(reference, "Inputs", lambda *a: built.append(a) or Inputs(*a))
+    with pytest.raises(ConversionError, match=r"^golden request: .* found none in 151 tried; check sdim\.q and"):
+        make(parse_config(config), tensors)
+    assert len(built) < 20
 
 
 # ---- refusals ----

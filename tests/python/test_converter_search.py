@@ -77,6 +77,40 @@ def test_the_golden_request_finds_events(tmp_path):
     assert max(rows.count(candidate.get("directory", -1)) for candidate in request["candidates"]) > 1
 
 
+@pytest.mark.parametrize("kind", ["sim_hard", "twin"])
+def test_the_golden_request_chooses_among_events(kind):
+    """Of a workload's `top`, too: the outputs are others when all events may be kept."""
+    config = config_of_search(kind, last=1000, top=50)
+    tensors = weights(config)
+    made = golden.make(reference.parse_config(config), tensors)
+    assert made.events == {"sim_hard": 95, "twin": 70}[kind]
+    every = config_of_search(kind, last=1000, top=1000)
+    found = reference.score(every, tensors, json.loads(made.request)).outputs["ctr"]
+    assert abs(found[0] - made.float64[0]) > 1e-6
+
+
+def test_candidates_of_unclear_choices_are_left_out():
+    """Every known item is at right angles to what heads tell events apart by, but for the roundings of float32."""
+    config = config_of_search("twin")
+    tensors = {name: value.astype(np.float64) for name, value in weights(config).items()}
+    rows, q, k = (tensors[name] for name in ("tables.item.weight", f"{A}.q.weight", f"{A}.k.weight"))
+    item = rows.shape[1]  # the first columns
+    q[:, item:] = 0
+    tensors[f"{A}.q.bias"][:] = tensors[f"{A}.k.bias"][:] = 0
+    directions = []
+    for head in (slice(0, 6), slice(6, 12)):
+        k[head] = np.outer(k[head][:, 0], k[head][0])  # so that scores of a candidate differ by a factor alone
+        directions.append(k[head][:, 0] @ q[head, :item])
+    basis = np.linalg.qr(np.array(directions).T)[0]
+    rows[1:] -= rows[1:] @ basis @ basis.T
+    made = golden.make(reference.parse_config(config), tensors)
+    request = json.loads(made.request)
+    assert made.events == len(request["events"]) == 40
+    items = [candidate.get("item", 0) for candidate in request["candidates"]]
+    assert len(items) > 1 and not any(0 < item < len(rows) for item in items)
+    assert reference.score(config, tensors, request).clear.all()
+
+
 def test_near_ties_stay_out_of_the_golden_request():
     """Keys that differ by less than float32 can tell leave as many events as a head may keep."""
     config = search_case("twin")

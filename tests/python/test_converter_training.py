@@ -7,21 +7,27 @@ import pytest
 from converter_support import (
     CASES,
     CONFIG,
+    HSTU_CASES,
     KIND_CASES,
     SEARCH_CASES,
     VQL_CASES,
     config_of_every_kind,
+    config_of_hstu,
+    config_of_sdim,
     config_of_vql,
     config_with,
     search_case,
+    set_at,
     weights,
     write,
 )
+from test_converter_last_and_hashed import CONFIG_CASES as BASELINE_CASES
 from test_converter_refusals import CONFIG_CASES, edited
 from test_converter_search import SEARCH_CONFIG_CASES, edited_search
 from test_converter_vql import VQL_CONFIG_CASES, edited_vql
 
 from vqrank_convert import golden, reference
+from vqrank_convert.errors import ConversionError
 
 pytest.importorskip("torch")
 pytest.importorskip("vqrank_train")
@@ -78,6 +84,15 @@ def test_search(tmp_path, name):
     agree(tmp_path / "m.safetensors", search_case(name), seed=3)
 
 
+@pytest.mark.parametrize("name", HSTU_CASES)
+def test_hstu(tmp_path, name):
+    agree(tmp_path / "m.safetensors", config_of_hstu(**HSTU_CASES[name]), seed=3)
+
+
+def test_sdim(tmp_path):
+    agree(tmp_path / "m.safetensors", config_of_sdim(), seed=3)
+
+
 def test_training_refuses_what_cannot_be_converted():
     """So that nobody trains for hours what no model file can hold."""
     from vqrank_train.config import Config, ConfigError
@@ -85,6 +100,27 @@ def test_training_refuses_what_cannot_be_converted():
     Config.read(CONFIG)
     configs = [edited(path, value) for path, value, _ in CONFIG_CASES]
     configs += [edited_search(kind, path, value) for kind, path, value, _ in SEARCH_CONFIG_CASES]
+    configs += [set_at(base(), ("sequences", 0, *path), value) for base, path, value, _ in BASELINE_CASES]
     for config in configs + [edited_vql(path, value) for path, value, _ in VQL_CONFIG_CASES]:
         with pytest.raises(ConfigError, match=r"^config.*[^\n]$"):
             pytest.fail(f"trained: {Config.read(config)}")
+
+
+def test_conversion_refuses_what_cannot_be_trained():
+    """A checkpoint of another program is held to the same specification."""
+    import test_training_attention as attention
+    import test_training_baselines as baselines
+    import test_training_features as features
+    import test_training_quantizers as quantizers
+
+    for legal in (baselines.SDIM, baselines.SIM, baselines.TWIN, baselines.HSTU):
+        reference.parse_config(baselines.with_sequence(legal))
+    for legal in (attention.refused_config({}), features.CONFIG, quantizers.CONFIG):
+        reference.parse_config(legal)
+    configs = [baselines.with_sequence(sequence) for sequence, _ in baselines.REFUSED]
+    for module in (attention, features, quantizers):
+        configs += [module.refused_config(change) for change, _ in module.REFUSED]
+    assert len(configs) > 40
+    for config in configs:
+        with pytest.raises(ConversionError, match=r"^config.*[^\n]$"):
+            pytest.fail(f"converted: {reference.parse_config(config)}")

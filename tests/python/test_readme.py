@@ -1,5 +1,5 @@
 """What README.md shows is what there is: its program compiles against an installed library and runs; its links lead
-somewhere."""
+somewhere. The tests and modules that other pages name exist."""
 
 import json
 import os
@@ -37,6 +37,29 @@ def test_files_of_the_demo_are_written_by_it(page):
     written = (ROOT / "demo.sh").read_text() + (ROOT / "examples" / "commits" / "make_requests.py").read_text()
     for name in re.findall(r"build/demo/([\w.]+)", (ROOT / page).read_text(encoding="utf-8")):
         assert name in written, f"{page} uses build/demo/{name}, which demo.sh does not write"
+
+
+def test_tests_that_conformance_names_exist():
+    """`FILE::TEST`, and `::TEST` of the file named last in its line; TEST may end in *."""
+    files = {path.name: path.read_text() for end in ("c", "py") for path in (ROOT / "tests").rglob(f"*.{end}")}
+    found = 0
+    for line in (ROOT / "docs" / "conformance.md").read_text(encoding="utf-8").splitlines():
+        file = ""
+        for name, colons, test in re.findall(r"`((?:test|check)_\w+\.(?:c|py))?(?:(::)([\w*]+))?`", line):
+            file = name or file
+            assert file in files or not (name or colons), f"{file}, in {line}"
+            if colons:
+                wanted = re.escape(test).replace(r"\*", r"\w+")
+                assert re.search(rf"^(def|static void) {wanted}\(", files[file], re.MULTILINE), f"{file}::{test}"
+            found += bool(name or colons)
+    assert found > 100
+
+
+def test_the_converter_lists_its_modules():
+    folder = ROOT / "converter"
+    listed = re.findall(r"`(\w+\.py)`", (folder / "README.md").read_text(encoding="utf-8"))
+    there = {path.name for path in (folder / "vqrank_convert").glob("*.py") if not path.name.startswith("__")}
+    assert there == set(listed) - {"setup.py"}
 
 
 def test_the_program_compiles_and_runs(tmp_path):

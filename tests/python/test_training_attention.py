@@ -4,6 +4,7 @@ over plain Python numbers; and what training adds to them."""
 import copy
 import itertools
 import math
+import re
 
 import pytest
 import torch
@@ -209,24 +210,37 @@ def test_negative_variance_is_refused():
         build(config, state)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"last": 0}, "last"),
-        ({"codebooks": 2}, "unknown key 'codebooks'"),
-        ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "share": True}}, "unknown key 'share'"),
-        ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "count_bias": True}}, "unknown key 'count_bias'"),
-        ({"attention": {"kind": "din", "hidden": [4], "activation": "dice", "heads": 1}}, "unknown key 'heads'"),
-        ({"attention": {"kind": "din", "hidden": [4]}}, "'activation' is required"),
-        ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "integers from 1 to 1048576, found 0"),
-        ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
-        ({"kind": "gru"}, "one of dmqn, din, vql"),
-        ({"name": "sh ort"}, "letters, digits"),
-    ],
-)
+REFUSED = [
+    ({"last": 0}, "last"),
+    ({"codebooks": 2}, 'unknown key "codebooks"'),
+    ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "share": True}}, 'unknown key "share"'),
+    ({"attention": {"kind": "dot", "heads": 1, "dim": 1, "count_bias": True}}, 'unknown key "count_bias"'),
+    ({"attention": {"kind": "din", "hidden": [4], "activation": "dice", "heads": 1}}, 'unknown key "heads"'),
+    ({"attention": {"kind": "din", "hidden": [4]}}, '"activation" is required'),
+    ({"attention": {"kind": "din", "hidden": [0], "activation": "relu"}}, "integers from 1 to 1048576, found 0"),
+    ({"attention": {"kind": "din", "hidden": [], "activation": "sigmoid"}}, "one of relu"),
+    ({"kind": "gru"}, "one of dmqn, din, vql"),
+    ({"name": "sh ort"}, "letters, digits"),
+]
+
+
+def refused_config(change):
+    return with_sequences([SHORT | {"attention": {"kind": "dot", "heads": 1, "dim": 1}} | change])
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED)
 def test_config_refusals(change, message):
     with pytest.raises(ConfigError, match=message):
-        Config.read(with_sequences([SHORT | {"attention": {"kind": "dot", "heads": 1, "dim": 1}} | change]))
+        Config.read(refused_config(change))
+
+
+def test_refusals_are_short():
+    """One line, of what JSON calls things, however much stands where it should not."""
+    keys = ("name", "kind", "last", "attention", "x" * 5000)
+    for key, value in itertools.product(keys, ([0] * 5000, "\n" * 5000, {"a": [{}] * 5000}, -(10**9000), None)):
+        with pytest.raises(ConfigError, match=r"^config\.sequences\[0\][^\n]{,180}\Z") as error:
+            Config.read(refused_config({key: value}))
+        assert not re.search(r"\b(dict|list|str|int|bool|float|None)\b", str(error.value))
 
 
 # ---- Training ----

@@ -283,6 +283,18 @@ def test_hstu(switches, attention):
     check({key: value for key, value in sequence.items() if value is not None})
 
 
+@pytest.mark.parametrize("layers", [0, 1])
+@pytest.mark.parametrize("attention", [None, DOT])
+def test_hstu_without_events(layers, attention):
+    """What stands in the place of a moment's events, where it has none, are another's."""
+    sequence = HSTU | {"hstu": BLOCK | {"layers": layers}, "positions": True, "attention": attention}
+    config = with_sequence({key: value for key, value in sequence.items() if value is not None})
+    own = random_module(config, 1).sequences["x"]
+    e, t, present = torch.randn(2, 3, 6), torch.randn(2, 4, 6), torch.tensor([[False] * 3, [True] * 3])
+    found = own(e, present, t)
+    assert not found[0].any() and found[1].all()
+
+
 def test_hstu_without_times():
     """Neither where no event has one, nor where events have no such feature."""
     sequence = HSTU | {"time_buckets": 10}
@@ -388,33 +400,33 @@ def test_checkpoint_round_trip(tmp_path):
             build(with_sequence(sequence), {key: value for key, value in state.items() if key != name})
 
 
-@pytest.mark.parametrize(
-    ("sequence", "message"),
-    [
-        (SDIM | {"hashes": 0}, r"hashes: expected an integer of at least 1"),
-        (SDIM | {"hashes": 1025}, r"hashes: expected an integer of at most 1024"),
-        (SDIM | {"bits": 13}, r"bits: expected an integer of at most 12"),
-        (SDIM | {"attention": DOT}, "unknown key 'attention'"),
-        (SIM | {"top": 7}, r"top: expected an integer of at most 6, found 7"),
-        (SIM | {"last": 2**20 + 1}, r"last: expected an integer of at most 1048576"),
-        (SIM | {"match": {"event": "group"}}, r"match: 'candidate' is required"),
-        (SIM | {"match": MATCH | {"user": "group"}}, r"match: unknown key 'user'"),
-        (SIM | {"match": MATCH | {"event": "no"}}, r"match.event: expected a feature 'no' of kind id, found none"),
-        (SIM | {"match": MATCH | {"candidate": "price"}}, r"match.candidate: .* found one of kind float"),
-        (SIM | {"match": MATCH | {"event": "item"}}, r"match: expected features of one table, found 'item' and 'gro"),
-        (SIM | {"attention": DOT | {"count_bias": True}}, "unknown key 'count_bias'"),
-        (TWIN | {"top": 0}, "top: expected an integer of at least 1"),
-        (TWIN | {"attention": DIN}, r"attention.kind: expected dot, .* found din"),
-        (TWIN | {"match": MATCH}, "unknown key 'match'"),
-        (HSTU | {"time_buckets": 145}, "time_buckets: expected an integer of at most 144"),
-        (HSTU | {"scale": "one_half"}, "scale: expected one of one, sqrt"),
-        (HSTU | {"positions": 1}, "positions: expected bool"),
-        (HSTU | {"hstu": BLOCK | {"bias": "dense"}}, "bias: expected one of none, toeplitz"),
-        (HSTU | {"hstu": BLOCK | {"share": False}}, "unknown key 'share'"),
-        (HSTU | {"hstu": BLOCK | {"layers": -1}}, "layers: expected an integer"),
-        (HSTU | {"attention": DOT | {"share": True}}, "unknown key 'share'"),
-    ],
-)
+REFUSED = [
+    (SDIM | {"hashes": 0}, r"hashes: expected an integer of at least 1"),
+    (SDIM | {"hashes": 1025}, r"hashes: expected an integer of at most 1024"),
+    (SDIM | {"bits": 13}, r"bits: expected an integer of at most 12"),
+    (SDIM | {"attention": DOT}, 'unknown key "attention"'),
+    (SIM | {"top": 7}, r"top: expected an integer of at most 6, found 7"),
+    (SIM | {"last": 2**20 + 1}, r"last: expected an integer of at most 1048576"),
+    (SIM | {"match": {"event": "group"}}, r'match: "candidate" is required'),
+    (SIM | {"match": MATCH | {"user": "group"}}, r'match: unknown key "user"'),
+    (SIM | {"match": MATCH | {"event": "no"}}, r'match.event: expected a feature "no" of kind id, found none'),
+    (SIM | {"match": MATCH | {"candidate": "price"}}, r"match.candidate: .* found one of kind float"),
+    (SIM | {"match": MATCH | {"event": "item"}}, r'match: expected features of one table, found "item" and "gro'),
+    (SIM | {"attention": DOT | {"count_bias": True}}, 'unknown key "count_bias"'),
+    (TWIN | {"top": 0}, "top: expected an integer of at least 1"),
+    (TWIN | {"attention": DIN}, r"attention.kind: expected dot, .* found din"),
+    (TWIN | {"match": MATCH}, 'unknown key "match"'),
+    (HSTU | {"time_buckets": 145}, "time_buckets: expected an integer of at most 144"),
+    (HSTU | {"scale": "one_half"}, "scale: expected one of one, sqrt"),
+    (HSTU | {"positions": 1}, "positions: expected true or false, found 1$"),
+    (HSTU | {"hstu": BLOCK | {"bias": "dense"}}, "bias: expected one of none, toeplitz"),
+    (HSTU | {"hstu": BLOCK | {"share": False}}, 'unknown key "share"'),
+    (HSTU | {"hstu": BLOCK | {"layers": -1}}, "layers: expected an integer"),
+    (HSTU | {"attention": DOT | {"share": True}}, 'unknown key "share"'),
+]
+
+
+@pytest.mark.parametrize(("sequence", "message"), REFUSED)
 def test_config_refusals(sequence, message):
     with pytest.raises(ConfigError, match=message):
         Config.read(with_sequence(sequence))
@@ -518,22 +530,23 @@ def test_relative_biases_learn_as_fast_as_weights(commits, trained):
 
 def test_matches_are_found_from_the_start(commits, tmp_path):
     """An untrained model tells the developer's own files from others: as well as its kind of sequence can."""
-    for kind in STARTS:
+    for kind, changes in (*((kind, {}) for kind in STARTS), ("hstu", {"scale": "sqrt"})):
         found = spec(kind)
+        found["model"]["sequences"][0] |= changes
         found["training"] |= {"rate": 0.0, "table_rate": 0.0}
-        trainer = Trainer(commits, found, tmp_path / kind, 0, torch.device("cpu"))
-        (tmp_path / kind).mkdir()
-        assert trainer.run() > 0.6
+        out = tmp_path / "-".join((kind, *changes))
+        out.mkdir()
+        assert Trainer(commits, found, out, 0, torch.device("cpu")).run() > 0.6
 
 
 @pytest.mark.parametrize(
     ("kind", "start", "message"),
     [
-        ("sdim", {"heads": HEADS}, "start.own: expected hashes, found 'heads'"),
+        ("sdim", {"heads": HEADS}, 'start.own: expected hashes, found "heads"'),
         ("sdim", {"hashes": [{"item": 1}] * 6}, "at most 5, one for each hash function, found 6"),
         ("sdim", {"hashes": []}, "expected an array of 1, found 0"),
         ("sdim", {"hashes": [{"item": 0}]}, "expected the weight of a feature, found none above 0"),
-        ("sdim", {"hashes": [{"action": 1}]}, "found 'action'"),
+        ("sdim", {"hashes": [{"action": 1}]}, 'found "action"'),
         ("sdim", {"hashes": [{"extension": 1}]}, "at least 12 numbers, .* found extension of 8"),
         ("twin", {"heads": HEADS[:1]}, "start.own.heads: expected an array of 2, found 1"),
     ],
@@ -543,3 +556,15 @@ def test_start_refusals(commits, tmp_path, kind, start, message):
     found["start"]["own"] = start
     with pytest.raises(ConfigError, match=message):
         Trainer(commits, found, tmp_path, 0, torch.device("cpu"))
+
+
+def test_a_head_on_matches_takes_events_as_they_are(commits, tmp_path):
+    """Without the residual HSTU's outputs start at random, and attention would find no matches in them."""
+    found = spec("hstu")
+    block = found["model"]["sequences"][0]["hstu"] = {"layers": 1, "heads": 2, "qk_dim": 4, "v_dim": 4}
+    with pytest.raises(ConfigError, match=r"own.hstu.residual: expected true, .* start.head may be plain"):
+        Trainer(commits, found, tmp_path, 0, torch.device("cpu"))
+    Trainer(commits, found | {"start": found["start"] | {"head": "plain"}}, tmp_path, 0, torch.device("cpu"))
+    block.clear()
+    block["layers"] = 0
+    Trainer(commits, found, tmp_path, 0, torch.device("cpu"))

@@ -107,25 +107,29 @@ def test_refusals_of_values(event, code, where):
     assert error.value.code == code
 
 
-@pytest.mark.parametrize(
-    ("feature", "message"),
-    [
-        ({"kind": "ids", "table": "item"}, "'pool' is required"),
-        ({"kind": "ids", "table": "item", "pool": "max"}, "one of sum, mean"),
-        ({"kind": "ids", "table": "none", "pool": "sum"}, "no table"),
-        ({"kind": "id", "table": "item", "pool": "sum"}, "unknown key 'pool'"),
-        ({"kind": "vector"}, "'dim' is required"),
-        ({"kind": "vector", "dim": 0}, "at least 1"),
-        ({"kind": "vector", "dim": 2, "std": 2}, "unknown key 'std'"),
-        ({"kind": "semantic_id"}, "'quantizer' is required"),
-        ({"kind": "semantic_id", "quantizer": "none"}, "no quantizer is named 'none'"),
-    ],
-)
-def test_config_refusals_of_features(feature, message):
+REFUSED = [
+    ({"kind": "ids", "table": "item"}, '"pool" is required'),
+    ({"kind": "ids", "table": "item", "pool": "max"}, "one of sum, mean"),
+    ({"kind": "ids", "table": "none", "pool": "sum"}, "no table"),
+    ({"kind": "id", "table": "item", "pool": "sum"}, 'unknown key "pool"'),
+    ({"kind": "vector"}, '"dim" is required'),
+    ({"kind": "vector", "dim": 0}, "at least 1"),
+    ({"kind": "vector", "dim": 2, "std": 2}, 'unknown key "std"'),
+    ({"kind": "semantic_id"}, '"quantizer" is required'),
+    ({"kind": "semantic_id", "quantizer": "none"}, 'no quantizer is named "none"'),
+]
+
+
+def refused_config(feature):
     config = copy.deepcopy(CONFIG)
     config["user"] = [{"name": "new", **feature}]
+    return config
+
+
+@pytest.mark.parametrize(("feature", "message"), REFUSED)
+def test_config_refusals_of_features(feature, message):
     with pytest.raises(ConfigError, match=message):
-        Config.read(config)
+        Config.read(refused_config(feature))
 
 
 def test_config_of_hashed_ids():

@@ -211,22 +211,26 @@ def test_quantizers_are_not_trained():
     assert torch.equal(module.embed("candidate", {"item": torch.arange(4), "content": rows}, (4,)), e)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"quantizer": "none"}, "no quantizer is named 'none'"),
-        ({"tables": ["c0"]}, "expected 2, one per level, found 1"),
-        ({"tables": ["c0", "none"]}, "no table is named 'none'"),
-        ({"tables": ["c0", "look0"]}, "expected direct ids and at least 18 rows"),
-        ({"combine": "mean"}, "one of concat, sum"),
-        ({"combine": "sum"}, "expected equal dims, as combine is sum"),
-    ],
-)
-def test_configs_that_are_refused(change, message):
+REFUSED = [
+    ({"quantizer": "none"}, 'no quantizer is named "none"'),
+    ({"tables": ["c0"]}, "expected 2, one per level, found 1"),
+    ({"tables": ["c0", "none"]}, 'no table is named "none"'),
+    ({"tables": ["c0", "look0"]}, "expected direct ids and at least 18 rows"),
+    ({"combine": "mean"}, "one of concat, sum"),
+    ({"combine": "sum"}, "expected equal dims, as combine is sum"),
+]
+
+
+def refused_config(change):
     config = copy.deepcopy(CONFIG)
     config["candidate"][1].update(change)
+    return config
+
+
+@pytest.mark.parametrize(("change", "message"), REFUSED)
+def test_configs_that_are_refused(change, message):
     with pytest.raises(ConfigError, match=message):
-        Config.read(config)
+        Config.read(refused_config(change))
 
 
 def test_vectors_that_are_refused():

@@ -31,6 +31,7 @@ from vqrank_train.config_sequences import (
     read_sequence,
 )
 from vqrank_train.config_vql import VqlSequence
+from vqrank_train.errors import quote
 
 __all__ = [
     "Attention", "Config", "ConfigError", "DinSequence", "DmqnSequence", "Feature", "Head", "Hstu", "HstuSequence",
@@ -80,7 +81,7 @@ class Config:
         reader = Reader(value, "config")
         version = reader.take("format", int)
         if version != 1:
-            raise ConfigError(f"config.format: expected 1, found {version}")
+            raise ConfigError(f"config.format: expected 1, found {quote(version)}")
         name = check_text(reader.take("name", str), "config.name")
         tables = {
             check_name(key, "config.tables"): Table.read(table, f"config.tables.{key}")

@@ -9,6 +9,7 @@ from typing import Literal
 from vqrank_train.config_inputs import Feature
 from vqrank_train.config_parts import Attention, Hstu
 from vqrank_train.config_reader import COUNT_MAX, ConfigError, Reader
+from vqrank_train.errors import quote
 
 HASHES_MAX, BITS_MAX = 1024, 12
 TIME_BUCKETS_MAX = 144  # the last of them begins below 2^63 seconds
@@ -122,7 +123,8 @@ def check_match(sequence: SimHardSequence, groups: Mapping[str, tuple[Feature, .
         found = next((feature for feature in groups[group] if feature.name == name), None)
         if found is None or found.kind != "id":
             kind = f"one of kind {found.kind}" if found else "none of this name"
-            raise ConfigError(f"{where}.match.{group}: expected a feature {name!r} of kind id, found {kind}")
+            raise ConfigError(f"{where}.match.{group}: expected a feature {quote(name)} of kind id, found {kind}")
         tables.append(found.table)
     if tables[0] != tables[1]:
-        raise ConfigError(f"{where}.match: expected features of one table, found {tables[0]!r} and {tables[1]!r}")
+        found_tables = " and ".join(quote(table) for table in tables)
+        raise ConfigError(f"{where}.match: expected features of one table, found {found_tables}")

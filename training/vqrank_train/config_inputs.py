@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqrank_train.config_reader import INT64_MAX, INT64_MIN, ConfigError, Reader, check_unicode
+from vqrank_train.errors import quote
 
 FEATURE_KINDS = ("id", "ids", "float", "time", "vector", "semantic_id")
 QUANTIZER_KINDS = ("rq_gmm", "rq_kmeans")
@@ -33,9 +34,9 @@ class Table:
             keys = tuple(reader.take("keys", list))
             for key in keys:
                 if isinstance(key, bool) or not isinstance(key, int | str):
-                    raise ConfigError(f"{where}.keys: expected integers or strings, found {key!r}")
+                    raise ConfigError(f"{where}.keys: expected integers or strings, found {quote(key)}")
                 if isinstance(key, int) and not INT64_MIN <= key <= INT64_MAX:
-                    raise ConfigError(f"{where}.keys: expected integers of 64 bits, found {key}")
+                    raise ConfigError(f"{where}.keys: expected integers of 64 bits, found {quote(key)}")
                 if isinstance(key, str):
                     check_unicode(key, f"{where}.keys")
             if len(set(keys)) != len(keys):
@@ -91,7 +92,7 @@ class Feature:
         if kind in ("id", "ids"):
             table = reader.take("table", str)
             if table not in tables:
-                raise ConfigError(f"{where}.table: no table is named {table!r}")
+                raise ConfigError(f"{where}.table: no table is named {quote(table)}")
             if kind == "ids":
                 pool = reader.choice("pool", ("sum", "mean"))
         elif kind == "semantic_id":
@@ -103,7 +104,7 @@ class Feature:
         elif kind == "float":
             mean, std = reader.number("mean", 0.0), reader.number("std", 1.0)
             if not std > 0:
-                raise ConfigError(f"{where}.std: expected a number above 0, found {std!r}")
+                raise ConfigError(f"{where}.std: expected a number above 0, found {quote(std)}")
         elif kind == "time" and group != "event":
             raise ConfigError(f"{where}: a time feature belongs in event")
         reader.close()
@@ -116,22 +117,22 @@ class Feature:
         """The rest of a feature of kind semantic_id."""
         quantizer = reader.take("quantizer", str)
         if quantizer not in quantizers:
-            raise ConfigError(f"{reader.where}.quantizer: no quantizer is named {quantizer!r}")
+            raise ConfigError(f"{reader.where}.quantizer: no quantizer is named {quote(quantizer)}")
         levels, codes = quantizers[quantizer].levels, quantizers[quantizer].codes
         listed, combine = reader.take("tables", list), reader.choice("combine", ("concat", "sum"))
         if len(listed) != levels:
             raise ConfigError(f"{reader.where}.tables: expected {levels}, one per level, found {len(listed)}")
         for table in listed:
             if not isinstance(table, str) or table not in tables:
-                raise ConfigError(f"{reader.where}.tables: no table is named {table!r}")
+                raise ConfigError(f"{reader.where}.tables: no table is named {quote(table)}")
             if tables[table].ids != "direct" or tables[table].rows < codes + 1:
                 raise ConfigError(
-                    f"{reader.where}.tables: expected direct ids and at least {codes + 1} rows, found {table!r} with "
-                    f"{tables[table].ids} and {tables[table].rows}"
+                    f"{reader.where}.tables: expected direct ids and at least {codes + 1} rows, found "
+                    f"{quote(table)} with {tables[table].ids} and {tables[table].rows}"
                 )
         dims = [tables[table].dim for table in listed]
         if combine == "sum" and len(set(dims)) > 1:
-            raise ConfigError(f"{reader.where}.tables: expected equal dims, as combine is sum, found {dims}")
+            raise ConfigError(f"{reader.where}.tables: expected equal dims, as combine is sum, found {quote(dims)}")
         dim = quantizers[quantizer].dim
         return cls(name, "semantic_id", dim=dim, quantizer=quantizer, tables=tuple(listed), combine=combine)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vqrank_train.config_reader import COUNT_MAX, LAYERS_MAX, MISSING, UINT32_MAX, ConfigError, Reader
+from vqrank_train.errors import quote
 
 ACTIVATIONS = ("relu", "leaky_relu", "prelu", "silu", "gelu", "tanh", "dice")
 
@@ -45,7 +46,8 @@ class Hstu:
             normalize = inner.count("constant", 1)
             inner.close()
         elif normalize not in ("one", "tokens", "attended"):
-            raise ConfigError(f"{where}.normalize: expected one, tokens, attended or a constant, found {normalize!r}")
+            found_text = quote(normalize)
+            raise ConfigError(f"{where}.normalize: expected one, tokens, attended or a constant, found {found_text}")
         found = cls(
             layers, heads, qk_dim, v_dim,
             share=clusters and reader.take("share", bool, False),
@@ -65,7 +67,7 @@ class Hstu:
             residual=reader.take("residual", bool, False),
         )  # fmt: skip
         if not 1e-37 < found.eps < 1e37:
-            raise ConfigError(f"{where}.eps: expected a number above 0 that float32 holds, found {found.eps!r}")
+            raise ConfigError(f"{where}.eps: expected a number above 0 that float32 holds, found {quote(found.eps)}")
         reader.close()
         return found
 
@@ -77,7 +79,7 @@ def read_hidden(reader: Reader, high: int = UINT32_MAX) -> tuple[int, ...]:
         raise ConfigError(f"{reader.where}.hidden: expected fewer than {LAYERS_MAX} layers, found {len(hidden)}")
     for width in hidden:
         if isinstance(width, bool) or not isinstance(width, int) or not 1 <= width <= high:
-            raise ConfigError(f"{reader.where}.hidden: expected integers from 1 to {high}, found {width!r}")
+            raise ConfigError(f"{reader.where}.hidden: expected integers from 1 to {high}, found {quote(width)}")
     return tuple(hidden)
 
 

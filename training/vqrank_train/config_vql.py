@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vqrank_train.config_reader import COUNT_MAX, ConfigError, Reader
+from vqrank_train.errors import quote
 
 HEADS_MAX, TERMS_MAX = 1024, 64
 
@@ -38,7 +39,7 @@ def read_group(value: Any, where: str, heads: int) -> VqlGroup:
     own = reader.take("heads", list)
     for head in own:
         if isinstance(head, bool) or not isinstance(head, int) or not 0 <= head < heads:
-            raise ConfigError(f"{where}.heads: expected heads from 0 to {heads - 1}, found {head!r}")
+            raise ConfigError(f"{where}.heads: expected heads from 0 to {heads - 1}, found {quote(head)}")
     if not own:
         raise ConfigError(f"{where}.heads: expected at least one head, found none")
     found = VqlGroup(tuple(own), reader.count("codewords", 1, high=COUNT_MAX))
@@ -55,7 +56,8 @@ def read_vql(name: str, reader: Reader) -> VqlSequence:
     seen = sorted(head for group in groups for head in group.heads)
     if seen != list(range(heads)):
         raise ConfigError(
-            f"{reader.where}.groups: expected every head from 0 to {heads - 1} in exactly one group, found {seen}"
+            f"{reader.where}.groups: expected every head from 0 to {heads - 1} in exactly one group, "
+            f"found {quote(seen)}"
         )
     terms = reader.count("decay_terms", 0, 0, high=TERMS_MAX)
     return VqlSequence(name, heads, dim, v_dim, groups, terms, reader.take("out", bool, False))

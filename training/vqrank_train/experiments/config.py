@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vqrank_train.config import ConfigError
+from vqrank_train.errors import quote
 from vqrank_train.trainer.plan import check_keys, check_number
 from vqrank_train.trainer.spec import check_options, read_json
 
@@ -90,13 +91,13 @@ def check_table(table: Any, name: str) -> None:
     required = ("data", "model", "training", "sequences", "rows", "settings", "trial_share")
     check_keys(table, "the table", required, ("start", "content"))
     if table["data"] != name:
-        raise ConfigError(f"data: expected {name!r}, as the file is named, found {table['data']!r}")
+        raise ConfigError(f"data: expected {quote(name)}, as the file is named, found {quote(table['data'])}")
     for key in ("model", "training", "sequences", "rows", "settings"):
         check_object(table[key], key)
     check_object(table.get("start", {}), "start")
     check_number(table["trial_share"], "trial_share")
     if not 0 < table["trial_share"] <= 1:
-        raise ConfigError(f"trial_share: expected a number above 0, at most 1, found {table['trial_share']!r}")
+        raise ConfigError(f"trial_share: expected a number above 0, at most 1, found {quote(table['trial_share'])}")
     check_object(table["model"].get("head"), "model.head")
     for key, sequence in table["sequences"].items():
         check_keys(sequence, f"sequences.{key}", ("sequence", "start"))
@@ -137,16 +138,16 @@ def check_table(table: Any, name: str) -> None:
 def check_object(value: Any, where: str) -> None:
     """Refuse what is no JSON object."""
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected an object, found {value!r}")
+        raise ConfigError(f"{where}: expected an object, found {quote(value)}")
 
 
 def check_array(value: Any, where: str) -> None:
     """Refuse what is no JSON array."""
     if not isinstance(value, list):
-        raise ConfigError(f"{where}: expected an array, found {value!r}")
+        raise ConfigError(f"{where}: expected an array, found {quote(value)}")
 
 
 def check_one_of(value: Any, known: dict[str, Any], where: str) -> None:
     """Refuse what is no key of `known`."""
     if not isinstance(value, str) or value not in known:
-        raise ConfigError(f"{where}: expected one of {', '.join(known)}, found {value!r}")
+        raise ConfigError(f"{where}: expected one of {', '.join(known)}, found {quote(value)}")

@@ -29,7 +29,8 @@ class HstuLayers(nn.Module):
     def mix(self, x: Tensor, present: Tensor, bias: Tensor | None, seen: Tensor | None = None) -> Tensor:
         """x [B, N, T, D], present [B, N, T] bool: tokens that exist -> Y [B, N, T, D], rows of absent tokens zeros.
 
-        `bias` is added to scores [B, N, H, T, T]; `seen` [T, T] tells which tokens each may attend to, default: all.
+        `bias` is added to scores [B, N, H, T, T], to which its shape broadcasts; `seen` [T, T] tells which tokens each
+        may attend to, default: all.
         """
         hstu = self.hstu
         batch, codebooks, tokens, _ = x.shape
@@ -49,11 +50,11 @@ class HstuLayers(nn.Module):
             u = nn.functional.silu(u)
 
         def per_head(y: Tensor, width: int) -> Tensor:
-            return y.reshape(batch, codebooks, tokens, hstu.heads, width).transpose(2, 3)  # [B, N, H, W, width]
+            return y.reshape(batch, codebooks, tokens, hstu.heads, width).transpose(2, 3)  # [B, N, H, T, width]
 
         q, k, v = per_head(q, hstu.qk_dim), per_head(k, hstu.qk_dim), per_head(v, hstu.v_dim)
         alpha = 1.0 if hstu.alpha == "one" else 1 / math.sqrt(hstu.qk_dim)
-        scores = alpha * (q @ k.mT)  # [B, N, H, W, W]
+        scores = alpha * (q @ k.mT)  # [B, N, H, T, T]
         if bias is not None:
             scores = scores + bias
         hidden = absent[:, :, None, None, :] if seen is None else absent[:, :, None, None, :] | ~seen
@@ -64,7 +65,7 @@ class HstuLayers(nn.Module):
             weights = weights / present.sum(-1).clamp(min=1)[:, :, None, None, None]
         elif hstu.normalize != "one":
             weights = weights / hstu.normalize
-        attended = weights @ v.masked_fill(absent[:, :, None, :, None], 0)  # [B, N, H, W, dv]
+        attended = weights @ v.masked_fill(absent[:, :, None, :, None], 0)  # [B, N, H, T, dv]
 
         def joined(y: Tensor) -> Tensor:
             return y.transpose(2, 3).reshape(batch, codebooks, tokens, self.v)

@@ -69,7 +69,7 @@ class HstuEvents(nn.Module):
 
     def encode(self, e: Tensor, present: Tensor, time: Tensor | None = None) -> Tensor:
         """Events e [B, T, D], the last of every state in its history's order, none after them where present [B, T] says
-        that it has fewer; their times [B, T] -> Y [B, T, D]. Without times all are equal."""
+        that it has fewer; their times [B, T], by default all equal -> Y [B, T, D], rows of absent events zeros."""
         x = e
         if self.sequence.scale == "sqrt":
             x = x * math.sqrt(e.shape[-1])
@@ -78,7 +78,7 @@ class HstuEvents(nn.Module):
         bucket = None
         if self.sequence.time_buckets:
             bucket = self.buckets(torch.zeros_like(present, dtype=torch.long) if time is None else time)
-        x = x[:, None]
+        x = x.masked_fill(~present[..., None], 0)[:, None]  # absent ones are other events' rows
         for block in self.blocks:
             x = block(x, present[:, None], bucket)
         return x[:, 0]

@@ -32,7 +32,7 @@ from vqrank_train.trainer.revive import revive, start_codebooks
 from vqrank_train.trainer.scoring import logits, score
 from vqrank_train.trainer.start import start, widen_head
 
-FREE = 0.1  # of the rate: codewords, projections, biases and norms
+FREE = 0.1  # of the rate: codewords, projections, norms, and biases but those by place and time
 
 
 @dataclass
@@ -115,7 +115,8 @@ def without_contradictions(sample: Sample) -> Sample:
 
 
 def parameter_groups(module: Ranker, options: Options) -> list[dict[str, Any]]:
-    """Tables have a rate and a decay of their own; codewords, biases, slopes and norms do not decay."""
+    """Tables have a rate and a decay of their own; codewords, biases, slopes and norms do not decay, and are slower.
+    The biases of scores that HSTU over events has by place and time learn and decay as weights do."""
     tables, plain, free = [], [], []
     relative = {
         parameter

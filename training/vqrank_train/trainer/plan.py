@@ -6,7 +6,17 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from vqrank_train.config import Config, ConfigError, DmqnSequence, SdimSequence, Sequence, VqlSequence, WindowSequence
+from vqrank_train.config import (
+    Config,
+    ConfigError,
+    DmqnSequence,
+    HstuSequence,
+    SdimSequence,
+    Sequence,
+    VqlSequence,
+    WindowSequence,
+)
+from vqrank_train.errors import quote
 from vqrank_train.trainer.inputs import is_phase
 
 # The event feature whose first number starts as 1 for every event: tells a cluster from an empty one.
@@ -25,10 +35,10 @@ def check_plan(config: Config, plan: Any) -> None:
     length = plan.get("tables", 1.0)
     check_number(length, "start.tables")
     if not length > 0:
-        raise ConfigError(f"start.tables: expected a length above 0, found {length!r}")
+        raise ConfigError(f"start.tables: expected a length above 0, found {quote(length)}")
     head = plan.get("head", HEADS[0])
     if head not in HEADS:
-        raise ConfigError(f"start.head: expected {' or '.join(HEADS)}, found {head!r}")
+        raise ConfigError(f"start.head: expected {' or '.join(HEADS)}, found {quote(head)}")
     if head == "matches" and len(config.head.hidden) != HEAD_LAYERS:
         raise ConfigError(
             f"config.head.hidden: expected {HEAD_LAYERS} layers, which start on matches, "
@@ -77,6 +87,11 @@ def check_sequence(config: Config, sequence: Sequence, plan: Any, head: str) -> 
             f"config.sequences.{sequence.name}.attention.dim: expected at least {DIRECTIONS}, along which the head "
             f"starts to tell matches, found {attention.dim}; start.head may be plain"
         )
+    if head == "matches" and isinstance(sequence, HstuSequence) and sequence.hstu.layers and not sequence.hstu.residual:
+        raise ConfigError(
+            f"config.sequences.{sequence.name}.hstu.residual: expected true, as the head starts on events as they are, "
+            "found false; start.head may be plain"
+        )
     events = [name for name, place in config.slices("event").items() if place.stop > place.start]
     both = shared_widths(config)
     if not isinstance(sequence, DmqnSequence):
@@ -106,10 +121,10 @@ def shared_widths(config: Config) -> list[str]:
 def check_keys(value: Any, where: str, required: Collection[str], optional: Collection[str] = ()) -> None:
     """Refuse what is no object with these keys."""
     if not isinstance(value, dict):
-        raise ConfigError(f"{where}: expected an object, found {value!r}")
+        raise ConfigError(f"{where}: expected an object, found {quote(value)}")
     for key in value:
         if key not in required and key not in optional:
-            raise ConfigError(f"{where}: expected {', '.join((*required, *optional))}, found {key!r}")
+            raise ConfigError(f"{where}: expected {', '.join((*required, *optional))}, found {quote(key)}")
     for key in required:
         if key not in value:
             raise ConfigError(f"{where}.{key}: expected this required key, found nothing")
@@ -118,7 +133,7 @@ def check_keys(value: Any, where: str, required: Collection[str], optional: Coll
 def check_length(value: Any, where: str, length: int) -> None:
     """Refuse what is no array of this length."""
     if not isinstance(value, list) or len(value) != length:
-        found = f"{len(value)}" if isinstance(value, list) else repr(value)
+        found = f"{len(value)}" if isinstance(value, list) else quote(value)
         raise ConfigError(f"{where}: expected an array of {length}, found {found}")
 
 
@@ -130,7 +145,7 @@ def check_weights(value: Any, where: str, length: int, known: Collection[str]) -
         for name, weight in weights.items():
             check_number(weight, f"{where}[{i}].{name}")
             if weight < 0 and name != OFFSET:
-                raise ConfigError(f"{where}[{i}].{name}: expected a weight of at least 0, found {weight!r}")
+                raise ConfigError(f"{where}[{i}].{name}: expected a weight of at least 0, found {quote(weight)}")
 
 
 def phases(config: Config) -> set[str]:
@@ -148,7 +163,7 @@ def check_hashes(config: Config, value: Any, where: str, hashes: int, head: str)
         if not any(weights.values()):
             raise ConfigError(f"{where}[{i}]: expected the weight of a feature, found none above 0")
     events = config.slices("event")
-    for name in {name for weights in value for name in weights}:
+    for name in dict.fromkeys(name for weights in value for name in weights):
         width = events[name].stop - events[name].start
         if head == "matches" and name not in phases(config) and width < DIRECTIONS:
             raise ConfigError(
@@ -178,10 +193,10 @@ def check_circle(config: Config, weights: dict[str, float], where: str) -> None:
 def check_number(value: Any, where: str) -> None:
     """Refuse what is no finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{where}: expected a number, found {value!r}")
+        raise ConfigError(f"{where}: expected a number, found {quote(value)}")
     try:
         finite = math.isfinite(value)
     except OverflowError:  # an integer beyond double
         finite = False
     if not finite:
-        raise ConfigError(f"{where}: expected a finite number, found {str(value)[:40]}")
+        raise ConfigError(f"{where}: expected a finite number, found {quote(value)}")

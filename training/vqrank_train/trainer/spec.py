@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vqrank_train.config import ConfigError
+from vqrank_train.errors import quote
 from vqrank_train.trainer.fit import Options
 from vqrank_train.trainer.plan import check_keys, check_number
 
@@ -42,15 +43,15 @@ def check_options(found: Any) -> None:
         where, default = f"training.{name}", known[name]
         if isinstance(default, tuple):
             if not isinstance(value, list) or len(value) != len(default):
-                raise ConfigError(f"{where}: expected an array of {len(default)} numbers, found {value!r}")
+                raise ConfigError(f"{where}: expected an array of {len(default)} numbers, found {quote(value)}")
             for i, number in enumerate(value):
                 check_number(number, f"{where}[{i}]")
                 if not number > 0:
-                    raise ConfigError(f"{where}[{i}]: expected a number above 0, found {number!r}")
+                    raise ConfigError(f"{where}[{i}]: expected a number above 0, found {quote(number)}")
         elif isinstance(default, int):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{where}: expected an integer of at least 1, found {value!r}")
+                raise ConfigError(f"{where}: expected an integer of at least 1, found {quote(value)}")
         else:
             check_number(value, where)
             if value < 0:
-                raise ConfigError(f"{where}: expected a number of at least 0, found {value!r}")
+                raise ConfigError(f"{where}: expected a number of at least 0, found {quote(value)}")

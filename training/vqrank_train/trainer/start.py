@@ -70,6 +70,9 @@ def start(module: Ranker, plan: dict[str, Any], share: float) -> None:
         if own.attention is not None:
             assert isinstance(own.attention, DotAttention)
             answers += start_attention(module.config, own.attention, plan[sequence.name]["heads"], low)
+            if isinstance(own, HstuEvents) and own.sequence.scale == "sqrt":  # it sees events that much longer
+                for part in (own.attention.k, own.attention.v):
+                    part.weight.div_(math.sqrt(module.config.width("event")))
     module.layers[-1].bias.fill_(math.log(share / (1 - share)))
     if plan.get("head", "matches") == "matches":
         start_head(module, answers)
