@@ -28,7 +28,7 @@ def read_table(name: str, configs: Path) -> dict[str, Any]:
     if isinstance(table, dict) and BASE in table:
         base = table.pop(BASE)
         if base not in DATA_SETS:
-            raise ConfigError(f"{path}: {BASE}: expected one of {', '.join(DATA_SETS)}, found {base!r}")
+            raise ConfigError(f"{path}: {BASE}: expected one of {', '.join(DATA_SETS)}, found {quote(base)}")
         table = {**read_table(base, configs), **table}
     try:
         check_table(table, name)
