@@ -233,6 +233,65 @@ static void test_edges(void **state)
     world_free(&w);
 }
 
+enum { EDGES = 40 };
+
+/* How many of the edges are at most dt. */
+static size_t bucket_of(const uint64_t edges[EDGES], uint64_t dt)
+{
+    size_t bucket = 0;
+    for (size_t b = 0; b < EDGES; b++)
+        bucket += edges[b] <= dt;
+    return bucket;
+}
+
+static struct world world_of_edges(const uint64_t edges[EDGES])
+{
+    struct runtime_options o = only_hstu(2);
+    o.hstu_last.buckets = EDGES;
+    o.hstu_last.edges = edges;
+    return world_new(&o, NULL, CANDIDATES);
+}
+
+/* Scores of two events that are so many seconds apart, as many as 64 bits have. */
+static float *scores_as_far_apart(struct world *w, const struct values *events, uint64_t seconds)
+{
+    times_of(events)[0] = INT64_MIN;
+    times_of(events)[1] = (int64_t)((uint64_t)INT64_MIN + seconds);
+    return scores_of(w, events, 0, 2);
+}
+
+/* Edges that lie in one power of two, that are all equal, or of both: every time has the bucket that counting gives, as
+ * found where bucket b is b seconds. */
+static void test_any_edges(void **state)
+{
+    (void)state;
+    uint64_t count[EDGES], edges[4][EDGES];
+    for (size_t b = 0; b < EDGES; b++) {
+        count[b] = b + 1;
+        edges[0][b] = (UINT64_C(1) << 40) + 3 * b;
+        edges[1][b] = 1000;
+        edges[2][b] = b < 20 ? 1 + b / 7 : b < 30 ? UINT64_MAX / 2 - 30 + b : UINT64_MAX - (b < 35);
+        edges[3][b] = UINT64_C(1) << (b < 10 ? b : 24 + b);
+    }
+    struct world counts = world_of_edges(count);
+    struct values *events = events_new(&counts, 14);
+    memset(events->present[TIME], 1, EVENTS);
+    for (size_t e = 0; e < 4; e++) {
+        struct world w = world_of_edges(edges[e]);
+        for (size_t i = 0; i < 3 * (EDGES + 1); i++) {
+            const uint64_t edge = i < 3 * EDGES ? edges[e][i / 3] : 1, dt = edge + i % 3 - 1;
+            float *found = scores_as_far_apart(&w, events, dt);
+            float *expected = scores_as_far_apart(&counts, events, bucket_of(edges[e], dt));
+            assert_same_scores(&w, expected, found);
+            free(expected);
+            free(found);
+        }
+        world_free(&w);
+    }
+    values_free(events);
+    world_free(&counts);
+}
+
 /* As one at the latest time of the events that take part, which need not be the last's; none at all is all at once. */
 static void test_events_without_time(void **state)
 {
@@ -347,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_order_matters),
         cmocka_unit_test(test_times_by_their_buckets),
         cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_any_edges),
         cmocka_unit_test(test_events_without_time),
         cmocka_unit_test(test_times_far_apart),
         cmocka_unit_test(test_explain),
