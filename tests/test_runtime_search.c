@@ -7,7 +7,7 @@
 
 #include "tests/runtime_support.h"
 
-enum { CANDIDATES = 13, EVENTS = 150, LAST = 60, TOP = 4, ITEM = 0 };
+enum { CANDIDATES = 60, EVENTS = 150, LAST = 60, TOP = 4, ITEM = 0 }; /* candidates: more than a block, 48 */
 
 static const size_t lengths[] = {0, 1, TOP, LAST - 1, LAST, LAST + 1, EVENTS};
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
