@@ -32,7 +32,10 @@ struct vqr_hstu {
     size_t uvqk_width;            /* 2 heads v_dim + 2 heads qk_dim */
     size_t z_width;               /* of f2's input */
     float alpha;                  /* of the scores */
-    uint64_t *edge;               /* [buckets] the least seconds of bucket 1, 2, ..., never descending */
+    uint64_t *edge;               /* [buckets] the least seconds of bucket 1, 2, ..., never descending; past them some
+                                     that no search passes */
+    uint32_t octave[64];          /* edges below 2^0, 2^1, ... seconds */
+    unsigned steps;               /* of a search among the edges from there on to twice as many seconds */
     struct vqr_hstu_layer *layer; /* [config.layers] */
 };
 

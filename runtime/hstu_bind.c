@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/bind_layers.h"
 #include "runtime/hstu.h"
@@ -104,6 +105,22 @@ static enum vqr_status check_hstu(struct vqr_binder *binder, const char *sequenc
     return status;
 }
 
+/* Where find_bucket starts and how many steps it takes. A power of two holds two or three of a converter's edges, but
+ * of a file made to be slow it may hold all. */
+static void index_edges(struct vqr_hstu *hstu)
+{
+    size_t b = 0, most = 0;
+    for (size_t o = 0; o < sizeof hstu->octave / sizeof *hstu->octave; o++) {
+        const size_t first = b;
+        hstu->octave[o] = (uint32_t)first;
+        while (b < hstu->buckets && hstu->edge[b] >> o <= 1)
+            b++;
+        most = b - first > most ? b - first : most;
+    }
+    while ((size_t)1 << hstu->steps <= most)
+        hstu->steps++;
+}
+
 /* The buckets' edges, {low, high} halves in the file: what find_bucket takes for granted is made sure here. Small
  * buckets may be empty, as no whole number of seconds lies in them: edges may be equal. */
 static enum vqr_status bind_edges(struct vqr_binder *binder, const char *sequence, struct vqr_hstu *hstu)
@@ -117,9 +134,11 @@ static enum vqr_status bind_edges(struct vqr_binder *binder, const char *sequenc
     const uint32_t *half = data;
     if (status)
         return status;
-    hstu->edge = vqr_allocate(hstu->buckets, sizeof *hstu->edge, binder->error);
+    const size_t room = 3 * hstu->buckets; /* 2^steps is at most twice the edges */
+    hstu->edge = vqr_allocate(room, sizeof *hstu->edge, binder->error);
     if (!hstu->edge)
         return VQR_ERROR_MEMORY;
+    memset(hstu->edge, 0xff, room * sizeof *hstu->edge);
     for (size_t b = 0; b < hstu->buckets; b++) {
         hstu->edge[b] = (uint64_t)half[2 * b + 1] << 32 | half[2 * b];
         if (hstu->edge[b] < (b ? hstu->edge[b - 1] : 1))
@@ -127,6 +146,7 @@ static enum vqr_status bind_edges(struct vqr_binder *binder, const char *sequenc
                             "tensor \"sequences.%s.time_edges\": edge %zu is %llu, expected at least %llu", sequence, b,
                             (unsigned long long)hstu->edge[b], (unsigned long long)(b ? hstu->edge[b - 1] : 1));
     }
+    index_edges(hstu);
     return VQR_OK;
 }
 
@@ -160,15 +180,15 @@ void vqr_hstu_unbind(struct vqr_hstu *hstu)
     free(hstu->edge);
 }
 
-/* In order, a block of rows goes as far as its last row sees. Of every pair's time the bucket is found, in 8 steps of a
- * search where it is not its neighbour's, which times can be drawn for. */
+/* In order, a block of rows goes as far as its last row sees. Of every pair's time the bucket is searched unless its
+ * neighbours share it, which times can be drawn for: a step counts, as measured, as 128. */
 double vqr_hstu_work(const struct vqr_hstu *hstu)
 {
     const struct vqr_header_hstu *c = &hstu->config;
     const double w = (double)hstu->tokens, d = (double)hstu->width;
     const double pairs = hstu->causal ? w * (w + VQR_ATTENTION_ROWS) / 2.0 : w * w;
     const double attention = (double)c->heads * pairs * ((double)c->qk_dim + (double)c->v_dim + 16.0);
-    const double times = hstu->buckets ? pairs * 64.0 : 0.0;
+    const double times = hstu->buckets ? pairs * 128.0 * (1.0 + hstu->steps) : 0.0;
     const double linear = w * d * ((double)hstu->uvqk_width + (double)hstu->z_width);
     return (double)c->layers * (attention + times + linear);
 }

@@ -4,18 +4,14 @@
 
 #include "runtime/hstu.h"
 
-/* How many edges are at most dt: the bucket of dt seconds. */
+/* How many edges are at most dt: the bucket of dt seconds. From those below dt's power of two on, by steps that are the
+ * same for any dt and without branches, which nobody could foretell of times in no order. */
 static size_t find_bucket(const struct vqr_hstu *hstu, uint64_t dt)
 {
-    size_t low = 0, high = hstu->buckets;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        if (hstu->edge[middle] <= dt)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    size_t at = hstu->octave[63 - __builtin_clzll(dt | 1)];
+    for (unsigned step = hstu->steps; step-- > 0;)
+        at += (size_t)(hstu->edge[at + ((size_t)1 << step) - 1] <= dt) << step;
+    return at < hstu->buckets ? at : hstu->buckets; /* UINT64_MAX seconds reach the numbers past the edges, too */
 }
 
 /* later - earlier, whichever is which: the difference of any two times fits 64 bits without a sign. */
@@ -24,23 +20,34 @@ static uint64_t seconds_between(int64_t a, int64_t b)
     return a > b ? (uint64_t)a - (uint64_t)b : (uint64_t)b - (uint64_t)a;
 }
 
-/* Adds the bias of the time between the token after i and each token up to i. Times mostly ascend, so that a token's
- * bucket is mostly its neighbour's. */
+/* Adds the bias of the time between the token after i and each token up to i. Times mostly ascend, so that several
+ * tokens mostly share the bucket of those before: one branch asks this of a group. */
 static void add_time_bias(const struct vqr_hstu *hstu, const float *time_bias, const struct vqr_hstu_tokens *tokens,
                           size_t i, float *bias)
 {
+    enum { GROUP = 8 };
     const int64_t next = tokens->time[i + 1 < tokens->count ? i + 1 : i];
-    uint64_t low = 1, high = 0; /* the last bucket's seconds, low to below high: none */
+    uint64_t low = 0, span = 0; /* the last bucket's seconds: none */
     float b = 0.0f;
-    for (size_t j = i + 1; j-- > 0;) {
-        const uint64_t dt = seconds_between(next, tokens->time[j]);
-        if (dt < low || dt >= high) {
-            const size_t bucket = find_bucket(hstu, dt);
-            low = bucket > 0 ? hstu->edge[bucket - 1] : 0;
-            high = bucket < hstu->buckets ? hstu->edge[bucket] : UINT64_MAX;
-            b = time_bias[bucket];
+    for (size_t j = 0; j <= i; j += GROUP) {
+        const size_t count = i + 1 - j < GROUP ? i + 1 - j : GROUP;
+        uint64_t dt[GROUP], bucket = 0;
+        bool others = false;
+        for (size_t l = 0; l < count; l++) {
+            dt[l] = seconds_between(next, tokens->time[j + l]);
+            others |= dt[l] - low >= span;
         }
-        bias[j] += b;
+        for (size_t l = 0; !others && l < count; l++)
+            bias[j + l] += b;
+        if (!others)
+            continue;
+        for (size_t l = 0; l < count; l++) {
+            bucket = find_bucket(hstu, dt[l]);
+            bias[j + l] += time_bias[bucket];
+        }
+        low = bucket > 0 ? hstu->edge[bucket - 1] : 0;
+        span = (bucket < hstu->buckets ? hstu->edge[bucket] : UINT64_MAX) - low;
+        b = time_bias[bucket];
     }
 }
 

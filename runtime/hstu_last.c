@@ -15,23 +15,23 @@
 enum { BUCKETS_MAX = 144 }; /* e^(0.301 b) stays below 2^63 seconds */
 
 struct hstu_last {
-    struct vqr_last_events events;
-    float scale;                 /* of an event's embedding on its way in; 1: none */
-    struct vqr_weights position; /* [last, D] padded, or none */
-    struct vqr_hstu hstu;        /* of one "codebook", number 0, as the attention */
-    bool attends;                /* else the last token's output is the interest vector */
+    struct vqr_last_events events; /* first: last_events.h */
+    float scale;                   /* of an event's embedding on its way in; 1: none */
+    struct vqr_weights position;   /* [last, D] padded, or none */
+    struct vqr_hstu hstu;          /* of one "codebook", number 0, as the attention */
+    bool attends;                  /* else the last token's output is the interest vector */
     struct vqr_target_attention attention;
 };
 
 struct hstu_last_state {
-    struct vqr_event_ring ring;
+    struct vqr_event_ring ring;     /* first */
     struct vqr_interests interests; /* with attention */
     float *y;                       /* [padded(D)] without: of the last token, once `tokens` are there */
     size_t tokens;                  /* that the last refresh was over */
 };
 
 struct hstu_last_scratch {
-    struct vqr_event_rows staged, listed; /* of the call under way; the ring's, oldest first, then HSTU's tokens */
+    struct vqr_event_rows staged, listed; /* first; of the call under way; the ring's in order, then HSTU's tokens */
     struct vqr_hstu_scratch hstu;
     struct vqr_target_scratch attention;
 };
@@ -40,15 +40,10 @@ struct hstu_last_scratch {
 
 static enum vqr_status check(struct vqr_binder *binder, const struct vqr_header_sequence *header)
 {
-    enum vqr_status status = vqr_check_range(binder, header->name, "last", header->last, 1, VQR_COUNT_MAX);
-    if (!status)
-        status = vqr_check_range(binder, header->name, "time_buckets", header->time_buckets, 0, BUCKETS_MAX);
+    enum vqr_status status =
+        vqr_check_range(binder, header->name, "time_buckets", header->time_buckets, 0, BUCKETS_MAX);
     if (!status && header->scale != VQR_SCALE_ONE && header->scale != VQR_SCALE_SQRT)
         status = vqr_refuse_unknown(binder, header->scale, "sequence \"%s\": scale", header->name);
-    if (!status && (header->attention.share || header->attention.count_bias))
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                          "sequence \"%s\": its attention says share or count_bias, expected neither without codebooks",
-                          header->name);
     return status;
 }
 
@@ -65,11 +60,13 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     struct hstu_last *last = sequence->self = vqr_allocate(1, sizeof *last, binder->error);
     if (!last)
         return VQR_ERROR_MEMORY;
-    enum vqr_status status = check(binder, header);
+    enum vqr_status status = vqr_last_events_bind(binder, header, &last->events);
+    if (!status)
+        status = check(binder, header);
     if (status)
         return status;
-    const size_t width = binder->model->inputs[VQR_EVENT].width;
-    last->events = (struct vqr_last_events){.last = header->last, .width = width, .timed = header->time_buckets > 0};
+    const size_t width = last->events.width;
+    last->events.timed = header->time_buckets > 0;
     last->scale = header->scale == VQR_SCALE_SQRT ? (float)sqrt((double)width) : 1.0f;
     last->attends = header->attention.kind != VQR_ATTENTION_NONE;
     last->hstu = (struct vqr_hstu){
@@ -130,23 +127,6 @@ static void reset(const struct vqr_sequence *sequence, void *state)
 }
 
 /* ---- events ---- */
-
-static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
-                   const struct vqr_event_block *block)
-{
-    const struct hstu_last *last = sequence->self;
-    const struct hstu_last_scratch *s = scratch;
-    (void)k, (void)state;
-    vqr_event_rows_stage(&last->events, &s->staged, block);
-}
-
-static void commit(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total)
-{
-    const struct hstu_last *last = sequence->self;
-    const struct hstu_last_scratch *s = scratch;
-    struct hstu_last_state *st = state;
-    vqr_event_ring_commit(&last->events, &st->ring, &s->staged, total);
-}
 
 /* Gives events without a time the latest time of all; where none has one, all have the same. */
 static void complete_times(const struct vqr_event_rows *rows, size_t count)
@@ -247,8 +227,8 @@ const struct vqr_sequence_ops vqr_hstu_last = {
     .take_scratch = take_scratch,
     .take_state = take_state,
     .reset = reset,
-    .append = append,
-    .commit = commit,
+    .append = vqr_last_events_append,
+    .commit = vqr_last_events_commit,
     .refresh = refresh,
     .attend = attend,
     .weigh = weigh,

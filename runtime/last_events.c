@@ -33,8 +33,10 @@ void vqr_event_rows_take(const struct vqr_last_events *events, struct vqr_event_
     rows->match = vqr_take(arena, events->matched ? events->last : 0, sizeof *rows->match);
 }
 
-void vqr_event_rows_stage(const struct vqr_last_events *events, const struct vqr_event_rows *staged,
-                          const struct vqr_event_block *block)
+/* Keeps those of the block's events that are among the call's last M in `staged`, oldest first. Taking events back out
+ * (sign -1) is not needed: before commit the ring has none of them. */
+static void stage(const struct vqr_last_events *events, const struct vqr_event_rows *staged,
+                  const struct vqr_event_block *block)
 {
     const size_t kept = block->total < events->last ? block->total : events->last, from = block->total - kept;
     for (size_t r = 0; block->sign > 0 && r < block->rows; r++) {
@@ -65,8 +67,9 @@ static void copy_row(const struct vqr_last_events *events, const struct vqr_even
         to->match[i] = from->match[j];
 }
 
-void vqr_event_ring_commit(const struct vqr_last_events *events, struct vqr_event_ring *ring,
-                           const struct vqr_event_rows *staged, size_t total)
+/* Moves what a call of `total` events staged into the ring. */
+static void commit(const struct vqr_last_events *events, struct vqr_event_ring *ring,
+                   const struct vqr_event_rows *staged, size_t total)
 {
     const size_t kept = total < events->last ? total : events->last;
     for (size_t r = 0; r < kept; r++) {
@@ -80,12 +83,12 @@ void vqr_last_events_append(const struct vqr_sequence *sequence, const struct vq
                             void *state, const struct vqr_event_block *block)
 {
     (void)k, (void)state;
-    vqr_event_rows_stage(sequence->self, scratch, block);
+    stage(sequence->self, scratch, block);
 }
 
 void vqr_last_events_commit(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total)
 {
-    vqr_event_ring_commit(sequence->self, state, scratch, total);
+    commit(sequence->self, state, scratch, total);
 }
 
 /* The row of the oldest event; the others follow, around the end. */

@@ -41,20 +41,11 @@ enum vqr_status vqr_refuse_last_events(const char *sequence, struct vqr_error *e
 
 void vqr_event_rows_take(const struct vqr_last_events *events, struct vqr_event_rows *rows, struct vqr_arena *arena);
 
-/* Keeps those of the block's events that are among the call's last M in `staged`, oldest first. Taking events back out
- * (sign -1) is not needed: before commit the ring has none of them. */
-void vqr_event_rows_stage(const struct vqr_last_events *events, const struct vqr_event_rows *staged,
-                          const struct vqr_event_block *block);
-
 /* Steps of a sequence for kinds whose description begins with their struct vqr_last_events, whose scratch with the
  * staged struct vqr_event_rows and whose state with the struct vqr_event_ring. */
 void vqr_last_events_append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                             void *state, const struct vqr_event_block *block);
 void vqr_last_events_commit(const struct vqr_sequence *sequence, void *scratch, void *state, size_t total);
-
-/* Moves what a call of `total` events staged into the ring. */
-void vqr_event_ring_commit(const struct vqr_last_events *events, struct vqr_event_ring *ring,
-                           const struct vqr_event_rows *staged, size_t total);
 
 /* The ring's events, oldest first: ring->count rows. */
 void vqr_event_ring_list(const struct vqr_last_events *events, const struct vqr_event_ring *ring,

@@ -40,7 +40,8 @@ struct runtime_hstu_last {
     struct vqr_header_hstu hstu;
     struct vqr_header_attention attention; /* of kind none, dot, din or both */
     uint32_t hidden[RUNTIME_HIDDEN_MAX];
-    size_t wrong_edge; /* SIZE_MAX, or the number of one that is edge_value */
+    const uint64_t *edges; /* [buckets] instead of the converter's, or NULL */
+    size_t wrong_edge;     /* SIZE_MAX, or the number of one that is edge_value */
     uint64_t edge_value;
 };
 

@@ -328,7 +328,8 @@ struct Tensors {
         std::vector<uint32_t> halves;
         for (uint32_t b = 1; b <= l.buckets; b++) {
             const double first = std::exp(0.301 * b);
-            const uint64_t edge = b - 1 == l.wrong_edge ? l.edge_value : first < 0x1p63 ? (uint64_t)first + 1 : 1;
+            const uint64_t usual = first < 0x1p63 ? (uint64_t)first + 1 : 1;
+            const uint64_t edge = b - 1 == l.wrong_edge ? l.edge_value : l.edges != nullptr ? l.edges[b - 1] : usual;
             halves.insert(halves.end(), {(uint32_t)edge, (uint32_t)(edge >> 32)});
         }
         add(name, fb::TensorType_U32, fb::Layout_Rows, {l.buckets, 2}, halves.data(), 4 * halves.size());

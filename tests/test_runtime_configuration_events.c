@@ -134,7 +134,29 @@ static void test_small_files_take_little(void **state)
     o.hstu_last.hstu.heads = 8;
     o.hstu_last.last = 65536;
     o.hstu_last.buckets = 1;
-    assert_refused(&o, &o, "computing a user's interests would take 5.5e+11");
+    assert_refused(&o, &o, "computing a user's interests would take 9.62e+11");
+}
+
+/* The buckets of the times between events are searched for, pair by pair: longer where edges crowd. */
+static void test_times_take_work(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    uint64_t crowd[144];
+    for (size_t b = 0; b < 144; b++)
+        crowd[b] = (UINT64_C(1) << 40) + b;
+    o.sequences = 0;
+    o.hstu_sequences = 1;
+    o.hstu_last.hstu.heads = 1;
+    o.hstu_last.last = 40000;
+    o.hstu_last.buckets = 144;
+    assert_refused(&o, &o, "computing a user's interests would take 3.27e+11");
+    o.hstu_last.last = 12000;
+    struct runtime_file file = runtime_build(&o);
+    vqr_model_close(open_model(file));
+    free(file.data);
+    o.hstu_last.edges = crowd;
+    assert_refused(&o, &o, "computing a user's interests would take 8.48e+10");
 }
 
 static void run(const struct runtime_options *options)
@@ -175,6 +197,7 @@ int main(void)
         cmocka_unit_test(test_time_edges),
         cmocka_unit_test(test_hashes_that_overflow),
         cmocka_unit_test(test_small_files_take_little),
+        cmocka_unit_test(test_times_take_work),
         cmocka_unit_test(test_legal_extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

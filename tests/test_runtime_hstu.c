@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "simd/simd.h"
+#include "tests/hostile_run.h"
 #include "tests/runtime_support.h"
 
 enum { CANDIDATES = 7, EVENTS = 70, TIME = 3 };
@@ -152,8 +154,7 @@ static void test_a_refused_call_changes_nothing(void **state)
     }
 }
 
-/* Without attention all candidates have one vector: those that are alike in themselves score alike, and of one history
- * more than of another. */
+/* Two events that change places, late in a history, change the scores. */
 static void test_order_matters(void **state)
 {
     (void)state;
@@ -173,6 +174,40 @@ static void test_order_matters(void **state)
     values_free(swapped);
     values_free(events);
     world_free(&w);
+}
+
+/* Leaves the head the interests alone, which are its last inputs. */
+static void see_only_interests(struct runtime_file file, size_t width)
+{
+    const size_t others = (size_t)hostile_tensor(file, "head.0.weight").shape[0] - width;
+    memset(hostile_floats(file, "head.0.weight"), 0, others * VQR_LANES * sizeof(float));
+}
+
+/* Without attention all candidates have the same interest, of one history more than of another; with it each has its
+ * own. */
+static void test_one_interest_for_all_candidates(void **state)
+{
+    (void)state;
+    for (size_t form = 0; form < 3; form++) {
+        struct runtime_options o = only_hstu(form);
+        o.hidden_count = 0;
+        o.outputs = 1;
+        struct world w = world_new(&o, NULL, CANDIDATES);
+        struct values *events = events_new(&w, 15);
+        struct vqr_sequence_info info;
+        assert_int_equal(vqr_sequence_info(w.model, 0, &info), VQR_OK);
+        see_only_interests(w.file, info.interest_width);
+        float *found = scores_of(&w, events, 0, EVENTS), *before = scores_of(&w, events, 0, EVENTS - 1);
+        assert_true(memcmp(found, before, w.outputs * sizeof *found) != 0);
+        size_t same = 0;
+        for (size_t c = 0; c < CANDIDATES; c++)
+            same += memcmp(found + c, found, sizeof *found) == 0;
+        assert_true(form == 2 ? same == CANDIDATES : same < CANDIDATES);
+        free(found);
+        free(before);
+        values_free(events);
+        world_free(&w);
+    }
 }
 
 /* ---- times ---- */
@@ -233,6 +268,65 @@ static void test_edges(void **state)
     world_free(&w);
 }
 
+enum { EDGES = 40 };
+
+/* How many of the edges are at most dt. */
+static size_t bucket_of(const uint64_t edges[EDGES], uint64_t dt)
+{
+    size_t bucket = 0;
+    for (size_t b = 0; b < EDGES; b++)
+        bucket += edges[b] <= dt;
+    return bucket;
+}
+
+static struct world world_of_edges(const uint64_t edges[EDGES])
+{
+    struct runtime_options o = only_hstu(2);
+    o.hstu_last.buckets = EDGES;
+    o.hstu_last.edges = edges;
+    return world_new(&o, NULL, CANDIDATES);
+}
+
+/* Scores of two events that are so many seconds apart, as many as 64 bits have. */
+static float *scores_as_far_apart(struct world *w, const struct values *events, uint64_t seconds)
+{
+    times_of(events)[0] = INT64_MIN;
+    times_of(events)[1] = (int64_t)((uint64_t)INT64_MIN + seconds);
+    return scores_of(w, events, 0, 2);
+}
+
+/* Edges that lie in one power of two, that are all equal, or of both: every time has the bucket that counting gives, as
+ * found where bucket b is b seconds. */
+static void test_any_edges(void **state)
+{
+    (void)state;
+    uint64_t count[EDGES], edges[4][EDGES];
+    for (size_t b = 0; b < EDGES; b++) {
+        count[b] = b + 1;
+        edges[0][b] = (UINT64_C(1) << 40) + 3 * b;
+        edges[1][b] = 1000;
+        edges[2][b] = b < 20 ? 1 + b / 7 : b < 30 ? UINT64_MAX / 2 - 30 + b : UINT64_MAX - (b < 35);
+        edges[3][b] = UINT64_C(1) << (b < 10 ? b : 24 + b);
+    }
+    struct world counts = world_of_edges(count);
+    struct values *events = events_new(&counts, 14);
+    memset(events->present[TIME], 1, EVENTS);
+    for (size_t e = 0; e < 4; e++) {
+        struct world w = world_of_edges(edges[e]);
+        for (size_t i = 0; i < 3 * (EDGES + 1); i++) {
+            const uint64_t edge = i < 3 * EDGES ? edges[e][i / 3] : 1, dt = edge + i % 3 - 1;
+            float *found = scores_as_far_apart(&w, events, dt);
+            float *expected = scores_as_far_apart(&counts, events, bucket_of(edges[e], dt));
+            assert_same_scores(&w, expected, found);
+            free(expected);
+            free(found);
+        }
+        world_free(&w);
+    }
+    values_free(events);
+    world_free(&counts);
+}
+
 /* As one at the latest time of the events that take part, which need not be the last's; none at all is all at once. */
 static void test_events_without_time(void **state)
 {
@@ -273,17 +367,25 @@ static void test_times_far_apart(void **state)
     static const int64_t far[] = {INT64_MIN, INT64_MAX, 0, INT64_MIN, -1, INT64_MAX, INT64_MAX, 1};
     struct runtime_options o = only_hstu(2);
     o.hstu_last.buckets = 3; /* from 3 seconds on it is the last */
-    struct world w = world_new(&o, NULL, CANDIDATES);
+    struct world w = world_new(&o, "ref", CANDIDATES);
+    vqr_session *ref = w.session;
     struct values *events = events_new(&w, 10);
     int64_t *times = times_of(events);
     memset(events->present[TIME], 1, EVENTS);
     for (size_t i = 0; i < EVENTS; i++)
         times[i] = far[i % 8];
     float *expected = scores_of(&w, events, 0, EVENTS);
-    for (size_t i = 0; i < EVENTS; i++)
-        times[i] = far[i % 8] == INT64_MIN ? -1000 : far[i % 8] == INT64_MAX ? 1000 : far[i % 8];
-    encode(&w, &events->rows);
-    assert_scores(&w, expected);
+    for (size_t isa = 0; usable_isa(isa); isa++) {
+        w.session = new_session(w.model, usable_isa(isa));
+        for (size_t near = 0; near < 2; near++) {
+            for (size_t i = 0; i < EVENTS; i++)
+                times[i] = !near || (far[i % 8] >= -1 && far[i % 8] <= 1) ? far[i % 8] : far[i % 8] < 0 ? -1000 : 1000;
+            encode(&w, &events->rows);
+            assert_scores(&w, expected);
+        }
+        vqr_session_free(w.session);
+    }
+    w.session = ref;
     free(expected);
     values_free(events);
     world_free(&w);
@@ -345,8 +447,10 @@ int main(void)
         cmocka_unit_test(test_any_number_of_events),
         cmocka_unit_test(test_a_refused_call_changes_nothing),
         cmocka_unit_test(test_order_matters),
+        cmocka_unit_test(test_one_interest_for_all_candidates),
         cmocka_unit_test(test_times_by_their_buckets),
         cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_any_edges),
         cmocka_unit_test(test_events_without_time),
         cmocka_unit_test(test_times_far_apart),
         cmocka_unit_test(test_explain),

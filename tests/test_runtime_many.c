@@ -81,6 +81,7 @@ static void test_same_as_one_by_one(void **state)
         for (size_t hidden = 0; hidden < 2; hidden++) {
             options.hidden_count = hidden;
             options.sequences = 2;
+            options.sdim_sequences = options.hstu_sequences = options.search.sim_hards = options.search.twins = 1;
             struct crowd c = crowd_new(&options, isa);
             struct vqr_error error;
             assert_int_equal(vqr_score_many(c.world.session, c.job, JOBS, &error), VQR_OK);

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "simd/simd.h"
+#include "tests/hostile_run.h"
 #include "tests/runtime_support.h"
 
-enum { CANDIDATES = 13, EVENTS = 150, LAST = 60, TOP = 4, ITEM = 0 };
+enum { CANDIDATES = 60, EVENTS = 150, LAST = 60, TOP = 4, ITEM = 0 }; /* candidates: more than a block, 48 */
 
 static const size_t lengths[] = {0, 1, TOP, LAST - 1, LAST, LAST + 1, EVENTS};
 enum { LENGTHS = sizeof lengths / sizeof *lengths };
@@ -162,8 +164,8 @@ static void test_sim_hard_attends_to_what_is_found(void **state)
     }
 }
 
-/* The events that have a weight; the others must have smaller or equal ones, and not before a chosen equal, where all
- * are attended to. */
+/* The events that have a weight; where all are attended to, the others must have smaller ones, or equal ones after a
+ * chosen event. */
 static size_t chosen_by(const float *weights, const float *all, size_t length, size_t chosen[TOP])
 {
     size_t count = 0;
@@ -176,16 +178,21 @@ static size_t chosen_by(const float *weights, const float *all, size_t length, s
     assert_int_equal(count, length - from < TOP ? length - from : TOP);
     for (size_t i = from; i < length; i++)
         for (size_t j = 0; weights[LAST - length + i] == 0.0f && j < count; j++)
-            assert_true(all[LAST - length + i] <= all[LAST - length + chosen[j]]);
+            assert_true(all[LAST - length + i] < all[LAST - length + chosen[j]] ||
+                        (all[LAST - length + i] == all[LAST - length + chosen[j]] && i > chosen[j]));
     return count;
 }
 
+/* Of events three of a kind, so that of some kind but one is chosen. */
 static void test_twin_attends_to_what_scores_highest(void **state)
 {
     (void)state;
     const struct runtime_options o = twin(1, TOP), p = plain(o);
     struct world w = searching(&o, NULL), other = searching(&p, NULL);
-    struct values *events = events_new(&w);
+    size_t order[EVENTS];
+    for (size_t i = 0; i < EVENTS; i++)
+        order[i] = i / 3 * 3;
+    struct values *drawn = events_new(&w), *events = values_ordered(drawn, order, EVENTS);
     for (size_t l = 1; l < LENGTHS; l++) {
         encode_first(&other, events, lengths[l]);
         float *all = weights_of(&other, LAST);
@@ -200,6 +207,7 @@ static void test_twin_attends_to_what_scores_highest(void **state)
         free(outputs);
         free(weights);
     }
+    values_free(drawn);
     values_free(events);
     world_free(&w);
     world_free(&other);
@@ -287,23 +295,76 @@ static void test_appended_in_parts(void **state)
     }
 }
 
-/* Scores that overflow are chosen, and refused. */
+/* Scores that overflow are chosen, and refused; not the keys and queries, which are finite. */
 static void test_scores_that_overflow(void **state)
 {
     (void)state;
-    struct runtime_options o = twin(1, 1);
-    o.scale = 1e19f;
-    struct world w = searching(&o, NULL);
-    struct values *events = events_new(&w);
-    const struct vqr_request request = request_of(&w);
-    float *outputs = calloc(w.outputs, sizeof *outputs);
-    struct vqr_error error;
-    assert_non_null(outputs);
-    encode(&w, &events->rows);
-    assert_refusal(VQR_ERROR_OVERFLOW, vqr_score(w.session, w.state, &request, outputs, NULL, &error), &error);
-    free(outputs);
-    values_free(events);
-    world_free(&w);
+    static const char *const names[] = {"sequences.far.attention.q.weight", "sequences.far.attention.k.weight"};
+    const struct runtime_options o = twin(1, 1);
+    for (size_t isa = 0; usable_isa(isa); isa++) {
+        struct world w = searching(&o, usable_isa(isa));
+        struct values *events = events_new(&w);
+        const struct vqr_request request = request_of(&w);
+        float *outputs = calloc(w.outputs, sizeof *outputs);
+        struct vqr_error error;
+        assert_non_null(outputs);
+        for (size_t i = 0; i < 2; i++)
+            for (size_t j = 0; j < hostile_tensor(w.file, names[i]).length / sizeof(float); j++)
+                hostile_floats(w.file, names[i])[j] *= 1e20f;
+        assert_int_equal(vqr_score(w.session, w.state, &request, outputs, NULL, NULL), VQR_OK);
+        encode(&w, &events->rows);
+        assert_refusal(VQR_ERROR_OVERFLOW, vqr_score(w.session, w.state, &request, outputs, NULL, &error), &error);
+        free(outputs);
+        values_free(events);
+        world_free(&w);
+    }
+}
+
+/* Makes the score of every event that has a price minus infinity. */
+static void overflow_with_price(struct runtime_file file)
+{
+    enum { WIDTH = 9, CANDIDATE_WIDTH = 6, PRICE = 8 }; /* item 5, word 3, price 1 */
+    float *q = hostile_floats(file, "sequences.far.attention.q.weight");
+    float *k = hostile_floats(file, "sequences.far.attention.k.weight");
+    for (size_t i = 0; i < CANDIDATE_WIDTH; i++)
+        q[i * VQR_LANES] = 0.0f;
+    for (size_t i = 0; i < WIDTH; i++)
+        k[i * VQR_LANES] = i == PRICE ? -1e20f : 0.0f;
+    hostile_floats(file, "sequences.far.attention.q.bias")[0] = 1e20f;
+    hostile_floats(file, "sequences.far.attention.k.bias")[0] = 0.0f;
+}
+
+/* Events of scores that are minus infinity have no weight, chosen or not; the others share it. */
+static void test_scores_that_overflow_downwards(void **state)
+{
+    (void)state;
+    const struct runtime_options o = twin(1, TOP);
+    for (size_t isa = 0; usable_isa(isa); isa++) {
+        struct world w = searching(&o, usable_isa(isa));
+        struct values *events = events_new(&w);
+        overflow_with_price(w.file);
+        for (size_t i = 0; i < EVENTS; i++) {
+            ((double *)events->column_values[2])[i] = 1000.0;
+            events->present[2][i] = i % 3 != 0;
+        }
+        for (size_t length = TOP + 1; length < LAST; length += LAST - TOP - 2) { /* 2 without a price, then more */
+            encode_first(&w, events, length);
+            free(scores(&w));
+            float *weights = weights_of(&w, LAST);
+            for (size_t c = 0; c < CANDIDATES; c++) {
+                float sum = 0.0f;
+                for (size_t i = 0; i < length; i++) {
+                    const float weight = weights[c * LAST + LAST - length + i];
+                    assert_true(i % 3 == 0 || weight == 0.0f);
+                    sum += weight;
+                }
+                assert_true(fabsf(sum - 1.0f) < 1e-5f);
+            }
+            free(weights);
+        }
+        values_free(events);
+        world_free(&w);
+    }
 }
 
 /* ---- configurations that do not fit ---- */
@@ -382,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_twin_takes_the_earliest_of_equals),
         cmocka_unit_test(test_appended_in_parts),
         cmocka_unit_test(test_scores_that_overflow),
+        cmocka_unit_test(test_scores_that_overflow_downwards),
         cmocka_unit_test(test_search_configuration_unlike_tensors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

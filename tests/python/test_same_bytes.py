@@ -50,11 +50,17 @@ def outputs(model, requests):
     return [json.loads(line)["outputs"] for line in score_lines(model, requests)]
 
 
-@pytest.mark.parametrize("seed", [17, 18, 19])
+KINDS = {"dmqn", "vql", "sdim", "hstu", "sim_hard", "twin"}
+
+
+@pytest.mark.parametrize("seed", [17, 18, 19, 29])
 def test_candidates_do_not_see_each_other(tmp_path, seed):
     """A candidate's score does not depend on the others, nor on their order."""
     rng = random.Random(seed)
     sequences = [random_sequence(rng, "long", [33], [3]), random_latest(rng, "short")]
+    if seed == 29:  # that draws every other kind, and features that sim_hard can match
+        sequences = random_config(seed, [33], [3])["sequences"]
+        assert {sequence["kind"] for sequence in sequences} >= KINDS
     config, model = converted(tmp_path, seed, sequences)
     request = random_request(config, seed, 200, 131)
     single = [request | {"candidates": [candidate]} for candidate in request["candidates"]]
