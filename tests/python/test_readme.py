@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,10 @@ def test_the_program_compiles_and_runs(tmp_path):
     assert done.stdout.splitlines() == [f"{i} {score:.9g}" for i, score in zip(files, scores, strict=True)]
     assert len(set(scores)) == 3, "the program's ids are not in the example's model"
     assert done.stdout.strip() in README.replace("\n    ", "\n"), "the README shows other output"
+
+
+def test_mutations_still_apply():
+    """Each line of the list of mutations is in its source once; they are run on request only."""
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "mutate.py", "--list"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") > 500
