@@ -294,7 +294,7 @@ REFUSED = [
     (START, ..., r"^start\.long: expected this required key, found nothing"),
     (("start", "tables"), "1", r'^start\.tables: expected a number, found "1"'),
     (("start", "tables"), 0, r"^start\.tables: expected a length above 0, found 0"),
-    (("start", "tables"), math.inf, r"^start\.tables: expected a finite number, found inf"),
+    (("start", "tables"), math.inf, r"^start\.tables: expected a finite number, found Infinity"),
     ((*START, "heads", 0, 0, "item"), 10**400, r"heads\[0\]\[0\]\.item: expected a finite number, found 1000"),
     ((*SEQUENCE, "attention", "dim"), 3, r"long\.attention\.dim: expected at least 4 where heads start on .*, found 3"),
     (("model", "sequences", 0), SHORT, r"short\.attention\.dim: expected at least 12, .*, found 11"),

@@ -216,7 +216,7 @@ DMQN = ("rows", "DMQN")
     [
         (("rows",), ..., "the table.rows: expected this required key"),
         (("data",), "comits", 'data: expected "commits", as the file is named, found "comits"'),
-        (("model", "head"), ..., "model.head: expected an object, found None"),
+        (("model", "head"), ..., "model.head: expected an object, found null"),
         (("trial_share",), 2, "trial_share: expected a number above 0, at most 1, found 2"),
         (("trial_share",), 1e-6, "rows.*: training.steps: expected an integer of at least 1, found 0"),
         (("training",), [], r"training: expected an object, found \[\]"),
