@@ -143,7 +143,7 @@ class _Draw:
         self._tensors = tensors
         self._random = random.Random(SEED).random
         self._time = BASE_TIME
-        self._model = reference.Reference(config, tensors, np.float64)
+        self._model = reference.Reference(config, tensors)
         self._searches = [s for s in config.sequences if isinstance(s, SimHardConfig)]
         # The id that most events have as the feature of that number that is matched.
         self._matched = {number: self._matching_id(number) for number in {s.event: None for s in self._searches}}

@@ -60,7 +60,7 @@ def score(
 
 def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events: list[dict[str, Any]]) -> Quantized:
     """Assigns events to codewords in float64."""
-    reference = Reference(config, tensors, np.float64)
+    reference = Reference(config, tensors)
     e = reference.inputs.embed_all("event", events)
     return side_by_side([reference.assign(sequence, e) for sequence in reference.quantized], len(e))
 
@@ -69,7 +69,7 @@ def hash_candidates(
     config: Config | dict[str, Any], tensors: Mapping[str, Any], candidates: list[dict[str, Any]]
 ) -> Quantized:
     """The codes that sdim sequences give candidates, in float64: [C, hashes of all such sequences]."""
-    reference = Reference(config, tensors, np.float64)
+    reference = Reference(config, tensors)
     t = reference.inputs.embed_all("candidate", candidates)
     hashing = [s for s in reference.quantized if isinstance(s, SdimConfig)]
     return side_by_side([reference.hash_candidates(sequence, t) for sequence in hashing], len(t))
@@ -78,7 +78,7 @@ def hash_candidates(
 class Reference:
     """A model in one precision."""
 
-    def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real) -> None:
+    def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real = np.float64) -> None:
         parsed = config if isinstance(config, Config) else parse_config(config)
         shapes = {name: np.shape(tensors[name]) for name in tensors if name.endswith(".out.weight")}
         self.config = resolve(parsed, shapes)

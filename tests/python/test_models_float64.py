@@ -23,14 +23,9 @@ from random_models import (
     random_sequence,
 )
 
-from vqrank_convert.config import parse_config, resolve
 from vqrank_convert.config_quantizers import QuantizerConfig
-from vqrank_convert.config_search import TwinConfig
-from vqrank_convert.reference import hash_candidates
-from vqrank_convert.reference_inputs import Inputs
-from vqrank_convert.reference_layers import Layers
+from vqrank_convert.reference import Reference
 from vqrank_convert.reference_quantizers import encode
-from vqrank_convert.reference_search import attend
 from vqrank_train.checkpoint import save_checkpoint
 from vqrank_train.predict import Encoder, Prediction, predict
 
@@ -120,35 +115,19 @@ def library_codes(module, model, config, request):
 
 
 def clear_candidates(module, config, request):
-    """The request without candidates of which float32's rounding decides a hash."""
-    tensors = {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
-    found = hash_candidates(config, tensors, request["candidates"])
-    clear = (found.margins >= 2 * found.bounds).all(1)
-    kept = [candidate for candidate, keep in zip(request["candidates"], clear, strict=True) if keep]
+    """The request without candidates of which float32's rounding decides a hash, or what a twin sequence's heads
+    choose."""
+    reference = Reference(config, {name: tensor.double().numpy() for name, tensor in module.state_dict().items()})
+    e, t = (reference.inputs.embed_all(group, request[f"{group}s"]) for group in ("event", "candidate"))
+    kept = [candidate for candidate, keep in zip(request["candidates"], reference.clear(e, t), strict=True) if keep]
     assert len(kept) * 2 >= len(request["candidates"])
     return request | {"candidates": kept}
-
-
-def clearly_choosing(module, config, request):
-    """The request without candidates for which a twin sequence's heads choose among scores that rounding may order
-    otherwise."""
-    parsed = parse_config(config)
-    tensors = {name: tensor.double().numpy() for name, tensor in module.state_dict().items()}
-    inputs, layers = Inputs(parsed, tensors, np.float64), Layers(tensors, np.float64)
-    kept = np.ones(len(request["candidates"]), bool)
-    t = inputs.embed_all("candidate", request["candidates"])
-    shapes = {name: tensor.shape for name, tensor in tensors.items()}
-    for sequence in resolve(parsed, shapes).sequences:
-        if isinstance(sequence, TwinConfig):
-            e = inputs.embed_all("event", request["events"][-sequence.last :])
-            kept &= attend(sequence, tensors, layers, e, t)[1]
-    return request | {"candidates": [c for c, keep in zip(request["candidates"], kept, strict=True) if keep]}
 
 
 def compare(module, model, config, request, isas=("",)):
     """One request on the library against float64; returns the largest error."""
     double, single = module.double(), None
-    request = clearly_choosing(double, config, clear_candidates(double, config, request))
+    request = clear_candidates(double, config, request)
     codes = library_codes(double, model, config, request)
     clusters = Library().assignments(model, config, request["events"])
     found = {name: torch.from_numpy(z.astype("int64")) for name, z in clusters.items()}
