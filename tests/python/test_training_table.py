@@ -275,7 +275,7 @@ def test_a_table_on_another_ones_base(tmp_path):
     own, base = read_table("content", tmp_path / "configs"), read_table("kuairand", tmp_path / "configs")
     assert own == base | {"data": "content", "trial_share": 0.5}
     path.write_text(json.dumps({"base": "content"}))
-    with pytest.raises(ConfigError, match=r"content\.json: base: expected one of commits, kuairand, found 'content'"):
+    with pytest.raises(ConfigError, match=r'content\.json: base: expected one of commits, kuairand, found "content"'):
         read_table("content", tmp_path / "configs")
 
 
