@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vqrank_convert.config_named import OverEvents
 from vqrank_convert.jsontext import COUNT_MAX, Fields
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ TIME_BUCKETS_MAX = 144
 
 
 @dataclass(frozen=True)
-class HstuLastConfig:
+class HstuLastConfig(OverEvents):
     """A sequence of kind "hstu": `last` events at most. Without attention the last event's output is the interest
     vector, of width D = event_width."""
 
@@ -31,18 +32,9 @@ class HstuLastConfig:
     event_width: int
 
     @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
-
-    @property
     def width(self) -> int:
         """Columns of the user's interest vector."""
         return self.event_width if self.attention is None else self.attention.width
-
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """There are no codebooks, so the checkpoint's tensors have no leading dimension."""
-        return ()
 
 
 def parse_hstu_last(

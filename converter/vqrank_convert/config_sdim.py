@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from vqrank_convert.config_named import Named
 from vqrank_convert.jsontext import Fields
 
 HASHES_MAX = 1024
@@ -9,17 +10,13 @@ BITS_MAX = 12
 
 
 @dataclass(frozen=True)
-class SdimConfig:
+class SdimConfig(Named):
     """A sequence of kind "sdim": G = hashes of tau = bits. `event_width` is D."""
 
     name: str
     hashes: int
     bits: int
     event_width: int
-
-    @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
 
     @property
     def width(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from vqrank_convert.config_named import OverEvents
 from vqrank_convert.errors import quote, refuse
 from vqrank_convert.jsontext import COUNT_MAX, Fields
 
@@ -25,7 +26,7 @@ class Feature(Protocol):
 
 
 @dataclass(frozen=True)
-class SimHardConfig:
+class SimHardConfig(OverEvents):
     """A sequence of kind "sim_hard": target attention over the latest `top` of the last `last` events whose feature
     number `event` has the row that the candidate's feature number `candidate` has."""
 
@@ -37,22 +38,13 @@ class SimHardConfig:
     attention: AttentionConfig
 
     @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
-
-    @property
     def width(self) -> int:
         """Columns of the user's interest vector."""
         return self.attention.width
 
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """There are no codebooks, so the attention's checkpoint tensors have no leading dimension."""
-        return ()
-
 
 @dataclass(frozen=True)
-class TwinConfig:
+class TwinConfig(OverEvents):
     """A sequence of kind "twin": attention whose heads choose the `top` of the last `last` events that score highest in
     them."""
 
@@ -62,18 +54,9 @@ class TwinConfig:
     attention: DotAttentionConfig
 
     @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
-
-    @property
     def width(self) -> int:
         """Columns of the user's interest vector."""
         return self.attention.width
-
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """There are no codebooks, so the attention's checkpoint tensors have no leading dimension."""
-        return ()
 
 
 def parse_search(fields: Fields) -> tuple[int, int]:

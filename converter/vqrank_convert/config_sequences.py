@@ -10,6 +10,7 @@ from typing import Any
 
 from vqrank_convert.activations import ACTIVATIONS
 from vqrank_convert.config_hstu import HstuLastConfig, parse_hstu_last
+from vqrank_convert.config_named import Named, OverEvents
 from vqrank_convert.config_sdim import SdimConfig, parse_sdim
 from vqrank_convert.config_search import Feature, SimHardConfig, TwinConfig, parse_match, parse_search
 from vqrank_convert.config_vql import OUT_FROM_TENSOR, VqlConfig, parse_vql, resolve_vql
@@ -90,7 +91,7 @@ AttentionConfig = DotAttentionConfig | DinAttentionConfig
 
 
 @dataclass(frozen=True)
-class DmqnConfig:
+class DmqnConfig(Named):
     """A sequence of kind "dmqn": N = codebooks, W = codewords."""
 
     name: str
@@ -99,10 +100,6 @@ class DmqnConfig:
     empty: str
     hstu: HstuConfig
     attention: AttentionConfig
-
-    @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
 
     @property
     def width(self) -> int:
@@ -116,7 +113,7 @@ class DmqnConfig:
 
 
 @dataclass(frozen=True)
-class DinConfig:
+class DinConfig(OverEvents):
     """A sequence of kind "din": target attention over the last events themselves, `last` of them at most."""
 
     name: str
@@ -124,18 +121,9 @@ class DinConfig:
     attention: AttentionConfig
 
     @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
-
-    @property
     def width(self) -> int:
         """Columns of the user's interest vector."""
         return self.attention.width
-
-    @property
-    def parts(self) -> tuple[int, ...]:
-        """There are no codebooks, so the attention's checkpoint tensors have no leading dimension."""
-        return ()
 
 
 # Those that may have a target attention.

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vqrank_convert.config_named import Named
 from vqrank_convert.errors import quote, refuse
 from vqrank_convert.jsontext import COUNT_MAX, Fields, check_array, check_integer
 
@@ -21,7 +22,7 @@ class VqlGroup:
 
 
 @dataclass(frozen=True)
-class VqlConfig:
+class VqlConfig(Named):
     """A sequence of kind "vql": A = heads of key width d = dim and value width dv = v_dim; the groups partition the
     heads. `decay_terms` is R; `out` is Do, 0 for no output projection, or OUT_FROM_TENSOR until `resolve_vql`."""
 
@@ -32,10 +33,6 @@ class VqlConfig:
     groups: tuple[VqlGroup, ...]
     decay_terms: int = 0
     out: int = 0
-
-    @property
-    def prefix(self) -> str:
-        return f"sequences.{self.name}"
 
     @property
     def width(self) -> int:
