@@ -27,6 +27,10 @@ uint32_t vqr_cpu_features(void)
         features |= VQR_CPU_X86_AVX2;
     if ((enabled & zmm) == zmm && (b & avx512) == avx512)
         features |= VQR_CPU_X86_AVX512;
+    if ((features & VQR_CPU_X86_AVX512) && (c & 1u << 11)) /* CPUID.7:ECX */
+        features |= VQR_CPU_X86_AVX512VNNI;
+    if ((features & VQR_CPU_X86_AVX2) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4)) /* CPUID.7.1:EAX */
+        features |= VQR_CPU_X86_AVXVNNI;
     return features;
 }
 
@@ -45,10 +49,39 @@ void vqr_fp_restore(uint64_t saved)
 
 #elif defined(__aarch64__)
 
+#if defined(__APPLE__)
+
+#include <sys/sysctl.h>
+
+static uint32_t has(const char *name, uint32_t feature)
+{
+    int value = 0;
+    size_t size = sizeof value;
+    return sysctlbyname(name, &value, &size, NULL, 0) == 0 && value ? feature : 0;
+}
+
 uint32_t vqr_cpu_features(void)
 {
-    return VQR_CPU_ARM_NEON;
+    return VQR_CPU_ARM_NEON | has("hw.optional.arm.FEAT_DotProd", VQR_CPU_ARM_DOT) |
+           has("hw.optional.arm.FEAT_I8MM", VQR_CPU_ARM_I8MM);
 }
+
+#else
+
+#include <sys/auxv.h>
+
+uint32_t vqr_cpu_features(void)
+{
+    const unsigned long dot = 1ul << 20, i8mm = 1ul << 13; /* Linux: HWCAP_ASIMDDP; HWCAP2_I8MM */
+    uint32_t features = VQR_CPU_ARM_NEON;
+    if (getauxval(AT_HWCAP) & dot)
+        features |= VQR_CPU_ARM_DOT;
+    if ((features & VQR_CPU_ARM_DOT) && (getauxval(AT_HWCAP2) & i8mm))
+        features |= VQR_CPU_ARM_I8MM;
+    return features;
+}
+
+#endif
 
 uint64_t vqr_fp_enter(void)
 {

@@ -10,6 +10,10 @@ enum {
     VQR_CPU_X86_AVX2 = 1u << 0,   /* AVX2, FMA */
     VQR_CPU_X86_AVX512 = 1u << 1, /* AVX-512 F, BW, DQ, VL */
     VQR_CPU_ARM_NEON = 1u << 2,   /* AArch64's Advanced SIMD, FMA included */
+    VQR_CPU_X86_AVXVNNI = 1u << 3,
+    VQR_CPU_X86_AVX512VNNI = 1u << 4,
+    VQR_CPU_ARM_DOT = 1u << 5,  /* FEAT_DotProd: sdot */
+    VQR_CPU_ARM_I8MM = 1u << 6, /* FEAT_I8MM: smmla */
 };
 
 uint32_t vqr_cpu_features(void);

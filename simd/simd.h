@@ -11,6 +11,9 @@ enum {
     VQR_ATTENTION_ROWS = 12 /* rows of scores that the attention kernels keep in their scratch */
 };
 
+/* A row of smaller numbers than this becomes zeros in int8: 127 / max stays finite. */
+#define VQR_INT8_LEAST 0x1p-100f
+
 /* n rounded up to a whole number of panels. */
 static inline size_t vqr_padded(size_t n)
 {

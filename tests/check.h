@@ -65,6 +65,7 @@ struct check_output check_output_of(const void *initial, size_t n, size_t size);
 
 /* Whether both hold the same bits everywhere, and nothing around them was written. Any NaN equals any NaN. */
 bool check_same_f32(const struct check_output *output);
+bool check_same_i8(const struct check_output *output);
 bool check_same_i32(const struct check_output *output);
 bool check_same_i64(const struct check_output *output);
 /* Only that nothing around the two was written. */

@@ -8,7 +8,9 @@
 
 #include "simd/simd.h"
 
+#ifndef FN /* the kernels of a stronger tier may be written over this vector */
 #define FN(name) vqr_##name##_avx2
+#endif
 #include "simd/declare.h"
 
 /* Tiles of the matrix product, rows x panels, for 16 registers: 12 accumulators, 2 for b, 1 for a. */
@@ -167,6 +169,18 @@ static inline v16i v16_round(v16 v)
 {
     const v16i r = {_mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi)};
     return r;
+}
+
+static inline v16i v16i_set1(int32_t x)
+{
+    const v16i v = {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+    return v;
+}
+
+/* Rounded to nearest even. */
+static inline v16 v16_from_int(v16i v)
+{
+    return v16_pair(_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi));
 }
 
 static inline v16 v16_exp(v16 v)

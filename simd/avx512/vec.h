@@ -7,7 +7,9 @@
 
 #include "simd/simd.h"
 
+#ifndef FN /* the kernels of a stronger tier may be written over this vector */
 #define FN(name) vqr_##name##_avx512
+#endif
 #include "simd/declare.h"
 
 /* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, and few rows or one at a time. */
@@ -159,6 +161,17 @@ static inline void v16i_store(int32_t *p, v16i v)
 static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
 {
     _mm512_mask_storeu_epi32(p, v16_first(n), v);
+}
+
+static inline v16i v16i_set1(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+
+/* Rounded to nearest even. */
+static inline v16 v16_from_int(v16i v)
+{
+    return _mm512_cvtepi32_ps(v);
 }
 
 static inline v16 v16_exp(v16 v)

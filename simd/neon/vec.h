@@ -7,7 +7,9 @@
 
 #include "simd/simd.h"
 
+#ifndef FN /* the kernels of a stronger tier may be written over this vector */
 #define FN(name) vqr_##name##_neon
+#endif
 #include "simd/declare.h"
 
 /* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, 4 for b, 1 for a. */
@@ -189,6 +191,19 @@ static inline v16i v16_round(v16 v)
 {
     const v16i r = {vcvtnq_s32_f32(v.a), vcvtnq_s32_f32(v.b), vcvtnq_s32_f32(v.c), vcvtnq_s32_f32(v.d)};
     return r;
+}
+
+static inline v16i v16i_set1(int32_t x)
+{
+    const int32x4_t v = vdupq_n_s32(x);
+    const v16i r = {v, v, v, v};
+    return r;
+}
+
+/* Rounded to nearest even. */
+static inline v16 v16_from_int(v16i v)
+{
+    return v16_four(vcvtq_f32_s32(v.a), vcvtq_f32_s32(v.b), vcvtq_f32_s32(v.c), vcvtq_f32_s32(v.d));
 }
 
 static inline v16 v16_exp(v16 v)

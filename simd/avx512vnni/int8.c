@@ -1,0 +1,26 @@
+#define FN(name) vqr_##name##_avx512vnni
+#include "simd/avx512/vec.h"
+
+/* vpdpbusd multiplies numbers without a sign by numbers with one: b + 128 by a, which adds 128 times the sum of a. */
+enum { INT8_ROWS = 12, INT8_PANELS = 2 };
+
+typedef __m512i b64;
+
+static inline b64 b64_load(const int8_t *p)
+{
+    return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8((char)0x80));
+}
+
+static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
+{
+    return _mm512_dpbusd_epi32(acc, b, _mm512_set1_epi32(four));
+}
+
+static inline int32_t dot4_bias(int32_t row)
+{
+    return 128 * row;
+}
+
+#include "simd/generic/int8_tile.h"
+
+#include "simd/generic/int8.h"

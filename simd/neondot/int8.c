@@ -1,0 +1,33 @@
+#define FN(name) vqr_##name##_neondot
+#include "simd/neon/vec.h"
+
+/* sdot: four products with signs, added. */
+enum { INT8_ROWS = 6, INT8_PANELS = 1 };
+
+typedef struct {
+    int8x16_t a, b, c, d;
+} b64;
+
+static inline b64 b64_load(const int8_t *p)
+{
+    const b64 b = {vld1q_s8(p), vld1q_s8(p + 16), vld1q_s8(p + 32), vld1q_s8(p + 48)};
+    return b;
+}
+
+static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
+{
+    const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(four));
+    const v16i sum = {vdotq_s32(acc.a, b.a, a), vdotq_s32(acc.b, b.b, a), vdotq_s32(acc.c, b.c, a),
+                      vdotq_s32(acc.d, b.d, a)};
+    return sum;
+}
+
+static inline int32_t dot4_bias(int32_t row)
+{
+    (void)row;
+    return 0;
+}
+
+#include "simd/generic/int8_tile.h"
+
+#include "simd/generic/int8.h"
