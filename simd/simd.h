@@ -25,6 +25,25 @@ static inline size_t vqr_panels(size_t n)
     return (n + (VQR_LANES - 1)) / VQR_LANES;
 }
 
+/* What quantize_exact_f32 knows of a codebook beside its panels of floats. g_w: codeword w's column of the matrix. All
+ * arrays are padded to whole vectors. */
+struct vqr_screen {
+    const int8_t *b;    /* panels of [k4][16][4] */
+    const float *scale; /* [codewords] g_w is near scale[w] * b_w */
+    const float *norm;  /* [panels] at least the largest |g_w| of a panel */
+    const float *error; /* [panels] at least the largest |g_w - scale[w] b_w|; infinity: the panel is never left out */
+    const float *shift; /* [panels] at least the largest |offset| */
+    float rounding;     /* what float arithmetic adds, in parts of a score's terms: see simd/generic/screen.h */
+};
+
+/* Rows that quantize_exact_f32 takes at a time, and what it needs room for. */
+enum { VQR_SCREEN_ROWS = 48 };
+struct vqr_screen_scratch {
+    int8_t *q;  /* [VQR_SCREEN_ROWS, 4 * k4] */
+    float *top; /* [VQR_SCREEN_ROWS, panels rounded up to 16] */
+    float *e;   /* [VQR_SCREEN_ROWS, width] */
+};
+
 #define VQR_KERNEL(name, ret, params) typedef ret vqr_##name##_fn params;
 #include "simd/kernels.def"
 #undef VQR_KERNEL

@@ -2,7 +2,7 @@
 #include "simd/avx512/vec.h"
 
 /* vpdpbusd multiplies numbers without a sign by numbers with one: b + 128 by a, which adds 128 times the sum of a. */
-enum { INT8_ROWS = 12, INT8_PANELS = 2 };
+enum { INT8_ROWS = 8, INT8_PANELS = 2, SCREEN_TILE = 12 };
 
 typedef __m512i b64;
 
@@ -24,3 +24,4 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
+#include "simd/generic/screen.h"

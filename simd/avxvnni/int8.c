@@ -2,7 +2,7 @@
 #include "simd/avx2/vec.h"
 
 /* vpdpbusd as in avx512vnni/int8.c, on the 256-bit registers of processors without AVX-512. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1 };
+enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
 
 typedef struct {
     __m256i lo, hi;
@@ -31,3 +31,4 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
+#include "simd/generic/screen.h"

@@ -6,20 +6,14 @@
 
 /* Of 16 lanes, each the best of numbers lane, lane + 16, ... with its panel in tag: *z is the number of the largest,
  * lowest among equals, 0 if nothing entered. Lanes that nothing entered hold -infinity. Returns the largest. */
-static float best_of_lanes(uint32_t *z, v16 best, v16 tag)
+static inline float best_of_lanes(uint32_t *z, v16 best, v16 tag)
 {
-    float score[VQR_LANES], panel[VQR_LANES];
-    v16_store(score, best);
-    v16_store(panel, tag);
-    float top = -INFINITY;
-    *z = 0;
-    for (uint32_t l = 0; l < VQR_LANES; l++) {
-        const uint32_t w = (uint32_t)panel[l] * VQR_LANES + l;
-        if (score[l] > top || (score[l] == top && w < *z)) {
-            top = score[l];
-            *z = w;
-        }
-    }
+    static const float lanes[VQR_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const float top = v16_max_lane(best);
+    /* Numbers are exact as floats. Lanes below the largest get one beyond all others; what is left is a minimum. */
+    v16 number = v16_fma(tag, v16_set1((float)VQR_LANES), v16_load(lanes));
+    v16_take_greater(&best, &number, v16_set1(top), v16_set1(0x1p30f));
+    *z = top > -INFINITY ? (uint32_t)-v16_max_lane(v16_neg(number)) : 0;
     return top;
 }
 

@@ -7,7 +7,7 @@
 
 /* smmla: two rows by two outputs, eight products each, added. Of a panel's [k4][16][4], two steps of k4 hold eight
  * numbers of k for every output; zipped in fours of bytes they are two outputs of eight each. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1 };
+enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
 
 /* Rows 2 j and 2 j + 1 of eight numbers each, from step i of k4; past the end they are 0. */
 static inline int8x16_t row_pair(const int8_t *a, size_t a_stride, size_t i, size_t k4)
@@ -94,3 +94,4 @@ VQR_INLINE void dot_tile(v16i *acc, const size_t R, const size_t P, const int8_t
 }
 
 #include "simd/generic/int8.h"
+#include "simd/generic/screen.h"

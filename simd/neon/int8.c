@@ -1,7 +1,7 @@
 #include "simd/neon/vec.h"
 
 /* Products of 16 bits, at most 127^2, added in pairs twice. */
-enum { INT8_ROWS = 4, INT8_PANELS = 1 };
+enum { INT8_ROWS = 4, INT8_PANELS = 1, SCREEN_TILE = 6 };
 
 typedef struct {
     int8x16_t a, b, c, d;
@@ -36,3 +36,4 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
+#include "simd/generic/screen.h"

@@ -2,7 +2,7 @@
 #include "simd/neon/vec.h"
 
 /* sdot: four products with signs, added. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1 };
+enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
 
 typedef struct {
     int8x16_t a, b, c, d;
@@ -31,3 +31,4 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
+#include "simd/generic/screen.h"

@@ -58,3 +58,76 @@ void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float 
         }
     }
 }
+
+/* ---- exact codewords: derived in simd/generic/screen.h ---- */
+
+/* u = |e - scale q| and v = |scale q| of a row. */
+static void row_errors(float *u, float *v, const float *e, const int8_t *q, float scale, size_t n)
+{
+    float lane[VQR_LANES] = {0};
+    int32_t squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float d = fmaf(-(float)q[i], scale, e[i]);
+        lane[i % VQR_LANES] = fmaf(d, d, lane[i % VQR_LANES]);
+        squares += q[i] * q[i];
+    }
+    *u = sqrtf(vqr_ref_tree_sum(lane));
+    *v = scale * sqrtf((float)squares);
+}
+
+static float bound_of(const struct vqr_screen *screen, size_t p, float u, float v)
+{
+    const float known = u * screen->norm[p] + v * screen->error[p];
+    const float terms = (u + v) * (screen->norm[p] + screen->error[p]) + screen->shift[p];
+    return (known + screen->rounding * terms) * 1.01f;
+}
+
+/* Which panels a row needs: top[panel] becomes 1 or 0. */
+static void screen_row(float *top, const float *e, size_t width, const int8_t *q, float scale, const float *offset,
+                       size_t codewords, const struct vqr_screen *screen)
+{
+    const size_t panels = vqr_panels(codewords);
+    const int screened = scale >= 0x1p-40f && scale <= 0x1p43f;
+    float u = 0.0f, v = 0.0f, least = -INFINITY;
+    if (screened)
+        row_errors(&u, &v, e, q, scale, width);
+    for (size_t p = 0; p < panels; p++) {
+        top[p] = -INFINITY;
+        for (size_t w = p * VQR_LANES; w < codewords && w < (p + 1) * VQR_LANES; w++) {
+            const float s = product(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
+            top[p] = s > top[p] ? s : top[p];
+        }
+        const float low = top[p] - bound_of(screen, p, u, v);
+        least = low > least ? low : least;
+    }
+    for (size_t p = 0; p < panels; p++)
+        top[p] = screened && least > top[p] + bound_of(screen, p, u, v) ? 0.0f : 1.0f;
+}
+
+size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
+                              const float *offset, const uint32_t *widths, size_t features, size_t codewords,
+                              const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch)
+{
+    size_t width = 0, scored = 0;
+    for (size_t f = 0; f < features; f++)
+        width += widths[f];
+    for (size_t r = 0; r < rows; r++, e += e_stride) {
+        float scale, best = -INFINITY;
+        FN(to_int8_f32)(scratch->q, (width + 3) / 4 * 4, &scale, e, e_stride, 1, width);
+        screen_row(scratch->top, e, width, scratch->q, scale, offset, codewords, screen);
+        z[r] = 0;
+        for (size_t w = 0; w < codewords; w++) {
+            const size_t p = w / VQR_LANES;
+            scored += w % VQR_LANES == 0 && scratch->top[p] != 0.0f;
+            if (scratch->top[p] == 0.0f)
+                continue;
+            const float sum = vqr_ref_score(e, b + p * width * VQR_LANES + w % VQR_LANES, widths, features);
+            const float s = offset ? sum + offset[w] : sum;
+            if (s > best) {
+                best = s;
+                z[r] = (uint32_t)w;
+            }
+        }
+    }
+    return scored;
+}

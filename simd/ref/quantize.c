@@ -3,7 +3,7 @@
 #include "simd/ref/ref.h"
 
 /* The score of one event against one codeword (a column of the fold): DMQN eq 5 with P and C folded. */
-static float score(const float *e, const float *b, const uint32_t *widths, size_t features)
+float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, size_t features)
 {
     float sum = 0.0f;
     for (size_t f = 0; f < features; f++) {
@@ -26,7 +26,7 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
             const float *column = b + w / VQR_LANES * width * VQR_LANES + w % VQR_LANES;
-            const float sum = score(e + r * e_stride, column, widths, features);
+            const float sum = vqr_ref_score(e + r * e_stride, column, widths, features);
             const float s = offset ? sum + offset[w] : sum;
             if (s > best) {
                 best = s;

@@ -12,6 +12,9 @@ float vqr_ref_exp(float x);
 float vqr_ref_log(float x);
 float vqr_ref_tanh(float x);
 
+/* The score of event e against one codeword, a column of panels: the sum of one chain per feature. */
+float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, size_t features);
+
 /* The sum of 16 lanes by the fixed tree 8, 4, 2, 1. Overwrites the lanes. */
 static inline float vqr_ref_tree_sum(float lane[VQR_LANES])
 {
