@@ -37,11 +37,13 @@ struct vqr_screen {
 };
 
 /* Rows that quantize_exact_f32 takes at a time, and what it needs room for. */
-enum { VQR_SCREEN_ROWS = 48 };
+enum { VQR_SCREEN_ROWS = 48, VQR_SCREEN_TILE = 8 };
 struct vqr_screen_scratch {
-    int8_t *q;  /* [VQR_SCREEN_ROWS, 4 * k4] */
-    float *top; /* [VQR_SCREEN_ROWS, panels rounded up to 16] */
-    float *e;   /* [VQR_SCREEN_ROWS, width] */
+    int8_t *q;       /* [VQR_SCREEN_ROWS, 4 * k4] */
+    float *bounds;   /* [VQR_SCREEN_ROWS, panels rounded up to 16] */
+    float *scores;   /* [VQR_SCREEN_TILE, padded(codewords)] */
+    uint8_t *needed; /* [VQR_SCREEN_ROWS, panels] */
+    float *e;        /* [VQR_SCREEN_ROWS, width] */
 };
 
 #define VQR_KERNEL(name, ret, params) typedef ret vqr_##name##_fn params;

@@ -155,9 +155,13 @@ static bool exact_one(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact_f32_fn 
     for (size_t r = 0; r < rows; r++)
         shape_row(e + r * stride, b, width, codewords);
     const struct screened s = screen_of(b, offset, layout, codewords);
-    const struct vqr_screen_scratch scratch = {check_input(VQR_SCREEN_ROWS * ((width + 3) / 4 * 4), 1),
-                                               check_input(VQR_SCREEN_ROWS * vqr_padded(panels), sizeof(float)),
-                                               check_input(VQR_SCREEN_ROWS * width, sizeof(float))};
+    const struct vqr_screen_scratch scratch = {
+        .q = check_input(VQR_SCREEN_ROWS * ((width + 3) / 4 * 4), 1),
+        .bounds = check_input(VQR_SCREEN_ROWS * vqr_padded(panels), sizeof(float)),
+        .scores = check_input(VQR_SCREEN_TILE * vqr_padded(codewords), sizeof(float)),
+        .needed = check_input(VQR_SCREEN_ROWS * panels, 1),
+        .e = check_input(VQR_SCREEN_ROWS * width, sizeof(float)),
+    };
     const struct check_output z = check_output(rows, sizeof(uint32_t)), plain = check_output(rows, sizeof(uint32_t));
     const size_t want =
         ref(z.want, e, stride, rows, b, offset, layout->width, layout->features, codewords, &s.screen, &scratch);

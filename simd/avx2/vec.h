@@ -183,6 +183,37 @@ static inline v16 v16_from_int(v16i v)
     return v16_pair(_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi));
 }
 
+/* Lanes of -128 ... 127. */
+static inline void v16i_store_int8(int8_t *p, v16i v)
+{
+    /* Packing works within 128-bit halves; the order of fours of bytes is put right after it. */
+    const __m256i words = _mm256_packs_epi32(v.lo, v.hi);
+    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    _mm_storeu_si128((__m128i *)(void *)p, bytes);
+}
+
+/* n <= 16 numbers to float; lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
+{
+    int8_t t[VQR_LANES] = {0};
+    __m128i x;
+    if (n < VQR_LANES) {
+        memcpy(t, p, n);
+        p = t;
+    }
+    memcpy(&x, p, sizeof x);
+    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
+}
+
+/* Whether a lane of v is not below limit; true for NaN. */
+static inline int v16_reaches(v16 v, v16 limit)
+{
+    const __m256 lo = _mm256_cmp_ps(v.lo, limit.lo, _CMP_NLT_UQ), hi = _mm256_cmp_ps(v.hi, limit.hi, _CMP_NLT_UQ);
+    return _mm256_movemask_ps(_mm256_or_ps(lo, hi)) != 0;
+}
+
 static inline v16 v16_exp(v16 v)
 {
     return v16_pair(Sleef_finz_expf8_u10avx2(v.lo), Sleef_finz_expf8_u10avx2(v.hi));

@@ -174,6 +174,24 @@ static inline v16 v16_from_int(v16i v)
     return _mm512_cvtepi32_ps(v);
 }
 
+/* Lanes of -128 ... 127. */
+static inline void v16i_store_int8(int8_t *p, v16i v)
+{
+    _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(v));
+}
+
+/* n <= 16 numbers to float; lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(v16_first(n), p)));
+}
+
+/* Whether a lane of v is not below limit; true for NaN. */
+static inline int v16_reaches(v16 v, v16 limit)
+{
+    return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ) != 0;
+}
+
 static inline v16 v16_exp(v16 v)
 {
     return Sleef_finz_expf16_u10avx512f(v);

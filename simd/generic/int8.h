@@ -32,10 +32,13 @@ void FN(to_int8_f32)(int8_t *q, size_t q_stride, float *scale, const float *x, s
         const v16 steps = v16_set1(127.0f / max);
         for (size_t i = 0; i < n; i += VQR_LANES) {
             const size_t here = n - i < VQR_LANES ? n - i : VQR_LANES;
-            int32_t wide[VQR_LANES];
-            v16i_store(wide, v16_round(v16_mul(here < VQR_LANES ? v16_load_n(x + i, here) : v16_load(x + i), steps)));
-            for (size_t l = 0; l < here; l++)
-                q[i + l] = (int8_t)wide[l];
+            if (here == VQR_LANES) {
+                v16i_store_int8(q + i, v16_round(v16_mul(v16_load(x + i), steps)));
+            } else {
+                int8_t last[VQR_LANES];
+                v16i_store_int8(last, v16_round(v16_mul(v16_load_n(x + i, here), steps)));
+                memcpy(q + i, last, here);
+            }
         }
     }
 }

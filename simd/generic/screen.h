@@ -17,8 +17,8 @@
  * and rows are screened only where scale >= 2^-40, codewords where their largest magnitude is at least 2^-40 (else
  * error is infinity), so that the term with `rounding` is at least 2^-100. Neither may pass 2^50, so no sum overflows.
  *
- * With top_p the largest A of panel p, the best score of all is at least max_p (top_p - B_p); a panel with top_p + B_p
- * below that holds no codeword that could win or tie. What is compared is never NaN unless a row is not screened. */
+ * So the best score of all is at least max_w (A_w - B), and a panel none of whose codewords has A_w + B at or above
+ * that holds neither the winner nor one that ties with it. */
 #include <math.h>
 #include <string.h>
 
@@ -28,68 +28,58 @@
 #define SCREEN_LEAST 0x1p-40f
 #define SCREEN_MOST 0x1p43f
 
-/* u and v of a row in int8. */
-static void row_errors(float *u, float *v, const float *e, const int8_t *q, float scale, size_t n)
+/* A row's bounds for all panels: B of the text above; infinite where the row is not to be screened. */
+static void row_bounds(float *bounds, size_t panels, const float *e, const int8_t *q, float scale, size_t n,
+                       const struct vqr_screen *screen)
 {
-    v16 sum = v16_set1(0.0f);
-    int32_t squares = 0;
-    for (size_t i = 0; i < n; i++)
-        squares += q[i] * q[i];
-    for (size_t i = 0; i < n; i += VQR_LANES) {
+    const int screened = scale >= SCREEN_LEAST && scale <= SCREEN_MOST;
+    const v16 steps = v16_set1(-scale), slack = v16_set1(SCREEN_SLACK), rounding = v16_set1(screen->rounding);
+    v16 errors = v16_set1(0.0f), squares = v16_set1(0.0f);
+    for (size_t i = 0; screened && i < n; i += VQR_LANES) {
         const size_t here = n - i < VQR_LANES ? n - i : VQR_LANES;
-        float wide[VQR_LANES] = {0};
-        for (size_t l = 0; l < here; l++)
-            wide[l] = (float)q[i + l];
-        const v16 x = here < VQR_LANES ? v16_load_n(e + i, here) : v16_load(e + i);
-        const v16 d = v16_fma(v16_neg(v16_load(wide)), v16_set1(scale), x);
-        sum = v16_fma(d, d, sum);
+        const v16 number = v16_load_int8_n(q + i, here);
+        const v16 d = v16_fma(number, steps, here < VQR_LANES ? v16_load_n(e + i, here) : v16_load(e + i));
+        errors = v16_fma(d, d, errors);
+        squares = v16_fma(number, number, squares);
     }
-    *u = sqrtf(v16_sum(sum));
-    *v = scale * sqrtf((float)squares);
+    const float u = screened ? sqrtf(v16_sum(errors)) : INFINITY, v = screened ? scale * sqrtf(v16_sum(squares)) : 1.0f;
+    for (size_t p = 0; p < panels; p += VQR_LANES) {
+        const v16 norm = v16_load(screen->norm + p), error = v16_load(screen->error + p);
+        const v16 known = v16_add(v16_mul(v16_set1(u), norm), v16_mul(v16_set1(v), error));
+        const v16 terms = v16_add(v16_mul(v16_set1(u + v), v16_add(norm, error)), v16_load(screen->shift + p));
+        v16_store(bounds + p, v16_mul(v16_add(known, v16_mul(rounding, terms)), slack));
+    }
 }
 
-/* The largest int8 score of each panel for R rows: top[r][panel]. */
-VQR_INLINE void panel_tops(const size_t R, float *top, size_t top_stride, const int8_t *q, size_t q_stride,
-                           const float *scale, const struct vqr_screen *screen, size_t k4, const float *offset,
-                           size_t codewords)
+/* Which panels R rows need: int8 scores into `scores`, the best score that is certain, and what can reach it. */
+VQR_INLINE void screen_tile(const size_t R, uint8_t *needed, const int8_t *q, const float *scale, const float *bounds,
+                            size_t k4, const float *offset, size_t codewords, const struct vqr_screen *screen,
+                            float *scores)
 {
-    const size_t panels = vqr_panels(codewords), last = codewords - (panels - 1) * VQR_LANES;
-    const size_t b_stride = k4 * 4 * VQR_LANES;
-    int32_t bias[INT8_ROWS];
-    v16 s[INT8_ROWS];
-    row_biases(bias, q, q_stride, R, k4);
+    const size_t panels = vqr_panels(codewords), padded = vqr_padded(codewords), last = codewords % VQR_LANES;
+    const size_t b_stride = k4 * 4 * VQR_LANES, bounds_stride = vqr_padded(panels);
+    int32_t bias[VQR_SCREEN_TILE];
+    v16 s[VQR_SCREEN_TILE], certain[VQR_SCREEN_TILE];
+    row_biases(bias, q, 4 * k4, R, k4);
+    VQR_UNROLL
+    for (size_t r = 0; r < R; r++)
+        certain[r] = v16_set1(-INFINITY);
     for (size_t p = 0; p < panels; p++) {
-        score_tile(s, R, 1, q, q_stride, scale, bias, screen->b + p * b_stride, b_stride, screen->scale + p * VQR_LANES,
+        score_tile(s, R, 1, q, 4 * k4, scale, bias, screen->b + p * b_stride, b_stride, screen->scale + p * VQR_LANES,
                    k4, offset ? offset + p * VQR_LANES : NULL);
         VQR_UNROLL
-        for (size_t r = 0; r < R; r++)
-            top[r * top_stride + p] = v16_max_lane(p + 1 < panels ? s[r] : v16_keep(s[r], last, -INFINITY));
+        for (size_t r = 0; r < R; r++) {
+            const v16 x = p + 1 == panels && last ? v16_keep(s[r], last, -INFINITY) : s[r];
+            v16_store(scores + r * padded + p * VQR_LANES, x);
+            certain[r] = v16_max(v16_sub(x, v16_set1(bounds[r * bounds_stride + p])), certain[r]);
+        }
     }
-}
-
-/* Turns a row's tops into flags: 1 for panels that can hold the winner, 0 for those that cannot. */
-static void mark_panels(float *top, size_t panels, float u, float v, const struct vqr_screen *screen)
-{
-    const v16 slack = v16_set1(SCREEN_SLACK), rounding = v16_set1(screen->rounding);
-    const v16 row_u = v16_set1(u), row_v = v16_set1(v), both = v16_add(row_u, row_v);
-    v16 least = v16_set1(-INFINITY);
-    for (int pass = 0; pass < 2; pass++) {
-        const v16 best = pass ? v16_set1(v16_max_lane(least)) : least;
-        for (size_t p = 0; p < panels; p += VQR_LANES) {
-            const v16 norm = v16_load(screen->norm + p), error = v16_load(screen->error + p);
-            const v16 known = v16_add(v16_mul(row_u, norm), v16_mul(row_v, error));
-            const v16 terms = v16_add(v16_mul(both, v16_add(norm, error)), v16_load(screen->shift + p));
-            const v16 bound = v16_mul(v16_add(known, v16_mul(rounding, terms)), slack);
-            if (pass == 0) {
-                v16 low = v16_sub(v16_load(top + p), bound);
-                if (panels - p < VQR_LANES)
-                    low = v16_keep(low, panels - p, -INFINITY);
-                least = v16_max(low, least);
-                continue;
-            }
-            v16 high = v16_add(v16_load(top + p), bound), flag = v16_set1(1.0f);
-            v16_take_greater(&high, &flag, best, v16_set1(0.0f));
-            v16_store(top + p, flag);
+    for (size_t r = 0; r < R; r++) {
+        const v16 best = v16_set1(v16_max_lane(certain[r]));
+        for (size_t p = 0; p < panels; p++) {
+            const v16 bound = v16_set1(bounds[r * bounds_stride + p]);
+            const v16 x = v16_load(scores + r * padded + p * VQR_LANES);
+            needed[r * panels + p] = (uint8_t)v16_reaches(v16_add(x, bound), best);
         }
     }
 }
@@ -134,40 +124,32 @@ static void rescore_panel(float *best, float *tag, const uint32_t *list, size_t 
 }
 
 static void screen_rows(const float *e, size_t e_stride, size_t rows, size_t width, const float *offset,
-                        size_t codewords, const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch,
-                        size_t stride)
+                        size_t codewords, const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch)
 {
-    const size_t k4 = (width + 3) / 4, panels = vqr_panels(codewords);
+    const size_t k4 = (width + 3) / 4, panels = vqr_panels(codewords), stride = vqr_padded(panels);
     float scale[VQR_SCREEN_ROWS];
     FN(to_int8_f32)(scratch->q, 4 * k4, scale, e, e_stride, rows, width);
+    for (size_t r = 0; r < rows; r++)
+        row_bounds(scratch->bounds + r * stride, panels, e + r * e_stride, scratch->q + r * 4 * k4, scale[r], width,
+                   screen);
     size_t r = 0;
-    for (; r + INT8_ROWS <= rows; r += INT8_ROWS)
-        panel_tops(INT8_ROWS, scratch->top + r * stride, stride, scratch->q + r * 4 * k4, 4 * k4, scale + r, screen, k4,
-                   offset, codewords);
+    for (; r + VQR_SCREEN_TILE <= rows; r += VQR_SCREEN_TILE)
+        screen_tile(VQR_SCREEN_TILE, scratch->needed + r * panels, scratch->q + r * 4 * k4, scale + r,
+                    scratch->bounds + r * stride, k4, offset, codewords, screen, scratch->scores);
     for (; r < rows; r++)
-        panel_tops(1, scratch->top + r * stride, stride, scratch->q + r * 4 * k4, 4 * k4, scale + r, screen, k4, offset,
-                   codewords);
-    for (r = 0; r < rows; r++) {
-        float *top = scratch->top + r * stride, u, v;
-        if (scale[r] >= SCREEN_LEAST && scale[r] <= SCREEN_MOST) {
-            row_errors(&u, &v, e + r * e_stride, scratch->q + r * 4 * k4, scale[r], width);
-            mark_panels(top, panels, u, v, screen);
-        } else {
-            for (size_t p = 0; p < panels; p++)
-                top[p] = 1.0f;
-        }
-    }
+        screen_tile(1, scratch->needed + r * panels, scratch->q + r * 4 * k4, scale + r, scratch->bounds + r * stride,
+                    k4, offset, codewords, screen, scratch->scores);
 }
 
 size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
                               const float *offset, const uint32_t *widths, size_t features, size_t codewords,
                               const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch)
 {
-    const size_t panels = vqr_panels(codewords), stride = vqr_padded(panels);
+    const size_t panels = vqr_panels(codewords);
     size_t width = 0, scored = 0;
     for (size_t f = 0; f < features; f++)
         width += widths[f];
-    screen_rows(e, e_stride, rows, width, offset, codewords, screen, scratch, stride);
+    screen_rows(e, e_stride, rows, width, offset, codewords, screen, scratch);
     float best[VQR_SCREEN_ROWS * VQR_LANES], tag[VQR_SCREEN_ROWS * VQR_LANES];
     for (size_t i = 0; i < rows * VQR_LANES; i++) {
         best[i] = -INFINITY;
@@ -178,7 +160,7 @@ size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size
         size_t count = 0;
         for (size_t r = 0; r < rows; r++) {
             list[count] = (uint32_t)r;
-            count += scratch->top[r * stride + p] != 0.0f;
+            count += scratch->needed[r * panels + p];
         }
         const size_t lanes = p + 1 < panels ? VQR_LANES : codewords - p * VQR_LANES;
         rescore_panel(best, tag, list, count, e, e_stride, width, b + p * width * VQR_LANES,

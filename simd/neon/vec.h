@@ -206,6 +206,37 @@ static inline v16 v16_from_int(v16i v)
     return v16_four(vcvtq_f32_s32(v.a), vcvtq_f32_s32(v.b), vcvtq_f32_s32(v.c), vcvtq_f32_s32(v.d));
 }
 
+/* Lanes of -128 ... 127. */
+static inline void v16i_store_int8(int8_t *p, v16i v)
+{
+    const int16x8_t low = vcombine_s16(vmovn_s32(v.a), vmovn_s32(v.b));
+    const int16x8_t high = vcombine_s16(vmovn_s32(v.c), vmovn_s32(v.d));
+    vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+}
+
+/* n <= 16 numbers to float; lanes from n on are 0 and their memory is not touched. */
+static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
+{
+    int8_t t[VQR_LANES] = {0};
+    if (n < VQR_LANES) {
+        for (size_t i = 0; i < n; i++)
+            t[i] = p[i];
+        p = t;
+    }
+    const int8x16_t x = vld1q_s8(p);
+    const int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+    return v16_four(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+                    vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high))));
+}
+
+/* Whether a lane of v is not below limit; true for NaN. */
+static inline int v16_reaches(v16 v, v16 limit)
+{
+    const uint32x4_t below = vandq_u32(vandq_u32(vcltq_f32(v.a, limit.a), vcltq_f32(v.b, limit.b)),
+                                       vandq_u32(vcltq_f32(v.c, limit.c), vcltq_f32(v.d, limit.d)));
+    return vminvq_u32(below) == 0;
+}
+
 static inline v16 v16_exp(v16 v)
 {
     return v16_four(Sleef_finz_expf4_u10advsimd(v.a), Sleef_finz_expf4_u10advsimd(v.b),

@@ -64,15 +64,14 @@ void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float 
 /* u = |e - scale q| and v = |scale q| of a row. */
 static void row_errors(float *u, float *v, const float *e, const int8_t *q, float scale, size_t n)
 {
-    float lane[VQR_LANES] = {0};
-    int32_t squares = 0;
+    float errors[VQR_LANES] = {0}, squares[VQR_LANES] = {0};
     for (size_t i = 0; i < n; i++) {
-        const float d = fmaf(-(float)q[i], scale, e[i]);
-        lane[i % VQR_LANES] = fmaf(d, d, lane[i % VQR_LANES]);
-        squares += q[i] * q[i];
+        const float d = fmaf((float)q[i], -scale, e[i]);
+        errors[i % VQR_LANES] = fmaf(d, d, errors[i % VQR_LANES]);
+        squares[i % VQR_LANES] = fmaf((float)q[i], (float)q[i], squares[i % VQR_LANES]);
     }
-    *u = sqrtf(vqr_ref_tree_sum(lane));
-    *v = scale * sqrtf((float)squares);
+    *u = sqrtf(vqr_ref_tree_sum(errors));
+    *v = scale * sqrtf(vqr_ref_tree_sum(squares));
 }
 
 static float bound_of(const struct vqr_screen *screen, size_t p, float u, float v)
@@ -82,26 +81,23 @@ static float bound_of(const struct vqr_screen *screen, size_t p, float u, float 
     return (known + screen->rounding * terms) * 1.01f;
 }
 
-/* Which panels a row needs: top[panel] becomes 1 or 0. */
-static void screen_row(float *top, const float *e, size_t width, const int8_t *q, float scale, const float *offset,
+/* Which panels a row needs. */
+static void screen_row(uint8_t *needed, const float *e, size_t width, const int8_t *q, float scale, const float *offset,
                        size_t codewords, const struct vqr_screen *screen)
 {
-    const size_t panels = vqr_panels(codewords);
-    const int screened = scale >= 0x1p-40f && scale <= 0x1p43f;
-    float u = 0.0f, v = 0.0f, least = -INFINITY;
-    if (screened)
+    float u = INFINITY, v = 1.0f, certain = -INFINITY;
+    if (scale >= 0x1p-40f && scale <= 0x1p43f)
         row_errors(&u, &v, e, q, scale, width);
-    for (size_t p = 0; p < panels; p++) {
-        top[p] = -INFINITY;
-        for (size_t w = p * VQR_LANES; w < codewords && w < (p + 1) * VQR_LANES; w++) {
-            const float s = product(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
-            top[p] = s > top[p] ? s : top[p];
-        }
-        const float low = top[p] - bound_of(screen, p, u, v);
-        least = low > least ? low : least;
+    for (size_t w = 0; w < codewords; w++) {
+        const float s = product(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
+        const float low = s - bound_of(screen, w / VQR_LANES, u, v);
+        certain = low > certain ? low : certain;
+        needed[w / VQR_LANES] = 0;
     }
-    for (size_t p = 0; p < panels; p++)
-        top[p] = screened && least > top[p] + bound_of(screen, p, u, v) ? 0.0f : 1.0f;
+    for (size_t w = 0; w < codewords; w++) {
+        const float s = product(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
+        needed[w / VQR_LANES] |= !(s + bound_of(screen, w / VQR_LANES, u, v) < certain);
+    }
 }
 
 size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
@@ -114,12 +110,12 @@ size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size
     for (size_t r = 0; r < rows; r++, e += e_stride) {
         float scale, best = -INFINITY;
         FN(to_int8_f32)(scratch->q, (width + 3) / 4 * 4, &scale, e, e_stride, 1, width);
-        screen_row(scratch->top, e, width, scratch->q, scale, offset, codewords, screen);
+        screen_row(scratch->needed, e, width, scratch->q, scale, offset, codewords, screen);
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
             const size_t p = w / VQR_LANES;
-            scored += w % VQR_LANES == 0 && scratch->top[p] != 0.0f;
-            if (scratch->top[p] == 0.0f)
+            scored += w % VQR_LANES == 0 && scratch->needed[p];
+            if (!scratch->needed[p])
                 continue;
             const float sum = vqr_ref_score(e, b + p * width * VQR_LANES + w % VQR_LANES, widths, features);
             const float s = offset ? sum + offset[w] : sum;
