@@ -174,6 +174,61 @@ static bool exact_one(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact_f32_fn 
     return check_same_i32(&plain);
 }
 
+/* x in the direction of d, as numbers that int8 holds without error: whole steps, the largest of them 127. */
+static void representable(float *x, const double *d, size_t width)
+{
+    double max = 0.0;
+    for (size_t i = 0; i < width; i++)
+        max = fmax(max, fabs(d[i]));
+    for (size_t i = 0; i < width; i++)
+        x[i] = max > 0.0 ? (float)rint(127.0 * d[i] / max) : 127.0f;
+}
+
+/* What int8 loses of x, or of column w of b. */
+static void lost(double *d, const float *x, size_t width)
+{
+    float max = 0.0f;
+    for (size_t i = 0; i < width; i++)
+        max = fmaxf(max, fabsf(x[i]));
+    const double step = (double)(max / 127.0f);
+    for (size_t i = 0; i < width; i++)
+        d[i] = (double)x[i] - rint((double)x[i] / step) * step;
+}
+
+/* The bound as tight as it can be: of one row and one codeword, one is exact in int8 and lies along what the other
+ * loses, so that its score is wrong by as much as Cauchy and Schwarz allow; the same codeword turned over, in another
+ * panel, is wrong the other way. Offsets make the first one the winner by next to nothing. */
+static bool tight_one(vqr_quantize_exact_f32_fn *fn, size_t width, bool exact_row)
+{
+    enum { CODEWORDS = 2 * VQR_LANES, MOST = 64 };
+    const struct widths layout = {1, {(uint32_t)width}};
+    float *b = check_floats(CODEWORDS * width, FILL_UNIT), *offset = check_floats(CODEWORDS, FILL_UNIT);
+    float *e = check_floats(width, FILL_UNIT), g[MOST];
+    double d[MOST], along = 0.0;
+    check_case("tight, width %zu, exact %s", width, exact_row ? "row" : "codeword");
+    check_fill(g, width, FILL_UNIT);
+    lost(d, exact_row ? g : e, width);
+    representable(exact_row ? e : g, d, width);
+    memset(b, 0, CODEWORDS * width * sizeof *b);
+    for (size_t i = 0; i < width; i++) {
+        b[place(width, 0, i)] = g[i];
+        b[place(width, VQR_LANES, i)] = -g[i];
+        along += (double)e[i] * (double)g[i];
+    }
+    for (size_t w = 0; w < CODEWORDS; w++)
+        offset[w] = w % VQR_LANES ? -1e6f : 0.0f;
+    offset[VQR_LANES] = (float)(2.0 * along - (fabs(along) + 1.0) * 1e-5);
+    const struct screened s = screen_of(b, offset, &layout, CODEWORDS);
+    uint8_t needed[2];
+    int8_t q[MOST];
+    float bounds[VQR_LANES], scores[VQR_SCREEN_TILE * CODEWORDS], copy[VQR_SCREEN_ROWS * MOST];
+    const struct vqr_screen_scratch scratch = {q, bounds, scores, needed, copy};
+    uint32_t want, got;
+    fn(&got, e, width, 1, b, offset, layout.width, 1, CODEWORDS, &s.screen, &scratch);
+    vqr_isas[0]->k.quantize_f32(&want, e, width, 1, b, offset, layout.width, 1, CODEWORDS);
+    return check_that(want == got, "want %u, got %u", want, got);
+}
+
 bool check_quantize_exact_f32(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact_f32_fn *fn)
 {
     static const struct widths layouts[] = {
@@ -187,5 +242,8 @@ bool check_quantize_exact_f32(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact
                     if (!exact_one(ref, fn, &layouts[l], check_below(VQR_SCREEN_ROWS + 1), codewords[w],
                                    (enum book)book, check_below(3) ? FILL_UNIT : check_next_fill()))
                         return false;
+    for (size_t trial = 0; trial < 2000; trial++)
+        if (!tight_one(fn, 1 + check_below(64), trial % 2))
+            return false;
     return true;
 }
