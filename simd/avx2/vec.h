@@ -58,6 +58,14 @@ static inline void v16i_store(int32_t *p, v16i v)
     memcpy(p + 8, &v.hi, sizeof v.hi);
 }
 
+static inline v16 v16_load_int8(const int8_t *p)
+{
+    __m128i x;
+    memcpy(&x, p, sizeof x);
+    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
+                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
+}
+
 #include "simd/generic/tail.h"
 
 /* n <= 16: lanes from n on are replaced by `fill`. */
@@ -191,20 +199,6 @@ static inline void v16i_store_int8(int8_t *p, v16i v)
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
     _mm_storeu_si128((__m128i *)(void *)p, bytes);
-}
-
-/* n <= 16 numbers to float; lanes from n on are 0 and their memory is not touched. */
-static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
-{
-    int8_t t[VQR_LANES] = {0};
-    __m128i x;
-    if (n < VQR_LANES) {
-        memcpy(t, p, n);
-        p = t;
-    }
-    memcpy(&x, p, sizeof x);
-    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
-                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

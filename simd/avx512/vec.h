@@ -44,10 +44,20 @@ static inline void v16_store(float *p, v16 v)
     _mm512_storeu_ps(p, v);
 }
 
+static inline v16 v16_load_int8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
+
 /* n < 16: lanes from n on are 0 and their memory is not touched. */
 static inline v16 v16_load_n(const float *p, size_t n)
 {
     return _mm512_maskz_loadu_ps(v16_first(n), p);
+}
+
+static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(v16_first(n), p)));
 }
 
 static inline void v16_store_n(float *p, v16 v, size_t n)
@@ -178,12 +188,6 @@ static inline v16 v16_from_int(v16i v)
 static inline void v16i_store_int8(int8_t *p, v16i v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(v));
-}
-
-/* n <= 16 numbers to float; lanes from n on are 0 and their memory is not touched. */
-static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
-{
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(v16_first(n), p)));
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

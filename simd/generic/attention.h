@@ -1,6 +1,7 @@
 /* Attention over blocks of rows: scores of one block stay in the caller's scratch, which fits the first-level cache. */
-#include <math.h>
 #include <string.h>
+
+#include "simd/generic/softmax.h"
 
 /* scores[r][j] = q[r].k[j] for a block of rows and all tokens, rows of `stride`. */
 static void dot_products(float *scores, size_t stride, const float *q, size_t q_stride, size_t rows, const float *k,
@@ -58,28 +59,6 @@ void FN(hstu_causal_attention_f32)(float *o, size_t o_stride, const float *q, si
     FN(gemm_f32)(o, o_stride, scratch, stride, rows, v, tokens * VQR_LANES, end, vqr_panels(v_dim), NULL);
 }
 
-/* exp(s - max s) in place over one row of `stride` floats, its first `tokens` being scores; returns their sum. */
-static float softmax_row(float *s, size_t stride, size_t tokens, const float *bias, float alpha)
-{
-    const v16 a = v16_set1(alpha);
-    v16 top = v16_set1(-INFINITY);
-    for (size_t j = 0; j < stride; j += VQR_LANES) {
-        v16 x = v16_fma(a, v16_load(s + j), bias ? v16_load(bias + j) : v16_set1(0.0f));
-        if (tokens - j < VQR_LANES)
-            x = v16_keep(x, tokens - j, -INFINITY);
-        v16_store(s + j, x);
-        top = v16_max(x, top);
-    }
-    const v16 max = v16_set1(v16_max_lane(top));
-    v16 sum = v16_set1(0.0f);
-    for (size_t j = 0; j < stride; j += VQR_LANES) {
-        const v16 e = v16_exp(v16_sub(v16_load(s + j), max)); /* exp(-infinity) = 0 past the tokens */
-        v16_store(s + j, e);
-        sum = v16_add(sum, e);
-    }
-    return v16_sum(sum);
-}
-
 void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
                                const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
                                float alpha, float *scratch)
@@ -93,10 +72,7 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
             sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha);
         weighted_sums(o + i * o_stride, o_stride, scratch, stride, here, v, tokens, v_dim);
         for (size_t r = 0; r < here; r++)
-            for (size_t d = 0; d < vqr_padded(v_dim); d += VQR_LANES) {
-                float *x = o + (i + r) * o_stride + d;
-                v16_store(x, v16_div(v16_load(x), v16_set1(sum[r])));
-            }
+            divide_row(o + (i + r) * o_stride, v_dim, sum[r]);
     }
 }
 
@@ -104,13 +80,6 @@ void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q
                              size_t tokens, size_t qk_dim, const float *bias, float alpha)
 {
     dot_products(w, w_stride, q, q_stride, rows, k, tokens, qk_dim);
-    for (size_t r = 0; r < rows; r++) {
-        float *row = w + r * w_stride;
-        const v16 sum = v16_set1(softmax_row(row, vqr_padded(tokens), tokens, bias, alpha));
-        for (size_t j = 0; j < tokens; j += VQR_LANES) {
-            const v16 weights = v16_div(v16_load(row + j), sum);
-            /* Past the tokens 0 / sum, which is NaN where the sum is. */
-            v16_store(row + j, tokens - j < VQR_LANES ? v16_keep(weights, tokens - j, 0.0f) : weights);
-        }
-    }
+    for (size_t r = 0; r < rows; r++)
+        softmax_weights(w + r * w_stride, tokens, bias, alpha);
 }

@@ -1,4 +1,14 @@
-/* Gather of embedding rows, and of their sums. */
+/* Gather of embedding rows, of floats or of int8 in steps of a scale, and of their sums. */
+#include <float.h>
+
+/* out = x or out += x, for n lanes. */
+static inline void embed_lanes(float *out, v16 x, size_t n, int add)
+{
+    if (n == VQR_LANES)
+        v16_store(out, add ? v16_add(v16_load(out), x) : x);
+    else
+        v16_store_n(out, add ? v16_add(v16_load_n(out, n), x) : x, n);
+}
 
 /* out = row, or out += row; returns whether all of the row is within the bound. */
 static inline int embed_row(float *out, const float *row, size_t dim, v16 bound, int add)
@@ -8,12 +18,31 @@ static inline int embed_row(float *out, const float *row, size_t dim, v16 bound,
     for (; i + VQR_LANES <= dim; i += VQR_LANES) {
         const v16 v = v16_load(row + i);
         good &= v16_within(v, bound);
-        v16_store(out + i, add ? v16_add(v16_load(out + i), v) : v);
+        embed_lanes(out + i, v, VQR_LANES, add);
     }
     if (i < dim) {
         const v16 v = v16_load_n(row + i, dim - i);
         good &= v16_within(v, bound);
-        v16_store_n(out + i, add ? v16_add(v16_load_n(out + i, dim - i), v) : v, dim - i);
+        embed_lanes(out + i, v, dim - i, add);
+    }
+    return good;
+}
+
+/* The same of a row in int8. */
+static inline int embed_row_i8(float *out, const int8_t *row, float scale, size_t dim, v16 bound, int add)
+{
+    const v16 steps = v16_set1(scale), most = v16_set1(127.0f);
+    int good = scale >= 0.0f && scale <= FLT_MAX;
+    size_t i = 0;
+    for (; i + VQR_LANES <= dim; i += VQR_LANES) {
+        const v16 q = v16_load_int8(row + i), v = v16_mul(q, steps);
+        good &= v16_within(q, most) & v16_within(v, bound);
+        embed_lanes(out + i, v, VQR_LANES, add);
+    }
+    if (i < dim) {
+        const v16 q = v16_load_int8_n(row + i, dim - i), v = v16_mul(q, steps);
+        good &= v16_within(q, most) & v16_within(v, bound);
+        embed_lanes(out + i, v, dim - i, add);
     }
     return good;
 }
@@ -33,6 +62,26 @@ size_t FN(embed_add_f32)(float *dst, const float *table, size_t dim, const uint3
     const v16 bound = v16_set1(limit);
     for (size_t r = 0; r < count; r++)
         if (!embed_row(dst, table + (size_t)index[r] * dim, dim, bound, 1))
+            return r;
+    return count;
+}
+
+size_t FN(embed_i8)(float *dst, size_t dst_stride, const int8_t *table, const float *scale, size_t dim,
+                    const uint32_t *index, size_t rows, float limit)
+{
+    const v16 bound = v16_set1(limit);
+    for (size_t r = 0; r < rows; r++)
+        if (!embed_row_i8(dst + r * dst_stride, table + (size_t)index[r] * dim, scale[index[r]], dim, bound, 0))
+            return r;
+    return rows;
+}
+
+size_t FN(embed_add_i8)(float *dst, const int8_t *table, const float *scale, size_t dim, const uint32_t *index,
+                        size_t count, float limit)
+{
+    const v16 bound = v16_set1(limit);
+    for (size_t r = 0; r < count; r++)
+        if (!embed_row_i8(dst, table + (size_t)index[r] * dim, scale[index[r]], dim, bound, 1))
             return r;
     return count;
 }

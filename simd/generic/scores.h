@@ -16,7 +16,7 @@ VQR_INLINE void panel_scores(v16 *sum, const size_t R, const size_t P, const flo
         VQR_UNROLL
         for (size_t i = 0; i < R * P; i++)
             chain[i] = v16_set1(0.0f);
-        tile_multiply(chain, R, P, e, e_stride, b, b_stride, widths[f]);
+        tile_multiply(chain, R, P, e, e_stride, b, b_stride, FLOATS, widths[f]);
         VQR_UNROLL
         for (size_t i = 0; i < R * P; i++)
             sum[i] = f == 0 ? chain[i] : v16_add(sum[i], chain[i]);

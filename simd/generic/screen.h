@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "simd/generic/scores.h"
+#include "simd/generic/to_int8.h"
 
 #define SCREEN_SLACK 1.01f
 #define SCREEN_LEAST 0x1p-40f
@@ -37,7 +38,7 @@ static void row_bounds(float *bounds, size_t panels, const float *e, const int8_
     v16 errors = v16_set1(0.0f), squares = v16_set1(0.0f);
     for (size_t i = 0; screened && i < n; i += VQR_LANES) {
         const size_t here = n - i < VQR_LANES ? n - i : VQR_LANES;
-        const v16 number = v16_load_int8_n(q + i, here);
+        const v16 number = here < VQR_LANES ? v16_load_int8_n(q + i, here) : v16_load_int8(q + i);
         const v16 d = v16_fma(number, steps, here < VQR_LANES ? v16_load_n(e + i, here) : v16_load(e + i));
         errors = v16_fma(d, d, errors);
         squares = v16_fma(number, number, squares);
@@ -128,7 +129,7 @@ static void screen_rows(const float *e, size_t e_stride, size_t rows, size_t wid
 {
     const size_t k4 = (width + 3) / 4, panels = vqr_panels(codewords), stride = vqr_padded(panels);
     float scale[VQR_SCREEN_ROWS];
-    FN(to_int8_f32)(scratch->q, 4 * k4, scale, e, e_stride, rows, width);
+    rows_to_int8(scratch->q, 4 * k4, scale, e, e_stride, rows, width);
     for (size_t r = 0; r < rows; r++)
         row_bounds(scratch->bounds + r * stride, panels, e + r * e_stride, scratch->q + r * 4 * k4, scale[r], width,
                    screen);

@@ -7,49 +7,56 @@
 
 #include "simd/simd.h"
 
-/* Copies n < 16 elements of 4 bytes in pieces of constant size: no call, nothing beyond n touched. On AVX2 a
+/* Copies n < 16 elements of `size` bytes in pieces of constant size: no call, nothing beyond n touched. On AVX2 a
  * masked load (vmaskmov) would do it in one step, but at the end of a mapping it faults under QEMU 7.2, where the
  * tests also have to run. */
-static inline void copy_tail(void *to, const void *from, size_t n)
+static inline void copy_tail(void *to, const void *from, size_t n, const size_t size)
 {
     char *d = to;
     const char *s = from;
     if (n & 8) {
-        memcpy(d, s, 32);
-        d += 32, s += 32;
+        memcpy(d, s, 8 * size);
+        d += 8 * size, s += 8 * size;
     }
     if (n & 4) {
-        memcpy(d, s, 16);
-        d += 16, s += 16;
+        memcpy(d, s, 4 * size);
+        d += 4 * size, s += 4 * size;
     }
     if (n & 2) {
-        memcpy(d, s, 8);
-        d += 8, s += 8;
+        memcpy(d, s, 2 * size);
+        d += 2 * size, s += 2 * size;
     }
     if (n & 1)
-        memcpy(d, s, 4);
+        memcpy(d, s, size);
 }
 
 /* n < 16: lanes from n on are 0 and their memory is not touched. */
 static inline v16 v16_load_n(const float *p, size_t n)
 {
     float t[VQR_LANES] = {0};
-    copy_tail(t, p, n);
+    copy_tail(t, p, n, sizeof *t);
     return v16_load(t);
+}
+
+static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
+{
+    int8_t t[VQR_LANES] = {0};
+    copy_tail(t, p, n, sizeof *t);
+    return v16_load_int8(t);
 }
 
 static inline void v16_store_n(float *p, v16 v, size_t n)
 {
     float t[VQR_LANES];
     v16_store(t, v);
-    copy_tail(p, t, n);
+    copy_tail(p, t, n, sizeof *t);
 }
 
 static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
 {
     int32_t t[VQR_LANES];
     v16i_store(t, v);
-    copy_tail(p, t, n);
+    copy_tail(p, t, n, sizeof *t);
 }
 
 #endif

@@ -36,4 +36,6 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
+#include "simd/generic/attention_i8.h"
+#include "simd/generic/rows_int8.h"
 #include "simd/generic/screen.h"

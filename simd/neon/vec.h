@@ -62,6 +62,14 @@ static inline void v16i_store(int32_t *p, v16i v)
     vst1q_s32(p + 12, v.d);
 }
 
+static inline v16 v16_load_int8(const int8_t *p)
+{
+    const int8x16_t x = vld1q_s8(p);
+    const int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
+    return v16_four(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+                    vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high))));
+}
+
 #include "simd/generic/tail.h"
 
 /* n <= 16: lanes from n on are replaced by `fill`. */
@@ -212,21 +220,6 @@ static inline void v16i_store_int8(int8_t *p, v16i v)
     const int16x8_t low = vcombine_s16(vmovn_s32(v.a), vmovn_s32(v.b));
     const int16x8_t high = vcombine_s16(vmovn_s32(v.c), vmovn_s32(v.d));
     vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
-}
-
-/* n <= 16 numbers to float; lanes from n on are 0 and their memory is not touched. */
-static inline v16 v16_load_int8_n(const int8_t *p, size_t n)
-{
-    int8_t t[VQR_LANES] = {0};
-    if (n < VQR_LANES) {
-        for (size_t i = 0; i < n; i++)
-            t[i] = p[i];
-        p = t;
-    }
-    const int8x16_t x = vld1q_s8(p);
-    const int16x8_t low = vmovl_s8(vget_low_s8(x)), high = vmovl_s8(vget_high_s8(x));
-    return v16_four(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
-                    vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high))));
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

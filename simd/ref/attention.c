@@ -66,16 +66,32 @@ static float row_max(const float *x, size_t n)
     return lane[0];
 }
 
-/* s[j] = exp(score[j] - max score) for one query and all tokens; returns their sum. */
+/* s[j] = exp(s[j] - max s) for all tokens; returns their sum. */
+static float exponentials(float *s, size_t tokens)
+{
+    const float max = row_max(s, tokens);
+    for (size_t j = 0; j < tokens; j++)
+        s[j] = vqr_ref_exp(s[j] - max);
+    return vqr_ref_row_sum(s, tokens);
+}
+
+/* The exponentials of the scores of one query and all tokens; returns their sum. */
 static float softmax_row(float *s, const float *q, const float *k, size_t tokens, size_t qk_dim, const float *bias,
                          float alpha)
 {
     for (size_t j = 0; j < tokens; j++)
         s[j] = attention_score(q, k, j, qk_dim, alpha, bias ? bias[j] : 0.0f);
-    const float max = row_max(s, tokens);
-    for (size_t j = 0; j < tokens; j++)
-        s[j] = vqr_ref_exp(s[j] - max);
-    return vqr_ref_row_sum(s, tokens);
+    return exponentials(s, tokens);
+}
+
+static float softmax_row_i8(float *s, const int8_t *q, float q_scale, const int8_t *k, const float *k_scale,
+                            size_t tokens, size_t qk_dim, const float *bias, float alpha)
+{
+    for (size_t j = 0; j < tokens; j++) {
+        const float dot = vqr_ref_product_i8(q, q_scale, k, k_scale, (qk_dim + 3) / 4, NULL, j);
+        s[j] = fmaf(alpha, dot, bias ? bias[j] : 0.0f);
+    }
+    return exponentials(s, tokens);
 }
 
 void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
@@ -98,6 +114,36 @@ void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q
         const float *query = qk_dim ? q + i * q_stride : NULL;
         float *row = w + i * w_stride;
         const float sum = softmax_row(row, query, k, tokens, qk_dim, bias, alpha);
+        for (size_t j = 0; j < vqr_padded(tokens); j++)
+            row[j] = j < tokens ? row[j] / sum : 0.0f;
+    }
+}
+
+void FN(softmax_attention_i8)(float *o, size_t o_stride, const int8_t *q, size_t q_stride, const float *q_scale,
+                              size_t rows, const int8_t *k, const float *k_scale, const int8_t *v, const float *v_scale,
+                              size_t tokens, size_t qk_dim, size_t v_dim, const float *bias, float alpha,
+                              float *scratch)
+{
+    for (size_t r = 0; r < rows; r++) {
+        const float sum =
+            softmax_row_i8(scratch, q + r * q_stride, q_scale[r], k, k_scale, tokens, qk_dim, bias, alpha);
+        for (size_t d = 0; d < vqr_padded(v_dim); d++) {
+            const int8_t *column = v + d / VQR_LANES * tokens * VQR_LANES + d % VQR_LANES;
+            float x = 0.0f;
+            for (size_t j = 0; j < tokens; j++)
+                x = fmaf(scratch[j] * v_scale[j], (float)column[j * VQR_LANES], x);
+            o[r * o_stride + d] = x / sum;
+        }
+    }
+}
+
+void FN(softmax_weights_i8)(float *w, size_t w_stride, const int8_t *q, size_t q_stride, const float *q_scale,
+                            size_t rows, const int8_t *k, const float *k_scale, size_t tokens, size_t qk_dim,
+                            const float *bias, float alpha)
+{
+    for (size_t r = 0; r < rows; r++) {
+        float *row = w + r * w_stride;
+        const float sum = softmax_row_i8(row, q + r * q_stride, q_scale[r], k, k_scale, tokens, qk_dim, bias, alpha);
         for (size_t j = 0; j < vqr_padded(tokens); j++)
             row[j] = j < tokens ? row[j] / sum : 0.0f;
     }

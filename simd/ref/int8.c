@@ -24,9 +24,8 @@ void FN(to_int8_f32)(int8_t *q, size_t q_stride, float *scale, const float *x, s
     }
 }
 
-/* One output of a product with panels of b. */
-static float product(const int8_t *a, float a_scale, const int8_t *b, const float *b_scale, size_t k4,
-                     const float *init, size_t o)
+float vqr_ref_product_i8(const int8_t *a, float a_scale, const int8_t *b, const float *b_scale, size_t k4,
+                         const float *init, size_t o)
 {
     const int8_t *column = b + (o / VQR_LANES * k4 * VQR_LANES + o % VQR_LANES) * 4;
     int32_t sum = 0;
@@ -35,12 +34,33 @@ static float product(const int8_t *a, float a_scale, const int8_t *b, const floa
     return fmaf((float)sum, a_scale * b_scale[o], init ? init[o] : 0.0f);
 }
 
+void FN(pack_quads_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
+{
+    for (size_t p = 0; p < vqr_panels(n); p++)
+        for (size_t i = 0; i < (k + 3) / 4 * 4; i += 4)
+            for (size_t l = 0; l < VQR_LANES; l++)
+                for (size_t m = i; m < i + 4; m++) {
+                    const size_t j = p * VQR_LANES + l;
+                    *dst++ = j < n && m < k ? src[j * src_stride + m] : 0;
+                }
+}
+
+void FN(pack_panels_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
+{
+    for (size_t p = 0; p < vqr_panels(n); p++)
+        for (size_t i = 0; i < k; i++)
+            for (size_t l = 0; l < VQR_LANES; l++) {
+                const size_t j = p * VQR_LANES + l;
+                *dst++ = j < n ? src[i * src_stride + j] : 0;
+            }
+}
+
 void FN(gemm_i8)(float *c, size_t c_stride, const int8_t *a, size_t a_stride, const float *a_scale, size_t rows,
                  const int8_t *b, const float *b_scale, size_t k4, size_t panels, const float *init)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t o = 0; o < panels * VQR_LANES; o++)
-            c[r * c_stride + o] = product(a + r * a_stride, a_scale[r], b, b_scale, k4, init, o);
+            c[r * c_stride + o] = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, init, o);
 }
 
 void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float *a_scale, size_t rows, const int8_t *b,
@@ -50,7 +70,7 @@ void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float 
         float best = -INFINITY;
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
-            const float s = product(a + r * a_stride, a_scale[r], b, b_scale, k4, offset, w);
+            const float s = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, offset, w);
             if (s > best) {
                 best = s;
                 z[r] = (uint32_t)w;
@@ -89,13 +109,13 @@ static void screen_row(uint8_t *needed, const float *e, size_t width, const int8
     if (scale >= 0x1p-40f && scale <= 0x1p43f)
         row_errors(&u, &v, e, q, scale, width);
     for (size_t w = 0; w < codewords; w++) {
-        const float s = product(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
+        const float s = vqr_ref_product_i8(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
         const float low = s - bound_of(screen, w / VQR_LANES, u, v);
         certain = low > certain ? low : certain;
         needed[w / VQR_LANES] = 0;
     }
     for (size_t w = 0; w < codewords; w++) {
-        const float s = product(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
+        const float s = vqr_ref_product_i8(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
         needed[w / VQR_LANES] |= !(s + bound_of(screen, w / VQR_LANES, u, v) < certain);
     }
 }
