@@ -128,4 +128,4 @@ def near_a_step(x: F64) -> npt.NDArray[np.bool_]:
     largest = np.abs(x).max(axis=1, initial=0.0)
     scaled = np.abs(x) * (LARGEST / np.maximum(largest, LEAST))[:, np.newaxis]
     near = np.abs(scaled - np.floor(scaled) - 0.5).min(axis=1, initial=1.0) < NEAR
-    return np.asarray((near & (largest >= LEAST / 2)) | (np.abs(largest - LEAST) < LEAST / 2**10))
+    return np.asarray((near & (largest >= LEAST)) | (np.abs(largest - LEAST) < LEAST / 2**10))
