@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "runtime/sequence.h"
+
 /* Bytes of a row of a head's numbers, and of a head's keys and values of `tokens` tokens. */
 static size_t row_size(const struct vqr_target_attention *attention)
 {
