@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/bind.h"
+#include "runtime/bind_layers.h"
 #include "runtime/memory.h"
 #include "runtime/model.h"
 #include "runtime/quantizer.h"
@@ -67,6 +68,29 @@ static enum vqr_status bind_vocabulary(struct vqr_binder *binder, const struct v
     return status;
 }
 
+/* The embeddings, in fp32 or in int8 with a scale a row. */
+static enum vqr_status bind_rows(struct vqr_binder *binder, const struct vqr_header_table *header,
+                                 struct vqr_table *table)
+{
+    char name[VQR_NAME_SIZE];
+    snprintf(name, sizeof name, "tables.%s.weight", header->name);
+    struct vqr_expected expected = {
+        .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2, .shape = {header->rows, header->dim}, .lazy = true};
+    const void *weight = NULL, *scale = NULL;
+    const bool int8 = vqr_tensor_is_int8(binder, name);
+    if (int8)
+        expected.type = VQR_TENSOR_I8;
+    enum vqr_status status = vqr_bind_tensor(binder, &expected, &weight, "%s", name);
+    expected = (struct vqr_expected){
+        .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 1, .shape = {header->rows}, .lazy = true};
+    if (!status && int8)
+        status = vqr_bind_tensor(binder, &expected, &scale, "tables.%s.scale", header->name);
+    table->weight = int8 ? NULL : weight;
+    table->weight8 = int8 ? weight : NULL;
+    table->scale = scale;
+    return status;
+}
+
 static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
 {
     struct vqr_table *table = &binder->model->table[i];
@@ -85,14 +109,10 @@ static enum vqr_status bind_table(struct vqr_binder *binder, size_t i)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT,
                         "table \"%s\": 1 row, expected at least 2 where ids are hashed to rows past the first",
                         header.name);
-    const struct vqr_expected expected = {
-        .type = VQR_TENSOR_F32, .layout = VQR_ROWS, .rank = 2, .shape = {header.rows, header.dim}, .lazy = true};
-    const void *weight = NULL;
-    const enum vqr_status status = vqr_bind_tensor(binder, &expected, &weight, "tables.%s.weight", header.name);
+    const enum vqr_status status = bind_rows(binder, &header, table);
     if (status)
         return status;
     table->name = header.name;
-    table->weight = weight;
     table->rows = (size_t)header.rows;
     table->dim = header.dim;
     table->ids = (enum vqr_id_mapping)header.ids;

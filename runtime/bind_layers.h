@@ -9,6 +9,9 @@
 /* Far above any real model; products of two counts stay far inside 64 bits. */
 enum { VQR_COUNT_MAX = 1 << 20, VQR_LAYERS_MAX = 1024 };
 
+/* Numbers in a row whose int8 products still add up to an int32: 2^17 * 127^2 < 2^31. */
+enum { VQR_INT8_TERMS_MAX = 1 << 17 };
+
 /* Half of what fp32 holds: no chain whose terms' magnitudes come to this much can round past it. */
 #define VQR_CHAIN_MAX 0x1p127
 
@@ -16,11 +19,7 @@ enum { VQR_COUNT_MAX = 1 << 20, VQR_LAYERS_MAX = 1024 };
 enum vqr_status vqr_check_range(struct vqr_binder *binder, const char *sequence, const char *what, uint32_t value,
                                 uint32_t low, uint32_t high);
 
-/* Binds NAME.weight [stack, in, out] panels and NAME.bias [stack, out] rows; stack 1 is shared by all codebooks. */
-enum vqr_status vqr_bind_linear(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
-                                size_t stack, size_t in, size_t out, const char *name);
-
-/* Binds one [stack, in, out] panels tensor by its whole name. */
+/* Binds one [stack, in, out] panels tensor by its whole name; stack 1 is shared by all codebooks, stack 0: [in, out]. */
 enum vqr_status vqr_bind_matrix(struct vqr_binder *binder, struct vqr_weights *weight, size_t stack, size_t in,
                                 size_t out, const char *name);
 
@@ -35,6 +34,17 @@ double vqr_event_bound(const struct vqr_model *model, const float *panel);
 /* Binds one [stack, n] rows tensor by its whole name; stack 0: [n]. */
 enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row, size_t stack, size_t n,
                              const char *name);
+
+/* The same of int8 steps: all 0 or more. */
+enum vqr_status vqr_bind_scale(struct vqr_binder *binder, struct vqr_weights *scale, size_t stack, size_t n,
+                               const char *name);
+
+/* Binds one [stack, in, out] quads tensor of int8; *step is bytes from one codebook's to the next, 0 when shared. */
+enum vqr_status vqr_bind_quads(struct vqr_binder *binder, const int8_t **quads, size_t *step, size_t stack, size_t in,
+                               size_t out, const char *name);
+
+/* Whether the file has a tensor of that name in int8. */
+bool vqr_tensor_is_int8(const struct vqr_binder *binder, const char *name);
 
 /* Binds NAME.weight and NAME.bias, [stack, n] each. */
 enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,

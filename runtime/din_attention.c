@@ -19,7 +19,7 @@ static enum vqr_status bind_first(struct vqr_binder *binder, size_t stack, struc
                                   const char *name)
 {
     struct vqr_din_attention *a = &attention->din;
-    struct vqr_mlp_layer *first = &a->layer[0];
+    struct vqr_linear *first = &a->layer[0];
     const struct {
         const char *part;
         struct vqr_weights *weight;
@@ -44,7 +44,7 @@ static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_head
     snprintf(where, sizeof where, "sequence \"%s\": attention", header->name);
     enum vqr_status status = vqr_check_activation(binder, c->activation, where);
     for (size_t i = 0, in = 4 * attention->width; !status && i < a->layers; i++) {
-        struct vqr_mlp_layer *layer = &a->layer[i];
+        struct vqr_linear *layer = &a->layer[i];
         layer->in = in;
         layer->out = i < c->hidden_count ? vqr_header_attention_hidden(&binder->model->header, header->index, i) : 1;
         status =
@@ -52,7 +52,7 @@ static enum vqr_status bind_mlp(struct vqr_binder *binder, const struct vqr_head
         snprintf(name, sizeof name, "%s.%zu", mlp, i);
         if (!status)
             status = i == 0 ? bind_first(binder, stack, attention, mlp)
-                            : vqr_bind_linear(binder, &layer->weight, &layer->bias, stack, in, layer->out, name);
+                            : vqr_bind_linear(binder, layer, stack, in, layer->out, name);
         if (!status && i < c->hidden_count)
             status = vqr_bind_activation(binder, &a->activation[i], c->activation, stack, layer->out, name);
         a->widest = layer->out > a->widest ? layer->out : a->widest;
@@ -92,7 +92,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     attention->work = (double)attention->width; /* a copy */
     snprintf(name, sizeof name, "sequences.%s.attention.q", header->name);
     enum vqr_status status =
-        vqr_bind_linear(binder, &a->q, &a->q_bias, stack, attention->candidate_width, attention->width, name);
+        vqr_bind_linear(binder, &a->q, stack, attention->candidate_width, attention->width, name);
     if (!status)
         status = bind_mlp(binder, header, stack, attention);
     if (!status)
@@ -114,6 +114,10 @@ static void take_scratch(const struct vqr_target_attention *attention, struct vq
     scratch->a = vqr_take(arena, vqr_times(tokens, scratch->mlp_stride), sizeof(float));
     scratch->b = vqr_take(arena, vqr_times(tokens, scratch->mlp_stride), sizeof(float));
     scratch->logits = vqr_take(arena, vqr_padded(tokens), sizeof(float));
+    size_t widest = vqr_widest_int8(0, &a->q);
+    for (size_t i = 1; i < a->layers; i++)
+        widest = vqr_widest_int8(widest, &a->layer[i]);
+    vqr_linear_take_scratch(widest, &scratch->linear, arena);
 }
 
 static void take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
@@ -143,9 +147,11 @@ static int copy_tokens(const struct vqr_target_attention *attention, const struc
     return 1;
 }
 
-static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                   size_t tokens, const struct vqr_token_rows *rows)
+static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                   const struct vqr_token_rows *rows)
 {
+    (void)scratch;
     return copy_tokens(attention, k, x, tokens, rows->y);
 }
 
@@ -176,9 +182,8 @@ static void start(const struct vqr_target_attention *attention, const struct vqr
                   struct vqr_target_scratch *s, size_t codebook, const float *t, size_t t_stride, size_t rows)
 {
     const struct vqr_din_attention *a = &attention->din;
-    const size_t d = attention->width, dc = attention->candidate_width;
-    k->gemm_f32(s->q, s->q_stride, t, t_stride, rows, vqr_weights_of(a->q, codebook), dc * VQR_LANES, dc, vqr_panels(d),
-                vqr_weights_of(a->q_bias, codebook));
+    const size_t d = attention->width;
+    vqr_linear_run(&a->q, k, &s->linear, codebook, s->q, s->q_stride, t, t_stride, rows);
     k->gemm_f32(s->c, s->c_stride, s->q, s->q_stride, rows, vqr_weights_of(a->target, codebook), d * VQR_LANES, d,
                 vqr_panels(a->layer[0].out), vqr_weights_of(a->layer[0].bias, codebook));
 }
@@ -195,10 +200,9 @@ static void weigh_tokens(const struct vqr_target_attention *attention, const str
     k->gemm_f32(x, stride, interests->y, vqr_padded(d), tokens, s->m, d * VQR_LANES, d, vqr_panels(a->layer[0].out),
                 s->c + r * s->c_stride);
     for (size_t i = 1; i < a->layers; i++) {
-        const struct vqr_mlp_layer *layer = &a->layer[i];
+        const struct vqr_linear *layer = &a->layer[i];
         vqr_activate(&a->activation[i - 1], k, codebook, x, stride, tokens, layer->in);
-        k->gemm_f32(next, stride, x, stride, tokens, vqr_weights_of(layer->weight, codebook), layer->in * VQR_LANES,
-                    layer->in, vqr_panels(layer->out), vqr_weights_of(layer->bias, codebook));
+        vqr_linear_run(layer, k, &s->linear, codebook, next, stride, x, stride, tokens);
         float *const swap = x;
         x = next;
         next = swap;

@@ -15,6 +15,7 @@ static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena 
     s->counts = vqr_take(arena, w, sizeof *s->counts);
     s->x = vqr_take(arena, vqr_times(w, vqr_padded(dmqn->width)), sizeof *s->x);
     s->weights = vqr_take(arena, w, sizeof *s->weights);
+    vqr_codebook_take_scratch(&dmqn->codebook, w, &s->codebook, arena);
     vqr_hstu_take_scratch(&dmqn->hstu, &s->hstu, arena);
     vqr_target_take_scratch(&dmqn->attention, &s->attention, arena);
     return taken;
@@ -46,14 +47,6 @@ static void reset(const struct vqr_sequence *sequence, void *state)
         s->interests[j].tokens = 0;
 }
 
-/* Eq 7: the codewords of a block's events in one codebook. */
-static void quantize(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, size_t codebook,
-                     const struct vqr_event_block *block, uint32_t *z)
-{
-    const float *fold = dmqn->fold + codebook * dmqn->width * vqr_padded(dmqn->codewords);
-    k->quantize_f32(z, block->e, block->stride, block->rows, fold, NULL, dmqn->widths, dmqn->features, dmqn->codewords);
-}
-
 static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
                    const struct vqr_event_block *block)
 {
@@ -61,8 +54,9 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
     struct vqr_dmqn_scratch *s = scratch;
     struct vqr_dmqn_state *st = state;
     const size_t w = dmqn->codewords;
+    vqr_codebook_load(&dmqn->codebook, k, &s->codebook, block);
     for (size_t j = 0; j < dmqn->codebooks; j++) {
-        quantize(dmqn, k, j, block, s->z);
+        vqr_codebook_assign(&dmqn->codebook, k, &s->codebook, j, block, s->z); /* eq 7 */
         k->accumulate_i32(st->sums + j * w * dmqn->width, st->counts + j * w, block->q, block->stride, block->rows,
                           dmqn->width, s->z, block->sign);
     }
@@ -71,10 +65,11 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
 static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride)
 {
-    (void)scratch;
     const struct vqr_dmqn *dmqn = sequence->self;
+    struct vqr_dmqn_scratch *s = scratch;
+    vqr_codebook_load(&dmqn->codebook, k, &s->codebook, block);
     for (size_t j = 0; j < dmqn->codebooks; j++)
-        quantize(dmqn, k, j, block, clusters + j * clusters_stride);
+        vqr_codebook_assign(&dmqn->codebook, k, &s->codebook, j, block, clusters + j * clusters_stride);
 }
 
 /* The clusters that are tokens, ascending: occupied ones, or all of them once there is any event. */

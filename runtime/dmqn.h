@@ -6,16 +6,15 @@
 #ifndef VQR_DMQN_H
 #define VQR_DMQN_H
 
+#include "runtime/codebook.h"
 #include "runtime/hstu.h"
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
 struct vqr_dmqn {
     size_t codebooks, codewords, width;
-    bool masked;       /* empty clusters are no tokens; else they are tokens of value 0 */
-    const float *fold; /* [N, D, W] panels */
-    const uint32_t *widths;
-    size_t features;
+    bool masked; /* empty clusters are no tokens; else they are tokens of value 0 */
+    struct vqr_codebook codebook;
     const double *unit;
     struct vqr_hstu hstu;
     struct vqr_target_attention attention;
@@ -33,6 +32,7 @@ struct vqr_dmqn_scratch {
     uint32_t *counts; /* [W] their events */
     float *x;         /* [W, hstu.x_stride] */
     float *weights;   /* [W] of the tokens, for one candidate */
+    struct vqr_codebook_scratch codebook;
     struct vqr_hstu_scratch hstu;
     struct vqr_target_scratch attention;
 };

@@ -1,4 +1,5 @@
 /* Configuration and tensors of a DMQN sequence being opened. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "runtime/bind_layers.h"
@@ -20,12 +21,12 @@ static enum vqr_status bind_dmqn(struct vqr_binder *binder, const struct vqr_hea
     dmqn->codewords = header->codewords;
     dmqn->masked = header->empty == VQR_EMPTY_MASKED;
     dmqn->width = model->inputs[VQR_EVENT].width;
-    dmqn->widths = model->event_columns.widths;
-    dmqn->features = model->inputs[VQR_EVENT].count;
     dmqn->unit = model->event_columns.unit;
     dmqn->hstu = (struct vqr_hstu){.width = dmqn->width, .tokens = dmqn->codewords, .codebooks = dmqn->codebooks};
-    status = vqr_bind_panels(binder, &dmqn->fold, dmqn->codebooks, dmqn->width, dmqn->codewords, "sequences.%s.fold",
-                             header->name);
+    char name[VQR_NAME_SIZE];
+    snprintf(name, sizeof name, "sequences.%s.fold", header->name);
+    status = vqr_bind_codebook(binder, &dmqn->codebook, header->name, header->scores, dmqn->codebooks, dmqn->codewords,
+                               name);
     if (!status)
         status = vqr_hstu_bind(binder, header, &dmqn->hstu);
     if (!status)
@@ -53,6 +54,7 @@ void vqr_dmqn_unbind(struct vqr_sequence *sequence)
 {
     struct vqr_dmqn *dmqn = sequence->self;
     if (dmqn) {
+        vqr_codebook_unbind(&dmqn->codebook);
         vqr_hstu_unbind(&dmqn->hstu);
         vqr_target_unbind(&dmqn->attention);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/bind_layers.h"
+#include "runtime/dot_int8.h"
 #include "runtime/model.h"
 #include "runtime/target_attention.h"
 
@@ -14,12 +15,12 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     const struct vqr_header_attention *c = &attention->config;
     const struct {
         const char *part;
-        struct vqr_weights *weight, *bias;
+        struct vqr_linear *linear;
         size_t in;
     } linears[] = {
-        {"q", &a->q, &a->q_bias, attention->candidate_width},
-        {"k", &a->k, &a->k_bias, attention->width},
-        {"v", &a->v, &a->v_bias, attention->width},
+        {"q", &a->q, attention->candidate_width},
+        {"k", &a->k, attention->width},
+        {"v", &a->v, attention->width},
     };
     char name[VQR_NAME_SIZE];
     enum vqr_status status = vqr_check_range(binder, header->name, "attention heads", c->heads, 1, VQR_COUNT_MAX);
@@ -27,6 +28,13 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
         status = vqr_check_range(binder, header->name, "attention dim", c->dim, 1, VQR_COUNT_MAX);
     if (!status)
         status = vqr_check_range(binder, header->name, "attention out", c->out, 0, VQR_COUNT_MAX);
+    if (!status && (c->state < VQR_KEPT_F32 || c->state > VQR_KEPT_INT8))
+        status = vqr_refuse_unknown(binder, c->state, "sequence \"%s\": attention state", header->name);
+    a->int8 = c->state == VQR_KEPT_INT8;
+    if (!status && a->int8 && c->dim > VQR_INT8_TERMS_MAX)
+        status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                          "sequence \"%s\": attention dim is %u, expected at most %d with a state in int8", header->name,
+                          c->dim, VQR_INT8_TERMS_MAX);
     a->width = (size_t)c->heads * c->dim;
     a->alpha = (float)(1.0 / sqrt((double)c->dim));
     attention->out_width = c->out ? c->out : a->width;
@@ -35,11 +43,11 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
                                 (double)attention->tokens * (double)c->heads * (2.0 * (double)c->dim + 16.0);
     for (size_t i = 0; !status && i < sizeof linears / sizeof *linears; i++) {
         snprintf(name, sizeof name, "sequences.%s.attention.%s", header->name, linears[i].part);
-        status = vqr_bind_linear(binder, linears[i].weight, linears[i].bias, stack, linears[i].in, a->width, name);
+        status = vqr_bind_linear(binder, linears[i].linear, stack, linears[i].in, a->width, name);
     }
     if (!status && c->out) {
         snprintf(name, sizeof name, "sequences.%s.attention.out", header->name);
-        status = vqr_bind_linear(binder, &a->out, &a->out_bias, stack, a->width, c->out, name);
+        status = vqr_bind_linear(binder, &a->out, stack, a->width, c->out, name);
     }
     return status;
 }
@@ -47,12 +55,18 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
 static void take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
                          struct vqr_arena *arena)
 {
-    const size_t tokens = attention->tokens, stride = vqr_padded(attention->dot.width);
+    const struct vqr_dot_attention *a = &attention->dot;
+    const size_t tokens = attention->tokens, stride = vqr_padded(a->width);
     scratch->q_stride = stride;
     scratch->q = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride), sizeof(float));
     scratch->kv = vqr_take(arena, vqr_times(tokens, stride), sizeof(float));
     scratch->count = vqr_take(arena, vqr_padded(tokens), sizeof(float));
     scratch->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride + VQR_LANES), sizeof(float));
+    vqr_linear_take_scratch(
+        vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(0, &a->q), &a->k), &a->v), &a->out),
+        &scratch->linear, arena);
+    if (a->int8)
+        vqr_dot_int8_take_scratch(attention, scratch, arena);
 }
 
 static void take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
@@ -60,8 +74,12 @@ static void take_interests(const struct vqr_target_attention *attention, struct 
 {
     const struct vqr_header_attention *c = &attention->config;
     const size_t w = attention->tokens;
-    interests->k = vqr_take(arena, vqr_times(c->heads, vqr_times(vqr_padded(w), c->dim)), sizeof(float));
-    interests->v = vqr_take(arena, vqr_times(c->heads, vqr_times(w, vqr_padded(c->dim))), sizeof(float));
+    if (attention->dot.int8) {
+        vqr_dot_int8_take_interests(attention, interests, arena);
+    } else {
+        interests->k = vqr_take(arena, vqr_times(c->heads, vqr_times(vqr_padded(w), c->dim)), sizeof(float));
+        interests->v = vqr_take(arena, vqr_times(c->heads, vqr_times(w, vqr_padded(c->dim))), sizeof(float));
+    }
     interests->log_counts = vqr_take(arena, c->count_bias ? vqr_padded(w) : 0, sizeof(float));
 }
 
@@ -74,21 +92,21 @@ static void take_rows(const struct vqr_target_attention *attention, size_t token
 }
 
 /* Keys or values of the tokens x as rows. Returns 0 if one is not finite. */
-static int project_rows(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                        size_t tokens, const float *weight, const float *bias, float *rows)
+static int project_rows(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                        const struct vqr_linear *linear, const struct vqr_linear_scratch *scratch, size_t codebook,
+                        const float *x, size_t tokens, float *rows)
 {
-    const size_t d = attention->width, stride = vqr_padded(attention->dot.width);
-    k->gemm_f32(rows, stride, x, vqr_padded(d), tokens, weight, d * VQR_LANES, d, vqr_panels(attention->dot.width),
-                bias);
+    const size_t stride = vqr_padded(attention->dot.width);
+    vqr_linear_run(linear, k, scratch, codebook, rows, stride, x, vqr_padded(attention->width), tokens);
     return k->finite_f32(rows, tokens * stride);
 }
 
-static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                   size_t tokens, const struct vqr_token_rows *rows)
+static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                   const struct vqr_token_rows *rows)
 {
-    const struct vqr_dot_attention *a = &attention->dot;
-    return project_rows(attention, k, x, tokens, a->k.data, a->k_bias.data, rows->k) &&
-           project_rows(attention, k, x, tokens, a->v.data, a->v_bias.data, rows->v);
+    return project_rows(attention, k, &attention->dot.k, &scratch->linear, 0, x, tokens, rows->k) &&
+           project_rows(attention, k, &attention->dot.v, &scratch->linear, 0, x, tokens, rows->v);
 }
 
 /* Rows of keys and of values, as many as there are tokens, head by head. */
@@ -133,14 +151,18 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
 {
     const struct vqr_dot_attention *a = &attention->dot;
     const size_t tokens = interests->tokens;
-    if (!project_rows(attention, k, x, tokens, vqr_weights_of(a->k, codebook), vqr_weights_of(a->k_bias, codebook),
-                      scratch->kv))
+    if (!project_rows(attention, k, &a->k, &scratch->linear, codebook, x, tokens, scratch->kv))
         return 0;
-    pack_keys(attention, k, scratch->kv, interests);
-    if (!project_rows(attention, k, x, tokens, vqr_weights_of(a->v, codebook), vqr_weights_of(a->v_bias, codebook),
-                      scratch->kv))
+    if (a->int8)
+        vqr_dot_int8_keep_keys(attention, k, scratch, interests);
+    else
+        pack_keys(attention, k, scratch->kv, interests);
+    if (!project_rows(attention, k, &a->v, &scratch->linear, codebook, x, tokens, scratch->kv))
         return 0;
-    pack_values(attention, k, scratch->kv, interests);
+    if (a->int8)
+        vqr_dot_int8_keep_values(attention, k, scratch, interests);
+    else
+        pack_values(attention, k, scratch->kv, interests);
     if (attention->config.count_bias)
         log_counts(k, scratch, counts, tokens, interests->log_counts);
     return 1;
@@ -149,10 +171,7 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
 void vqr_dot_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                      struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
 {
-    const struct vqr_dot_attention *a = &attention->dot;
-    const size_t dc = attention->candidate_width;
-    k->gemm_f32(scratch->q, scratch->q_stride, t, t_stride, rows, vqr_weights_of(a->q, codebook), dc * VQR_LANES, dc,
-                vqr_panels(a->width), vqr_weights_of(a->q_bias, codebook));
+    vqr_linear_run(&attention->dot.q, k, &scratch->linear, codebook, scratch->q, scratch->q_stride, t, t_stride, rows);
 }
 
 float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
@@ -168,11 +187,9 @@ void vqr_dot_output(const struct vqr_target_attention *attention, const struct v
                     const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
                     size_t out_stride)
 {
-    const struct vqr_dot_attention *a = &attention->dot;
     if (attention->config.out)
-        k->gemm_f32(out, out_stride, scratch->o, scratch->q_stride + VQR_LANES, rows, vqr_weights_of(a->out, codebook),
-                    a->width * VQR_LANES, a->width, vqr_panels(attention->config.out),
-                    vqr_weights_of(a->out_bias, codebook));
+        vqr_linear_run(&attention->dot.out, k, &scratch->linear, codebook, out, out_stride, scratch->o,
+                       scratch->q_stride + VQR_LANES, rows);
 }
 
 static void attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
@@ -185,7 +202,9 @@ static void attend(const struct vqr_target_attention *attention, const struct vq
     vqr_dot_queries(attention, k, scratch, codebook, t, t_stride, rows);
     size_t o_stride = out_stride;
     float *o = vqr_dot_heads(attention, scratch, out, &o_stride);
-    for (size_t h = 0; h < c->heads; h++)
+    for (size_t h = 0; a->int8 && h < c->heads; h++)
+        vqr_dot_int8_attend(attention, k, scratch, interests, h, rows, o + h * dim, o_stride);
+    for (size_t h = 0; !a->int8 && h < c->heads; h++)
         k->softmax_attention_f32(o + h * dim, o_stride, scratch->q + h * dim, scratch->q_stride, rows,
                                  interests->k + h * vqr_padded(tokens) * dim,
                                  interests->v + h * tokens * vqr_padded(dim), tokens, dim, dim,
@@ -202,9 +221,12 @@ static void weigh(const struct vqr_target_attention *attention, const struct vqr
     vqr_dot_queries(attention, k, scratch, codebook, t, 0, 1);
     memset(weights, 0, tokens * sizeof *weights);
     for (size_t h = 0; h < c->heads; h++) {
-        k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q + h * dim, scratch->q_stride, 1,
-                               interests->k + h * vqr_padded(tokens) * dim, tokens, dim,
-                               c->count_bias ? interests->log_counts : NULL, attention->dot.alpha);
+        if (attention->dot.int8)
+            vqr_dot_int8_weigh(attention, k, scratch, interests, h);
+        else
+            k->softmax_weights_f32(scratch->scores, vqr_padded(tokens), scratch->q + h * dim, scratch->q_stride, 1,
+                                   interests->k + h * vqr_padded(tokens) * dim, tokens, dim,
+                                   c->count_bias ? interests->log_counts : NULL, attention->dot.alpha);
         k->add_f32(weights, weights, scratch->scores, tokens);
     }
     for (size_t i = 0; i < tokens; i++)

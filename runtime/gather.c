@@ -147,6 +147,22 @@ static enum vqr_status look_up(const struct source *s, uint32_t *index, struct v
     return status;
 }
 
+/* Rows of a table, in fp32 whatever it holds; and their sum. As the kernels, they return the first row that is damaged,
+ * or `count`. */
+static size_t embed(const struct vqr_kernels *k, float *dst, size_t stride, const struct vqr_table *table,
+                    const uint32_t *index, size_t count, float limit)
+{
+    return table->weight8 ? k->embed_i8(dst, stride, table->weight8, table->scale, table->dim, index, count, limit)
+                          : k->embed_f32(dst, stride, table->weight, table->dim, index, count, limit);
+}
+
+static size_t embed_add(const struct vqr_kernels *k, float *dst, const struct vqr_table *table, const uint32_t *index,
+                        size_t count, float limit)
+{
+    return table->weight8 ? k->embed_add_i8(dst, table->weight8, table->scale, table->dim, index, count, limit)
+                          : k->embed_add_f32(dst, table->weight, table->dim, index, count, limit);
+}
+
 static enum vqr_status gather_ids(const struct source *s, float *dst, size_t stride, uint32_t *index,
                                   struct vqr_stats *stats)
 {
@@ -154,7 +170,7 @@ static enum vqr_status gather_ids(const struct source *s, float *dst, size_t str
     const enum vqr_status status = look_up(s, index, stats);
     if (status)
         return status;
-    const size_t bad = s->k->embed_f32(dst, stride, table->weight, table->dim, index, s->count, s->input->limit);
+    const size_t bad = embed(s->k, dst, stride, table, index, s->count, s->input->limit);
     if (bad < s->count)
         return refuse_row(s, s->first + bad, table, index[bad], s->input->limit);
     return VQR_OK;
@@ -174,7 +190,7 @@ static enum vqr_status add_rows(const struct source *s, size_t row, size_t low, 
             if (status)
                 return status;
         }
-        const size_t bad = s->k->embed_add_f32(dst, table->weight, table->dim, index, count, s->input->limit);
+        const size_t bad = embed_add(s->k, dst, table, index, count, s->input->limit);
         if (bad < count)
             return refuse_row(s, row, table, index[bad], s->input->limit);
         low += count;
@@ -293,10 +309,10 @@ static enum vqr_status add_level(const struct source *s, size_t l, float *dst, s
     const struct vqr_table *table = level->table;
     size_t bad = s->count;
     if (s->input->combine == VQR_COMBINE_CONCAT || l == 0)
-        bad = s->k->embed_f32(dst + level->offset, stride, table->weight, table->dim, index, s->count, level->limit);
+        bad = embed(s->k, dst + level->offset, stride, table, index, s->count, level->limit);
     else
         for (size_t r = 0; r < s->count && bad == s->count; r++)
-            if (s->k->embed_add_f32(dst + r * stride, table->weight, table->dim, &index[r], 1, level->limit) != 1)
+            if (embed_add(s->k, dst + r * stride, table, &index[r], 1, level->limit) != 1)
                 bad = r;
     return bad < s->count ? refuse_row(s, s->first + bad, table, index[bad], level->limit) : VQR_OK;
 }

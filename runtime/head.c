@@ -6,25 +6,45 @@
 #include "runtime/bind_layers.h"
 #include "runtime/memory.h"
 
-static enum vqr_status bind_layer(struct vqr_binder *binder, size_t i, size_t in, size_t out)
-{
-    struct vqr_head *head = &binder->model->head;
-    const struct vqr_expected weight = {.type = VQR_TENSOR_F32, .layout = VQR_PANELS, .rank = 2, .shape = {in, out}};
-    const struct vqr_expected bias = {.type = VQR_TENSOR_F32, .layout = VQR_PADDED_ROWS, .rank = 1, .shape = {out}};
-    const void *w = NULL, *b = NULL;
-    enum vqr_status status = vqr_bind_tensor(binder, &weight, &w, "head.%zu.weight", i);
-    if (!status)
-        status = vqr_bind_tensor(binder, &bias, &b, "head.%zu.bias", i);
-    head->layer[i] = (struct vqr_head_layer){.in = in, .out = out, .weight = w, .bias = b};
-    if (out > head->widest)
-        head->widest = out;
-    return status;
-}
-
 /* Columns of x0 that all candidates share: user and context. */
 static size_t shared_width(const struct vqr_model *model)
 {
     return model->inputs[VQR_USER].width + model->inputs[VQR_CONTEXT].width;
+}
+
+/* The first layer in two parts. In fp32 they are the first rows of one matrix and the others; in int8, what candidates
+ * do not share is a layer of its own, so that all of them can start from what they do. */
+static enum vqr_status bind_first(struct vqr_binder *binder, size_t in, size_t out)
+{
+    struct vqr_head *head = &binder->model->head;
+    struct vqr_linear *first = &head->layer[0];
+    const size_t shared = shared_width(binder->model);
+    head->shared_in = shared;
+    if (!vqr_tensor_is_int8(binder, "head.0.weight")) {
+        const enum vqr_status status = vqr_bind_linear(binder, first, 0, in, out, "head.0");
+        if (status)
+            return status;
+        head->shared = first->weight.data;
+        head->shared_step = first->panel_step;
+        first->weight.data += shared * VQR_LANES;
+        first->in -= shared;
+        return VQR_OK;
+    }
+    head->shared_step = shared * VQR_LANES;
+    enum vqr_status status = VQR_OK;
+    if (shared)
+        status = vqr_bind_flat_matrix(binder, &head->shared, shared, out, "head.0.shared");
+    return status ? status : vqr_bind_linear(binder, first, 0, in - shared, out, "head.0");
+}
+
+static enum vqr_status bind_layer(struct vqr_binder *binder, size_t i, size_t in, size_t out)
+{
+    struct vqr_head *head = &binder->model->head;
+    char name[32];
+    snprintf(name, sizeof name, "head.%zu", i);
+    if (out > head->widest)
+        head->widest = out;
+    return i == 0 ? bind_first(binder, in, out) : vqr_bind_linear(binder, &head->layer[i], 0, in, out, name);
 }
 
 enum vqr_status vqr_bind_head(struct vqr_binder *binder)
@@ -71,24 +91,25 @@ void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratc
     scratch->stride = vqr_padded(model->head.widest);
     scratch->a = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->stride), sizeof(float));
     scratch->b = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->stride), sizeof(float));
+    size_t widest = 0;
+    for (size_t i = 0; i < model->head.layers; i++)
+        widest = vqr_widest_int8(widest, &model->head.layer[i]);
+    vqr_linear_take_scratch(widest, &scratch->linear, arena);
 }
 
 void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch)
 {
-    const struct vqr_head_layer *first = &model->head.layer[0];
-    const size_t shared = shared_width(model);
-    k->gemm_f32(scratch->hoisted, vqr_padded(first->out), scratch->ux, shared, 1, first->weight, first->in * VQR_LANES,
-                shared, vqr_panels(first->out), first->bias);
+    const struct vqr_head *head = &model->head;
+    const size_t out = head->layer[0].out;
+    k->gemm_f32(scratch->hoisted, vqr_padded(out), scratch->ux, head->shared_in, 1, head->shared, head->shared_step,
+                head->shared_in, vqr_panels(out), head->layer[0].bias.data);
 }
 
 void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
                     const float *x, size_t x_stride, size_t rows, size_t row)
 {
-    const struct vqr_head_layer *first = &model->head.layer[0];
-    const size_t shared = shared_width(model);
-    k->gemm_f32(scratch->a + row * scratch->stride, scratch->stride, x, x_stride, rows,
-                first->weight + shared * VQR_LANES, first->in * VQR_LANES, first->in - shared, vqr_panels(first->out),
-                scratch->hoisted);
+    vqr_linear_run_from(&model->head.layer[0], k, &scratch->linear, 0, scratch->a + row * scratch->stride,
+                        scratch->stride, x, x_stride, rows, scratch->hoisted);
 }
 
 const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_kernels *k,
@@ -98,10 +119,9 @@ const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_ker
     const size_t stride = scratch->stride;
     float *y = scratch->a, *next = scratch->b;
     for (size_t i = 1; i < head->layers; i++) {
-        const struct vqr_head_layer *layer = &head->layer[i];
+        const struct vqr_linear *layer = &head->layer[i];
         vqr_activate(&head->activation[i - 1], k, 0, y, stride, rows, layer->in);
-        k->gemm_f32(next, stride, y, stride, rows, layer->weight, layer->in * VQR_LANES, layer->in,
-                    vqr_panels(layer->out), layer->bias);
+        vqr_linear_run(layer, k, &scratch->linear, 0, next, stride, y, stride, rows);
         float *const swap = y;
         y = next;
         next = swap;

@@ -11,6 +11,7 @@ struct vqr_head_scratch {
         *hoisted;  /* [padded(first layer's outputs)] the first layer's chains over u and x, shared by all candidates */
     float *a, *b;  /* [VQR_CANDIDATE_BLOCK, padded(widest layer)] */
     size_t stride; /* of a and b */
+    struct vqr_linear_scratch linear;
 };
 
 void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratch *scratch, struct vqr_arena *arena);

@@ -32,6 +32,10 @@ void vqr_hstu_take_scratch(const struct vqr_hstu *hstu, struct vqr_hstu_scratch 
     scratch->o = vqr_take(arena, vqr_times(w, scratch->o_stride), sizeof(float));
     scratch->z = vqr_take(arena, vqr_times(w, scratch->z_stride), sizeof(float));
     scratch->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(w)), sizeof(float));
+    size_t widest = 0;
+    for (size_t i = 0; i < c->layers; i++)
+        widest = vqr_widest_int8(vqr_widest_int8(widest, &hstu->layer[i].f1), &hstu->layer[i].f2);
+    vqr_linear_take_scratch(widest, &scratch->linear, arena);
 }
 
 /* The factor on SiLU(scores), step 4. */
@@ -121,9 +125,7 @@ static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *
                           vqr_weights_of(layer->pre_norm_bias, codebook));
         in = s->normed;
     }
-    k->gemm_f32(s->uvqk, s->uvqk_stride, in, s->x_stride, tokens, vqr_weights_of(layer->f1, codebook),
-                hstu->width * VQR_LANES, hstu->width, vqr_panels(hstu->uvqk_width),
-                vqr_weights_of(layer->b1, codebook)); /* 2 */
+    vqr_linear_run(&layer->f1, k, &s->linear, codebook, s->uvqk, s->uvqk_stride, in, s->x_stride, tokens); /* 2 */
     const size_t activated = c->activate == VQR_ACTIVATE_ALL ? hstu->uvqk_width : hstu->v_width;
     for (size_t i = 0; i < tokens; i++)
         k->silu_f32(s->uvqk + i * s->uvqk_stride, s->uvqk + i * s->uvqk_stride, activated);
@@ -134,8 +136,7 @@ static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *
     for (size_t i = 0; i < tokens; i++)
         gate(hstu, layer, k, codebook, s->uvqk + i * s->uvqk_stride, s->o + i * s->o_stride, s->z + i * s->z_stride);
     float *y = c->residual ? s->normed : x; /* 8: the normed copy is free again, x is still needed for the residual */
-    k->gemm_f32(y, s->x_stride, s->z, s->z_stride, tokens, vqr_weights_of(layer->f2, codebook),
-                hstu->z_width * VQR_LANES, hstu->z_width, vqr_panels(hstu->width), vqr_weights_of(layer->b2, codebook));
+    vqr_linear_run(&layer->f2, k, &s->linear, codebook, y, s->x_stride, s->z, s->z_stride, tokens);
     if (c->residual)
         for (size_t i = 0; i < tokens; i++)
             k->add_f32(x + i * s->x_stride, y + i * s->x_stride, x + i * s->x_stride, hstu->width);

@@ -6,18 +6,15 @@
 #ifndef VQR_HSTU_H
 #define VQR_HSTU_H
 
-#include "runtime/arena.h"
-#include "runtime/tensors.h"
-#include "runtime/weights.h"
-#include "simd/simd.h"
+#include "runtime/linear.h"
 
 struct vqr_hstu_layer {
     struct vqr_weights pre_norm_weight, pre_norm_bias; /* [D] padded */
-    struct vqr_weights f1, b1;                         /* [D, uvqk] panels, [uvqk] padded */
+    struct vqr_linear f1;                              /* D -> uvqk */
     struct vqr_weights bias;                           /* clusters: [1 or heads, W, W] padded; causal: [2 W - 1] */
     struct vqr_weights time_bias;                      /* causal: [buckets + 1], if there are buckets */
     struct vqr_weights norm_weight, norm_bias;         /* [heads * v_dim] padded */
-    struct vqr_weights f2, b2;                         /* [z_width, D] panels, [D] padded */
+    struct vqr_linear f2;                              /* z_width -> D */
 };
 
 struct vqr_hstu {
@@ -50,6 +47,7 @@ struct vqr_hstu_scratch {
     float *o;    /* [W, o_stride] */
     float *z;    /* [W, z_stride] */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(W)] */
+    struct vqr_linear_scratch linear;
 };
 
 /* What a run is over. */

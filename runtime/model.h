@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "runtime/activation.h"
+#include "runtime/linear.h"
 #include "runtime/sequence.h"
 #include "schema/reader.h"
 #include "vqrank/vqrank.h"
@@ -15,7 +16,9 @@
 /* ids -> rows of one embedding table */
 struct vqr_table {
     const char *name;
-    const float *weight; /* [rows, dim], not read before a request needs a row */
+    const float *weight; /* [rows, dim], not read before a request needs a row; NULL if the table is int8: */
+    const int8_t *weight8; /* [rows, dim] */
+    const float *scale;    /* [rows] the steps of each row's numbers */
     size_t rows, dim;
     enum vqr_id_mapping ids;
     /* vocabulary (schema/model.fbs, EmbeddingTable) */
@@ -70,14 +73,10 @@ struct vqr_event_columns {
     double *limit;    /* [width] the largest magnitude that gets in */
 };
 
-struct vqr_head_layer {
-    size_t in, out;
-    const float *weight; /* [in, out] panels */
-    const float *bias;   /* [out] padded */
-};
-
 struct vqr_head {
-    struct vqr_head_layer *layer;            /* [layers]; the last gives the outputs */
+    struct vqr_linear *layer; /* [layers]; the last gives the outputs. The first: the part that candidates do not share */
+    const float *shared;      /* the first layer's part that they do: panels of `shared_in` rows, `shared_step` apart */
+    size_t shared_in, shared_step;
     struct vqr_activation_layer *activation; /* [layers - 1] */
     size_t layers;
     size_t widest; /* the widest layer's outputs */

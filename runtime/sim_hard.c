@@ -88,6 +88,8 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     sim->events.matched = true;
     sim->top = header->top;
     status = vqr_target_bind(binder, header, 1, sim->top, &sim->attention);
+    if (!status)
+        status = vqr_refuse_int8_state(binder, header->name, &sim->attention);
     sequence->tokens = header->last;
     sequence->work = (double)header->last * sim->attention.work;
     /* A number that is packed counts as a multiply-add. */
@@ -148,7 +150,7 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
     st->held = st->ring.count;
     st->count = vqr_event_ring_group(&sim->events, &st->ring, sim->top, s->order, &s->listed, st->place);
     memcpy(st->match, s->listed.match, st->count * sizeof *st->match);
-    if (vqr_token_rows_project(&sim->attention, k, s->listed.e, st->count, &st->rows))
+    if (vqr_token_rows_project(&sim->attention, k, &s->attention, s->listed.e, st->count, &st->rows))
         return VQR_OK;
     st->count = 0;
     return vqr_refuse_last_events(sequence->name, error);

@@ -27,6 +27,15 @@ enum vqr_status vqr_target_bind(struct vqr_binder *binder, const struct vqr_head
     return attention->kind->bind(binder, header, stack, attention);
 }
 
+enum vqr_status vqr_refuse_int8_state(struct vqr_binder *binder, const char *sequence,
+                                      const struct vqr_target_attention *attention)
+{
+    if (!attention->dot.int8)
+        return VQR_OK;
+    return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                    "sequence \"%s\": a state in int8, expected fp32 where a candidate chooses among the events", sequence);
+}
+
 void vqr_target_unbind(struct vqr_target_attention *attention)
 {
     free(attention->din.layer);
@@ -68,10 +77,11 @@ void vqr_token_rows_take(const struct vqr_target_attention *attention, size_t to
     attention->kind->take_rows(attention, tokens, rows, arena);
 }
 
-int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                           size_t tokens, const struct vqr_token_rows *rows)
+int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                           const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                           const struct vqr_token_rows *rows)
 {
-    return tokens == 0 || attention->kind->project(attention, k, x, tokens, rows);
+    return tokens == 0 || attention->kind->project(attention, k, scratch, x, tokens, rows);
 }
 
 void vqr_interests_pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,

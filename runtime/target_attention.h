@@ -7,28 +7,22 @@
 #define VQR_TARGET_ATTENTION_H
 
 #include "runtime/activation.h"
-#include "runtime/arena.h"
-#include "runtime/tensors.h"
+#include "runtime/linear.h"
 #include "vqrank/vqrank.h"
 
 /* Kind "dot": the candidate's query against the tokens' keys. */
 struct vqr_dot_attention {
     size_t width; /* heads * dim */
     float alpha;  /* 1 / sqrt(dim) */
-    struct vqr_weights q, q_bias, k, k_bias, v, v_bias, out, out_bias;
-};
-
-/* A layer of kind "din"'s network but the first, whose weights are split by what they multiply. */
-struct vqr_mlp_layer {
-    size_t in, out;
-    struct vqr_weights weight, bias; /* [in, out] panels, [out] padded */
+    bool int8;    /* keys and values are kept in int8: dot_int8.h */
+    struct vqr_linear q, k, v, out;
 };
 
 /* Kind "din": a weight for each token from MLP([t', y, t' - y, t' * y]), t' = t Wq + bq. */
 struct vqr_din_attention {
-    struct vqr_weights q, q_bias;              /* [Dc, D] panels, [D] padded */
+    struct vqr_linear q;                       /* Dc -> D */
     struct vqr_weights target, event, product; /* [D, first] panels: of t', y and t' * y */
-    struct vqr_mlp_layer *layer;               /* [layers]; the first has a bias only, the last gives the weight */
+    struct vqr_linear *layer;                  /* [layers]; the first has a bias only, the last gives the weight */
     struct vqr_activation_layer *activation;   /* [layers - 1] */
     size_t layers, widest;                     /* the widest layer's outputs */
 };
@@ -54,6 +48,10 @@ struct vqr_interests {
     float *v;          /* dot: [heads] panels of [tokens, dim]; din: panels of [tokens, D], the tokens themselves */
     float *y;          /* din: [tokens, padded(D)] the tokens as rows */
     float *log_counts; /* dot: [padded(tokens)] ln max(n, 1), only with count_bias */
+    /* dot in int8, in place of k and v: [heads] quads of [dim, tokens] and panels of bytes of [tokens, dim]; their
+     * steps, [heads, padded(tokens)] each. */
+    int8_t *k8, *v8;
+    float *k_scale, *v_scale;
 };
 
 /* What tokens of which only some are attended to at a time keep, as rows. */
@@ -69,6 +67,9 @@ struct vqr_target_scratch {
     float *count;  /* dot: [padded(tokens)] */
     float *o;      /* dot: [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(tokens)] */
+    struct vqr_linear_scratch linear;
+    int8_t *row8;   /* dot in int8: [tokens, and at least VQR_CANDIDATE_BLOCK][a head's numbers, a multiple of 4] */
+    float *q_scale; /* dot in int8: [VQR_CANDIDATE_BLOCK] */
     size_t c_stride, mlp_stride;
     float *c;      /* din: [VQR_CANDIDATE_BLOCK, c_stride] the first layer's chains over t' */
     float *m;      /* din: panels of [D, first], one candidate's weights of the tokens */
@@ -81,6 +82,10 @@ struct vqr_target_scratch {
 enum vqr_status vqr_target_bind(struct vqr_binder *binder, const struct vqr_header_sequence *header, size_t stack,
                                 size_t tokens, struct vqr_target_attention *attention);
 void vqr_target_unbind(struct vqr_target_attention *attention);
+
+/* Refuses keys and values in int8, of sequences whose state is not their attention's interests. Errors: FORMAT. */
+enum vqr_status vqr_refuse_int8_state(struct vqr_binder *binder, const char *sequence,
+                                      const struct vqr_target_attention *attention);
 
 /* Multiply-adds that the tokens' part takes at most. */
 double vqr_target_work(const struct vqr_target_attention *attention);
@@ -100,8 +105,9 @@ int vqr_interests_compute(const struct vqr_target_attention *attention, const st
  * returns 0 if a value is not finite; tokens first ... first + count of the rows become the interests. */
 void vqr_token_rows_take(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
                          struct vqr_arena *arena);
-int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                           size_t tokens, const struct vqr_token_rows *rows);
+int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                           const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                           const struct vqr_token_rows *rows);
 void vqr_interests_pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                         const struct vqr_token_rows *rows, size_t first, size_t count, struct vqr_interests *interests);
 
@@ -130,8 +136,9 @@ struct vqr_attention_ops {
                    struct vqr_interests *interests);
     void (*take_rows)(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
                       struct vqr_arena *arena);
-    int (*project)(const struct vqr_target_attention *attention, const struct vqr_kernels *k, const float *x,
-                   size_t tokens, const struct vqr_token_rows *rows);
+    int (*project)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                   const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                   const struct vqr_token_rows *rows);
     void (*pack)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                  const struct vqr_token_rows *rows, size_t first, struct vqr_interests *interests);
     void (*attend)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,

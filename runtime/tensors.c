@@ -82,8 +82,48 @@ static bool padding_is_zero(const float *x, const struct vqr_header_tensor *t)
     return true;
 }
 
+size_t vqr_first_not_int8(const int8_t *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (x[i] == INT8_MIN)
+            return i;
+    return count;
+}
+
+/* Whether the numbers that pad a matrix [in, out] of quads to whole fours of inputs and 16s of outputs are zero. */
+static bool quad_padding_is_zero(const int8_t *x, size_t in, size_t out)
+{
+    const size_t quads = (in + 3) / 4, panels = (out + (VQR_PANEL - 1)) / VQR_PANEL;
+    for (size_t p = 0; p < panels; p++)
+        for (size_t i = 0; i < 4 * quads; i++)
+            for (size_t l = 0; l < VQR_PANEL; l++)
+                if ((i >= in || p * VQR_PANEL + l >= out) && x[((p * quads + i / 4) * VQR_PANEL + l) * 4 + i % 4] != 0)
+                    return false;
+    return true;
+}
+
+static enum vqr_status check_bytes(const int8_t *x, const struct vqr_header_tensor *t, struct vqr_error *error)
+{
+    const size_t count = (size_t)t->length, bad = vqr_first_not_int8(x, count);
+    if (bad < count)
+        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": byte %zu of %zu is -128, expected -127 to 127", t->name,
+                        bad, count);
+    if (t->layout != VQR_QUADS)
+        return VQR_OK;
+    const size_t in = (size_t)t->shape[t->rank - 2], out = (size_t)t->shape[t->rank - 1];
+    const size_t each = (in + 3) / 4 * 4 * ((out + (VQR_PANEL - 1)) / VQR_PANEL * VQR_PANEL);
+    for (size_t at = 0; at < count; at += each)
+        if (!quad_padding_is_zero(x + at, in, out))
+            return vqr_fail(error, VQR_ERROR_FORMAT,
+                            "tensor \"%s\": its padding to 4 inputs and %d outputs holds values other than 0", t->name,
+                            VQR_PANEL);
+    return VQR_OK;
+}
+
 static enum vqr_status check_values(const void *data, const struct vqr_header_tensor *t, struct vqr_error *error)
 {
+    if (t->type == VQR_TENSOR_I8)
+        return check_bytes(data, t, error);
     if (t->type != VQR_TENSOR_F32)
         return VQR_OK;
     const float *x = data;

@@ -41,7 +41,8 @@ enum vqr_status vqr_bind_rows(struct vqr_binder *binder, const float **data, siz
 enum vqr_status vqr_refuse_unknown(struct vqr_binder *binder, int value, const char *what_format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The first value of an fp32 tensor that is not finite, or `count`. */
+/* The first value of an fp32 tensor that is not finite, or `count`; of an int8 tensor that is -128, or `count`. */
 size_t vqr_first_not_finite(const float *x, size_t count);
+size_t vqr_first_not_int8(const int8_t *x, size_t count);
 
 #endif

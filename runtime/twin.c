@@ -54,6 +54,8 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
         return status;
     twin->top = header->top;
     status = vqr_target_bind(binder, header, 1, header->last, &twin->attention);
+    if (!status)
+        status = vqr_refuse_int8_state(binder, header->name, &twin->attention);
     sequence->tokens = header->last;
     sequence->work = vqr_target_work(&twin->attention);
     sequence->candidate_work = candidate_work(twin);

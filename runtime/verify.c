@@ -22,11 +22,38 @@ static float table_limit(const struct vqr_model *model, const struct vqr_table *
     return limit;
 }
 
+/* Of an int8 table: no -128, scales that are 0 or more, and no element beyond `limit`. */
+static enum vqr_status verify_int8(const struct vqr_table *table, float limit, struct vqr_error *error)
+{
+    const size_t count = table->rows * table->dim, bad = vqr_first_not_int8(table->weight8, count);
+    if (bad < count)
+        return vqr_fail(error, VQR_ERROR_TABLE, "table \"%s\", row %zu, column %zu: -128, expected -127 to 127",
+                        table->name, bad / table->dim, bad % table->dim);
+    for (size_t r = 0; r < table->rows; r++) {
+        if (!(table->scale[r] >= 0.0f && table->scale[r] < INFINITY))
+            return vqr_fail(error, VQR_ERROR_TABLE,
+                            "table \"%s\", row %zu: its scale is %g, expected a finite number of at least 0", table->name,
+                            r, (double)table->scale[r]);
+        for (size_t i = 0; i < table->dim; i++) {
+            const float x = (float)table->weight8[r * table->dim + i] * table->scale[r];
+            if (!(fabsf(x) <= limit))
+                return vqr_fail(error, VQR_ERROR_TABLE,
+                                "table \"%s\", row %zu, column %zu: %g, expected at most %g in magnitude", table->name, r,
+                                i, (double)x, (double)limit);
+        }
+    }
+    return VQR_OK;
+}
+
 static enum vqr_status verify_table(const struct vqr_model *model, const struct vqr_table *table,
                                     struct vqr_error *error)
 {
     const size_t count = table->rows * table->dim;
     const float limit = table_limit(model, table);
+    if (table->weight8) {
+        const enum vqr_status status = verify_int8(table, limit, error);
+        return status ? status : vqr_vocabulary_verify(table, error);
+    }
     size_t bad = vqr_first_not_finite(table->weight, count);
     for (size_t i = 0; bad == count && i < count; i++)
         if (fabsf(table->weight[i]) > limit)

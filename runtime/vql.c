@@ -45,14 +45,6 @@ static double seconds_between(int64_t earlier, int64_t later)
     return (double)((uint64_t)later - (uint64_t)earlier);
 }
 
-/* The nearest codeword of each row, by the folded product and -|c|^2 / 2. */
-static void quantize(const struct vqr_vql *vql, const struct vqr_kernels *k, const struct vqr_vql_group *group,
-                     const struct vqr_event_block *block, uint32_t *z)
-{
-    k->quantize_f32(z, block->e, block->stride, block->rows, group->fold, group->offset, vql->widths, vql->features,
-                    group->codewords);
-}
-
 /* factor[h] = exp(-lambda dt) of term r for each head of the group. */
 static void decay_factors(const struct vqr_kernels *k, const struct vqr_vql_group *group, size_t r, double dt,
                           double *factor)
@@ -122,9 +114,10 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
                 vqr_panels(width), NULL);
     if (vql->terms && block->sign > 0)
         advance(vql, k, s, st, block);
+    vqr_codebook_load(&vql->group[0].codes, k, &s->codebook, block);
     for (size_t g = 0; g < vql->groups; g++) {
         const struct vqr_vql_group *group = &vql->group[g];
-        quantize(vql, k, group, block, s->z);
+        vqr_codebook_assign(&group->codes, k, &s->codebook, 0, block, s->z);
         for (size_t r = 0; r < block->rows; r++)
             st->events[group->clusters + s->z[r]] += (uint32_t)block->sign;
         if (!vql->terms) {
@@ -167,10 +160,11 @@ static void undo(const struct vqr_sequence *sequence, const void *scratch, void 
 static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride)
 {
-    (void)scratch;
     const struct vqr_vql *vql = sequence->self;
+    struct vqr_vql_scratch *s = scratch;
+    vqr_codebook_load(&vql->group[0].codes, k, &s->codebook, block);
     for (size_t g = 0; g < vql->groups; g++)
-        quantize(vql, k, &vql->group[g], block, clusters + g * clusters_stride);
+        vqr_codebook_assign(&vql->group[g].codes, k, &s->codebook, 0, block, clusters + g * clusters_stride);
 }
 
 /* ---- what candidates need ---- */
@@ -289,8 +283,7 @@ static void start(const struct vqr_sequence *sequence, const struct vqr_kernels 
 static void queries(const struct vqr_vql *vql, const struct vqr_kernels *k, struct vqr_vql_scratch *s, const float *t,
                     size_t t_stride, size_t rows)
 {
-    k->gemm_f32(s->q, s->q_stride, t, t_stride, rows, vql->q, vql->candidate_width * VQR_LANES, vql->candidate_width,
-                vqr_panels(vql->heads * vql->dim), NULL);
+    vqr_linear_run(&vql->q, k, &s->linear, 0, s->q, s->q_stride, t, t_stride, rows);
 }
 
 static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
@@ -314,8 +307,7 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
                                  values[a].v, st->tokens[vql->head[a].group], vql->dim, vql->v_dim, values[a].bias,
                                  vql->alpha, s->scores);
     if (vql->out)
-        k->gemm_f32(out, out_stride, o, o_stride, c->rows, vql->out_weight, vql->heads * vql->v_dim * VQR_LANES,
-                    vql->heads * vql->v_dim, vqr_panels(vql->out), NULL);
+        vqr_linear_run(&vql->out_product, k, &s->linear, 0, out, out_stride, o, o_stride, c->rows);
 }
 
 /* A codeword's weight is the mean over its group's heads. */

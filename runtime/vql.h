@@ -7,13 +7,14 @@
 #ifndef VQR_VQL_H
 #define VQR_VQL_H
 
+#include "runtime/codebook.h"
+#include "runtime/linear.h"
 #include "runtime/model.h"
 
 struct vqr_vql_group {
     size_t heads, codewords;  /* H_g, W_g */
     uint32_t *head;           /* [H_g] numbers of its heads */
-    const float *fold;        /* [D, W_g] panels */
-    const float *offset;      /* [W_g] padded: -|c|^2 / 2 */
+    struct vqr_codebook codes; /* folds to [D, W_g], with offsets -|c|^2 / 2 */
     const float *codebook;    /* [W_g, H_g d] */
     size_t v_column;          /* its first column of v: H_g dv of them */
     double *decay, *mix;      /* [R, H_g] */
@@ -29,10 +30,9 @@ struct vqr_vql {
     size_t codewords;                     /* of all groups together */
     size_t sums;                          /* of one term of all groups: of [W_g, H_g dv] each */
     float alpha;                          /* 1 / sqrt(d) */
-    const float *q, *v, *out_weight;      /* panels [Dc, A d], [D, A dv], [A dv, Do]; v's columns group by group */
+    const float *v;                       /* panels [D, A dv], its columns group by group */
+    struct vqr_linear q, out_product;     /* Dc -> A d, A dv -> Do */
     float *scale;                         /* [A dv] padded: what turns v into integers */
-    const uint32_t *widths;
-    size_t features;
     struct vqr_vql_group *group; /* [groups] */
     size_t groups;
     struct vqr_vql_head {
@@ -70,6 +70,8 @@ struct vqr_vql_scratch {
     float *q, *o, *scores; /* queries; heads before `out`; scores of the attention kernel */
     float *weights;        /* [padded(most)] */
     size_t v_stride, row_stride, q_stride, o_stride;
+    struct vqr_linear_scratch linear;
+    struct vqr_codebook_scratch codebook;
     struct vqr_vql_values *values;    /* [A] with R > 0, at one request's time */
     double *kept_sums, *kept_weights; /* R > 0: the state's, to go back to */
     int64_t kept_last;

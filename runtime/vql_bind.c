@@ -78,13 +78,14 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
     char name[VQR_NAME_SIZE];
     struct vqr_weights offset = {NULL, 0};
     if (!status)
-        status = vqr_bind_flat_matrix(binder, &group->fold, vql->width, w, group_name(name, header->name, g, "fold"));
-    if (!status)
         status = vqr_bind_row(binder, &offset, 0, w, group_name(name, header->name, g, "offset"));
+    group->codes.offset = offset.data;
+    if (!status)
+        status = vqr_bind_codebook(binder, &group->codes, header->name, header->scores, 0, w,
+                                   group_name(name, header->name, g, "fold"));
     if (!status)
         status = bind_flat(binder, &group->codebook, w, group->heads * vql->dim,
                            group_name(name, header->name, g, "codebook"));
-    group->offset = offset.data;
     return status;
 }
 
@@ -218,8 +219,6 @@ static enum vqr_status bind_vql(struct vqr_binder *binder, const struct vqr_head
     vql->alpha = (float)(1.0 / sqrt((double)c->dim));
     vql->width = model->inputs[VQR_EVENT].width;
     vql->candidate_width = model->inputs[VQR_CANDIDATE].width;
-    vql->widths = model->event_columns.widths;
-    vql->features = model->inputs[VQR_EVENT].count;
     vql->group = vqr_allocate(c->groups, sizeof *vql->group, binder->error);
     vql->head = vqr_allocate(c->heads, sizeof *vql->head, binder->error);
     if (!vql->group || !vql->head)
@@ -232,11 +231,11 @@ static enum vqr_status bind_vql(struct vqr_binder *binder, const struct vqr_head
         status = vqr_bind_flat_matrix(binder, &vql->v, vql->width, vql->heads * vql->v_dim,
                                       part_name(name, header->name, "v.weight"));
     if (!status)
-        status = vqr_bind_flat_matrix(binder, &vql->q, vql->candidate_width, vql->heads * vql->dim,
-                                      part_name(name, header->name, "q.weight"));
+        status = vqr_bind_product(binder, &vql->q, 0, vql->candidate_width, vql->heads * vql->dim,
+                                  part_name(name, header->name, "q"));
     if (!status && vql->out)
-        status = vqr_bind_flat_matrix(binder, &vql->out_weight, vql->heads * vql->v_dim, vql->out,
-                                      part_name(name, header->name, "out.weight"));
+        status = vqr_bind_product(binder, &vql->out_product, 0, vql->heads * vql->v_dim, vql->out,
+                                  part_name(name, header->name, "out"));
     if (!status) {
         vql->scale = vqr_allocate(vqr_padded(vql->heads * vql->v_dim), sizeof *vql->scale, binder->error);
         status = vql->scale ? VQR_OK : VQR_ERROR_MEMORY;
@@ -281,6 +280,7 @@ void vqr_vql_unbind(struct vqr_sequence *sequence)
     struct vqr_vql *vql = sequence->self;
     for (size_t g = 0; vql && vql->group && g < vql->groups; g++) {
         struct vqr_vql_group *group = &vql->group[g];
+        vqr_codebook_unbind(&group->codes);
         free(group->head);
         free(group->decay);
         free(group->mix);

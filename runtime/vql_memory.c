@@ -41,6 +41,8 @@ void *vqr_vql_take_scratch(const struct vqr_sequence *sequence, struct vqr_arena
     s->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->o_stride), sizeof *s->o);
     s->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(vql->most)), sizeof *s->scores);
     s->weights = vqr_take(arena, vqr_padded(vql->most), sizeof *s->weights);
+    vqr_codebook_take_scratch(&vql->group[0].codes, vql->most, &s->codebook, arena);
+    vqr_linear_take_scratch(vqr_widest_int8(vqr_widest_int8(0, &vql->q), &vql->out_product), &s->linear, arena);
     s->values = vql->terms ? take_values(vql, arena) : NULL;
     s->kept_sums = vqr_take(arena, vqr_times(vql->terms, vql->sums), sizeof *s->kept_sums);
     s->kept_weights = vqr_take(arena, vqr_times(vql->terms, vql->sums / vql->v_dim), sizeof *s->kept_weights);

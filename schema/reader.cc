@@ -53,8 +53,10 @@ constexpr flatbuffers::uoffset_t kTablesMax = 1u << 17;
 static_assert(int(VQR_TENSOR_RANK_MAX) == vqrank_refuse::kRankShown, "messages show whole shapes");
 
 // reader.h repeats the schema's enums by number; a value appended to one only must not compile.
-static_assert(int(VQR_TENSOR_U32) == int(fb::TensorType_MAX), "TensorType");
-static_assert(int(VQR_PANELS) == int(fb::Layout_MAX), "Layout");
+static_assert(int(VQR_TENSOR_I8) == int(fb::TensorType_MAX), "TensorType");
+static_assert(int(VQR_QUADS) == int(fb::Layout_MAX), "Layout");
+static_assert(int(VQR_SCORES_INT8_EXACT) == int(fb::Scores_MAX), "Scores");
+static_assert(int(VQR_KEPT_INT8) == int(fb::Kept_MAX), "Kept");
 static_assert(int(VQR_IDS_HASH) == int(fb::IdMapping_MAX), "IdMapping");
 static_assert(int(VQR_KIND_SEMANTIC_ID) == int(fb::FeatureKind_MAX), "FeatureKind");
 static_assert(int(VQR_ACTIVATE_U) == int(fb::Activate_MAX), "Activate");
@@ -240,6 +242,11 @@ bool check_strings(const fb::Model *model, const Message &message)
 
 // ---- tensors ----
 
+bool is_byte(fb::TensorType type)
+{
+    return type == fb::TensorType_U8 || type == fb::TensorType_I8;
+}
+
 struct TensorCheck {
     const fb::Tensor *tensor;
     size_t i;
@@ -265,9 +272,12 @@ struct TensorCheck {
         const char *layout = vqr_layout_name(tensor->layout());
         const Vector<uint64_t> &shape = *tensor->shape();
         size_t rank = shape.size();
-        size_t rank_min = tensor->layout() == fb::Layout_Panels ? 2 : 1;
+        bool matrix = tensor->layout() == fb::Layout_Panels || tensor->layout() == fb::Layout_Quads;
+        size_t rank_min = matrix ? 2 : 1;
         if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX)
             return no("rank %zu, expected %zu to %d for %s", rank, rank_min, (int)VQR_TENSOR_RANK_MAX, layout);
+        if (tensor->layout() == fb::Layout_Quads && tensor->type() != fb::TensorType_I8)
+            return no("type %s, expected I8 for %s", vqr_tensor_type_name(tensor->type()), layout);
         if (!is_aligned(&shape))
             return no("damaged: its shape is not aligned to 8 bytes");
         // Only the first dimension, a count of rows, may be 0, and only where rows are not packed.
@@ -290,7 +300,7 @@ struct TensorCheck {
         bool empty = shape[0] == 0;
         shape[0] += empty;
         uint64_t elements = vqr_layout_elements((enum vqr_layout)tensor->layout(), rank, shape);
-        uint64_t bytes = multiply(elements, tensor->type() == fb::TensorType_U8 ? 1 : 4);
+        uint64_t bytes = multiply(elements, is_byte(tensor->type()) ? 1 : 4);
         const ShapeText shape_text(tensor->shape()->data(), rank);
         if (bytes == 0)
             return no("shape %s is too large", shape_text.text);

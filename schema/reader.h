@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    VQR_FORMAT_VERSION = 4, /* the newest that this reader knows */
+    VQR_FORMAT_VERSION = 5, /* the newest that this reader knows */
     VQR_SEGMENT_ALIGN = 64,
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
@@ -27,8 +27,10 @@ enum {
 };
 
 /* Values of the schema's enums, by the same numbers. */
-enum vqr_tensor_type { VQR_TENSOR_F32 = 0, VQR_TENSOR_U8 = 1, VQR_TENSOR_U32 = 2 };
-enum vqr_layout { VQR_ROWS = 0, VQR_PADDED_ROWS = 1, VQR_PANELS = 2 };
+enum vqr_tensor_type { VQR_TENSOR_F32 = 0, VQR_TENSOR_U8 = 1, VQR_TENSOR_U32 = 2, VQR_TENSOR_I8 = 3 };
+enum vqr_layout { VQR_ROWS = 0, VQR_PADDED_ROWS = 1, VQR_PANELS = 2, VQR_QUADS = 3 };
+enum vqr_scores { VQR_SCORES_F32 = 0, VQR_SCORES_INT8 = 1, VQR_SCORES_INT8_EXACT = 2 };
+enum vqr_kept { VQR_KEPT_F32 = 0, VQR_KEPT_INT8 = 1 };
 enum vqr_id_mapping { VQR_IDS_DIRECT = 0, VQR_IDS_VOCABULARY = 1, VQR_IDS_HASH = 2 };
 enum vqr_kind {
     VQR_KIND_ID = 0,
@@ -167,6 +169,7 @@ struct vqr_header_attention {
     bool share;
     uint32_t heads, dim, out; /* dot */
     bool count_bias;
+    int state;    /* dot: enum vqr_kept if known to this reader; other values must be refused */
     bool softmax; /* din */
     int activation;
     size_t hidden_count; /* of the MLP; widths by vqr_header_attention_hidden */
@@ -184,6 +187,7 @@ struct vqr_header_sequence {
     struct vqr_header_attention attention;
     uint32_t codebooks, codewords; /* dmqn */
     int empty;                     /* dmqn */
+    int scores;                    /* dmqn, vql: enum vqr_scores if known to this reader; others must be refused */
     struct vqr_header_hstu hstu;   /* dmqn, hstu */
     uint32_t last;                 /* din, sim_hard, twin, hstu */
     struct vqr_header_vql vql;

@@ -71,6 +71,7 @@ vqr_header_attention view_attention(const fb::DotAttention *dot, const fb::DinAt
         view.out = dot->out();
         view.share = dot->share();
         view.count_bias = dot->count_bias();
+        view.state = dot->state();
     }
     if (din != nullptr) {
         view.share = din->share();
@@ -119,9 +120,10 @@ const fb::DinAttention *din_of(const fb::Sequence *stored)
     return stored->kind_as_Din()->din();
 }
 
-uint64_t round_up_to_panel(uint64_t n)
+// A multiple of `step`, or 0 when it does not fit.
+uint64_t round_up(uint64_t n, uint64_t step)
 {
-    return n > UINT64_MAX - (VQR_PANEL - 1) ? 0 : (n + (VQR_PANEL - 1)) / VQR_PANEL * VQR_PANEL;
+    return n > UINT64_MAX - (step - 1) ? 0 : (n + (step - 1)) / step * step;
 }
 
 } // namespace
@@ -223,6 +225,7 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
         sequence->codebooks = dmqn->codebooks();
         sequence->codewords = dmqn->codewords();
         sequence->empty = dmqn->empty();
+        sequence->scores = dmqn->scores();
         sequence->hstu = view_hstu(dmqn->hstu());
         sequence->attention = view_attention(dmqn->attention(), dmqn->din());
     } else if (const fb::Din *din = stored->kind_as_Din()) {
@@ -231,6 +234,7 @@ void vqr_header_sequence(const struct vqr_header *header, size_t i, struct vqr_h
     } else if (const fb::Vql *vql = stored->kind_as_Vql()) {
         sequence->vql = {vql->heads(), vql->dim(),           vql->v_dim(),           vql->decay_terms(),
                          vql->out(),   count(vql->groups()), count(vql->exponents())};
+        sequence->scores = vql->scores();
     } else {
         view_baseline(stored, sequence);
     }
@@ -289,12 +293,12 @@ void vqr_header_golden(const struct vqr_header *header, size_t i, struct vqr_hea
 
 uint64_t vqr_layout_elements(enum vqr_layout layout, size_t rank, const uint64_t *shape)
 {
-    size_t rank_min = layout == VQR_PANELS ? 2 : 1;
-    if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX || (unsigned)layout > (unsigned)VQR_PANELS)
+    size_t rank_min = layout == VQR_PANELS || layout == VQR_QUADS ? 2 : 1;
+    if (rank < rank_min || rank > VQR_TENSOR_RANK_MAX || (unsigned)layout > (unsigned)VQR_QUADS)
         return 0;
-    uint64_t elements = layout == VQR_ROWS ? shape[rank - 1] : round_up_to_panel(shape[rank - 1]);
+    uint64_t elements = layout == VQR_ROWS ? shape[rank - 1] : round_up(shape[rank - 1], VQR_PANEL);
     for (size_t d = 0; d + 1 < rank; d++)
-        elements = multiply(elements, shape[d]);
+        elements = multiply(elements, layout == VQR_QUADS && d + 2 == rank ? round_up(shape[d], 4) : shape[d]);
     return elements;
 }
 
