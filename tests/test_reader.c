@@ -229,7 +229,11 @@ static void test_layout_elements(void **state)
         {VQR_PANELS, 3, {UINT64_C(1) << 30, UINT64_C(1) << 30, 16}, 0},
         {VQR_PANELS, 1, {16}, 0},
         {VQR_ROWS, 0, {0}, 0},
-        {(enum vqr_layout)3, 1, {16}, 0},
+        {VQR_QUADS, 2, {5, 1}, 128},
+        {VQR_QUADS, 3, {2, 4, 33}, 384},
+        {VQR_QUADS, 2, {UINT64_MAX - 2, 16}, 0},
+        {VQR_QUADS, 1, {16}, 0},
+        {(enum vqr_layout)4, 1, {16}, 0},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         assert_true(vqr_layout_elements(cases[i].layout, cases[i].rank, cases[i].shape) == cases[i].expected);
@@ -242,12 +246,14 @@ static void test_names_of_enum_values(void **state)
     (void)state;
     assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_F32), "F32");
     assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_U32), "U32");
-    assert_string_equal(vqr_tensor_type_name(3), "unknown");
+    assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_I8), "I8");
+    assert_string_equal(vqr_tensor_type_name(4), "unknown");
     assert_string_equal(vqr_tensor_type_name(-1), "unknown");
     assert_string_equal(vqr_tensor_type_name(256), "unknown");
     assert_string_equal(vqr_layout_name(VQR_ROWS), "Rows");
     assert_string_equal(vqr_layout_name(VQR_PANELS), "Panels");
-    assert_string_equal(vqr_layout_name(3), "unknown");
+    assert_string_equal(vqr_layout_name(VQR_QUADS), "Quads");
+    assert_string_equal(vqr_layout_name(4), "unknown");
     assert_string_equal(vqr_layout_name(-256), "unknown");
 }
 

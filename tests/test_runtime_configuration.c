@@ -274,7 +274,7 @@ static const struct change vql_changes[] = {
     {"group 1 has 0 heads, expected 1 to 3", vql_group_empty},
     {"codebook", vql_group_heads},
     {"codewords of a group is 0", vql_codewords_none},
-    {"groups.1.fold", vql_codewords_more},
+    {"groups.1.offset", vql_codewords_more},
     {"codewords of a group is", vql_codewords_most},
     {"group 1 lists head 0, expected every head from 0 to 2 in exactly one group", vql_head_twice},
     {"group 0 lists head 2", vql_head_twice_in_a_group},

@@ -14,7 +14,10 @@
 
 /* ---- vqr_simd_select ---- */
 
-enum { ALL_FEATURES = VQR_CPU_X86_AVX2 | VQR_CPU_X86_AVX512 | VQR_CPU_ARM_NEON };
+enum {
+    ALL_FEATURES = VQR_CPU_X86_AVX2 | VQR_CPU_X86_AVX512 | VQR_CPU_X86_AVXVNNI | VQR_CPU_X86_AVX512VNNI |
+                   VQR_CPU_ARM_NEON | VQR_CPU_ARM_DOT | VQR_CPU_ARM_I8MM
+};
 
 /* The tables are structs of pointers without padding, so bytes compare. */
 static void assert_same_kernels(const struct vqr_kernels *a, const struct vqr_kernels *b)
@@ -118,6 +121,12 @@ static void test_features_are_known(void **state)
     assert_int_equal(features, vqr_cpu_features());
     if (features & VQR_CPU_X86_AVX512) /* needed by the ISA's needs, which name both */
         assert_true(features & VQR_CPU_X86_AVX2);
+    if (features & VQR_CPU_X86_AVX512VNNI)
+        assert_true(features & VQR_CPU_X86_AVX512);
+    if (features & VQR_CPU_X86_AVXVNNI)
+        assert_true(features & VQR_CPU_X86_AVX2);
+    if (features & VQR_CPU_ARM_I8MM)
+        assert_true(features & VQR_CPU_ARM_DOT);
 }
 
 /* ---- vqr_fp_enter, vqr_fp_restore ---- */

@@ -2,7 +2,7 @@
 
 /* vpmaddubsw multiplies numbers without a sign by numbers with one and adds pairs, to 16 bits: |b| by a with b's sign.
  * Within -127 ... 127 a pair is at most 2 * 127^2 < 2^15. */
-enum { INT8_ROWS = 4, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum { INT8_ROWS = 4, INT8_PANELS = 1 };
 
 typedef struct {
     __m256i lo, hi;
@@ -39,4 +39,3 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8.h"
 #include "simd/generic/attention_i8.h"
 #include "simd/generic/rows_int8.h"
-#include "simd/generic/screen.h"

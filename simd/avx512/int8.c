@@ -1,7 +1,7 @@
 #include "simd/avx512/vec.h"
 
 /* As avx2/int8.c does it; AVX-512 has no vpsignb, so a's sign is turned by b's mask. */
-enum { INT8_ROWS = 6, INT8_PANELS = 2, SCREEN_TILE = 12 };
+enum { INT8_ROWS = 6, INT8_PANELS = 2 };
 
 typedef struct {
     __m512i magnitude;
@@ -34,4 +34,3 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8.h"
 #include "simd/generic/attention_i8.h"
 #include "simd/generic/rows_int8.h"
-#include "simd/generic/screen.h"

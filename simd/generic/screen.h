@@ -25,6 +25,8 @@
 #include "simd/generic/scores.h"
 #include "simd/generic/to_int8.h"
 
+_Static_assert((int)INT8_ROWS <= (int)VQR_SCREEN_TILE, "the scratch holds VQR_SCREEN_TILE rows of scores");
+
 #define SCREEN_SLACK 1.01f
 #define SCREEN_LEAST 0x1p-40f
 #define SCREEN_MOST 0x1p43f
@@ -59,8 +61,8 @@ VQR_INLINE void screen_tile(const size_t R, uint8_t *needed, const int8_t *q, co
 {
     const size_t panels = vqr_panels(codewords), padded = vqr_padded(codewords), last = codewords % VQR_LANES;
     const size_t b_stride = k4 * 4 * VQR_LANES, bounds_stride = vqr_padded(panels);
-    int32_t bias[VQR_SCREEN_TILE];
-    v16 s[VQR_SCREEN_TILE], certain[VQR_SCREEN_TILE];
+    int32_t bias[INT8_ROWS];
+    v16 s[INT8_ROWS], certain[INT8_ROWS];
     row_biases(bias, q, 4 * k4, R, k4);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++)
@@ -85,6 +87,15 @@ VQR_INLINE void screen_tile(const size_t R, uint8_t *needed, const int8_t *q, co
     }
 }
 
+/* A row's scores in one panel, into its best and tag. */
+static inline void take_score(float *best, float *tag, v16 score, size_t panel)
+{
+    v16 top = v16_load(best), number = v16_load(tag);
+    v16_take_greater(&top, &number, score, v16_set1((float)panel));
+    v16_store(best, top);
+    v16_store(tag, number);
+}
+
 /* Scores rows, which lie one after another in e, against one panel, into their best and tag. Rows past `rows` repeat
  * others and are not looked at. */
 VQR_INLINE void rescore(const size_t R, float *best, float *tag, const uint32_t *list, size_t rows, const float *e,
@@ -95,15 +106,11 @@ VQR_INLINE void rescore(const size_t R, float *best, float *tag, const uint32_t 
     panel_scores(sum, R, 1, e, width, b, 0, widths, features);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++) {
-        if (r >= rows)
-            break;
-        v16 s = offset ? v16_add(sum[r], v16_load(offset)) : sum[r];
+        v16 score = offset ? v16_add(sum[r], v16_load(offset)) : sum[r];
         if (lanes < VQR_LANES)
-            s = v16_keep(s, lanes, -INFINITY);
-        v16 top = v16_load(best + list[r] * VQR_LANES), number = v16_load(tag + list[r] * VQR_LANES);
-        v16_take_greater(&top, &number, s, v16_set1((float)panel));
-        v16_store(best + list[r] * VQR_LANES, top);
-        v16_store(tag + list[r] * VQR_LANES, number);
+            score = v16_keep(score, lanes, -INFINITY);
+        if (r < rows)
+            take_score(best + list[r] * VQR_LANES, tag + list[r] * VQR_LANES, score, panel);
     }
 }
 
@@ -134,8 +141,8 @@ static void screen_rows(const float *e, size_t e_stride, size_t rows, size_t wid
         row_bounds(scratch->bounds + r * stride, panels, e + r * e_stride, scratch->q + r * 4 * k4, scale[r], width,
                    screen);
     size_t r = 0;
-    for (; r + VQR_SCREEN_TILE <= rows; r += VQR_SCREEN_TILE)
-        screen_tile(VQR_SCREEN_TILE, scratch->needed + r * panels, scratch->q + r * 4 * k4, scale + r,
+    for (; r + INT8_ROWS <= rows; r += INT8_ROWS)
+        screen_tile(INT8_ROWS, scratch->needed + r * panels, scratch->q + r * 4 * k4, scale + r,
                     scratch->bounds + r * stride, k4, offset, codewords, screen, scratch->scores);
     for (; r < rows; r++)
         screen_tile(1, scratch->needed + r * panels, scratch->q + r * 4 * k4, scale + r, scratch->bounds + r * stride,

@@ -1,7 +1,7 @@
 #include "simd/neon/vec.h"
 
 /* Products of 16 bits, at most 127^2, added in pairs twice. */
-enum { INT8_ROWS = 4, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum { INT8_ROWS = 4, INT8_PANELS = 1 };
 
 typedef struct {
     int8x16_t a, b, c, d;
@@ -38,4 +38,3 @@ static inline int32_t dot4_bias(int32_t row)
 #include "simd/generic/int8.h"
 #include "simd/generic/attention_i8.h"
 #include "simd/generic/rows_int8.h"
-#include "simd/generic/screen.h"
