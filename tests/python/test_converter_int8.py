@@ -274,8 +274,9 @@ def test_a_model_of_narrow_tables(tmp_path, capsys):
 # ---- what is refused ----
 
 
-def test_rows_that_float32_does_not_give_back(tmp_path, capsys):
+def test_rows_that_float32_does_not_give_back(tmp_path, capsys, monkeypatch):
     """The largest number of all, in steps that are rounded up."""
+    monkeypatch.setattr(checkpoint, "CHUNK_BYTES", 7 * 8 * 4)
     tensors = weights(CONFIG)
     tensors["tables.item.weight"][41, 2] = -LARGEST
     source = write(tmp_path / "m.safetensors", CONFIG, tensors)

@@ -19,6 +19,7 @@ from converter_support import (
 from test_converter_reference_parts import Model
 
 from vqrank_convert import golden, int8, reference
+from vqrank_convert.errors import ConversionError
 from vqrank_convert.int8 import Int8Options
 from vqrank_convert.reference_int8 import assign, near_a_step
 
@@ -210,3 +211,37 @@ def test_what_decides_is_not_int8():
         x = t if part == "q" else e
         name = f"sequences.search.attention.{part}"
         assert np.array_equal(plain.layers.linear(x, name, None), found.layers.linear(x, name, None)) is same
+
+
+def model_of_one_row(row, sequence, **more):
+    """A model whose events and candidates all have this embedding, with a sequence and its tensors."""
+    config = config_with(user=[], context=[], head={"hidden": []})
+    item = {"name": "item", "kind": "id", "table": "item"}
+    config["event"], config["candidate"], config["sequences"] = [item], [item], [sequence]
+    config["tables"] = {"item": {"rows": 6, "dim": len(row), "ids": "direct"}}
+    tensors = {"tables.item.weight": np.tile(np.array(row, np.float32), (6, 1)), **more}
+    own = weights(config) | tensors
+    return reference.parse_config(config), own
+
+
+def test_events_on_a_step_are_left_out_of_the_golden_request():
+    """Only where the codebook is int8: what it makes of a half is for float32 to decide."""
+    sequence = config_with(hstu={"layers": 0})["sequences"][0]
+    model = model_of_one_row([127.0, 0.5, 3.0, -1.0], sequence)
+    events = {
+        codebook: golden.make(*model, Int8Options(codebook)).events for codebook in ("fp32", "int8", "int8-exact")
+    }
+    assert events == {"fp32": 40, "int8": 0, "int8-exact": 40}
+
+
+def test_what_is_clear_is_so_of_int8_tables():
+    """A row whose hash is decided by rounding in fp32 and not in int8, where the row is another."""
+    sequence = {"name": "hashed", "kind": "sdim", "hashes": 1, "bits": 1}
+    row, name = np.array([1.0, 0.503, 0.0, 0.0], np.float32), "sequences.hashed.sdim"
+    direction = np.array([[row[1], -1, 0, 0]], np.float32)
+    more = {f"{name}.hash": direction, f"{name}.q.weight": np.eye(4), f"{name}.q.bias": np.zeros(4)}
+    model = model_of_one_row(row, sequence, **more)
+    with pytest.raises(ConversionError, match="expected a candidate whose hashes float32 rounding does not decide"):
+        golden.make(*model)
+    made = golden.make(*model, Int8Options(tables="int8"))
+    assert made.events == 40 and len(made.float64) == 4
