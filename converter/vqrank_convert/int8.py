@@ -64,7 +64,7 @@ class Parts:
         self.options = options
         self.fixed = dict(fixed for sequence in config.sequences for fixed in _fixed(sequence))
 
-    def layer(self, name: str, inputs: int, outputs: int) -> str | None:
+    def why_fp32(self, name: str, inputs: int, outputs: int) -> str | None:
         """Why the linear layer of this name stays fp32 when weights become int8; None where it does not. `inputs` are
         those that may be int8: of the head's first layer not the ones that all candidates share."""
         if name in self.fixed:
@@ -74,7 +74,7 @@ class Parts:
         return f"too small: {inputs} x {outputs}" if too_small(inputs, outputs) else None
 
     def layer_is_int8(self, name: str, inputs: int, outputs: int) -> bool:
-        return self.options.weights == "int8" and self.layer(name, inputs, outputs) is None
+        return self.options.weights == "int8" and self.why_fp32(name, inputs, outputs) is None
 
     def table_is_int8(self, table: TableConfig) -> bool:
         return self.options.tables == "int8" and table.dim >= TABLE_DIM_MIN

@@ -27,7 +27,7 @@ def add_weight(plan: Plan, layer: str, part: str, values: F64) -> None:
     shared = shared_columns(plan.config) if layer == "head.0" else 0
     *_, inputs, outputs = values.shape
     if plan.parts.options.weights == "int8" and layer not in plan.parts.fixed:
-        plan.int8("weights", layer, plan.parts.layer(layer, inputs - shared, outputs))
+        plan.int8("weights", layer, plan.parts.why_fp32(layer, inputs - shared, outputs))
     if not plan.parts.layer_is_int8(layer, inputs - shared, outputs):
         plan.add(f"{layer}.weight", part, Layout.PANELS, values)
         return
