@@ -87,14 +87,15 @@ const struct command command_clusters = {
     .name = "clusters",
     .arguments = "MODEL [REQUESTS.jsonl]",
     .summary = "list the codeword that each event falls to",
-    .text = "Reads requests as `score` does and writes one line for each: the sequences that have codebooks (of kind\n"
-            "sdim: hashes), and for each codebook the codewords of the request's events, in their order. Refused\n"
-            "requests are named on standard error. Exit status: 0; 1 some request was refused; 2 unusable arguments,\n"
-            "model or processor.\n"
-            "\n"
-            "Example: two events in the two codebooks of a sequence called \"long\"\n"
-            "  vqrank clusters model.vqr requests.jsonl\n"
-            "  {\"id\":\"r1\",\"clusters\":{\"long\":[[17,17],[4,101]]}}\n",
+    .text =
+        "Reads requests as `score` does and writes one line for each: the sequences that have codebooks (of kind\n"
+        "sdim: hashes), and for each codebook the codewords of the request's events, in their order. Refused\n"
+        "requests are named on standard error. Exit status: 0; 1 some request was refused; 2 unusable arguments,\n"
+        "model or processor.\n"
+        "\n"
+        "Example:\n"
+        "  vqrank clusters model.vqr requests.jsonl\n"
+        "  {\"id\":\"r1\",\"clusters\":{\"long\":[[17,17],[4,101]]}}   two events in the two codebooks of \"long\"\n",
     .arguments_min = 1,
     .arguments_max = 2,
     .run = run,
