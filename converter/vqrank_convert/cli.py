@@ -8,8 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vqrank_convert.calibrate import calibrate
 from vqrank_convert.convert import Foreign, convert
 from vqrank_convert.errors import ConversionError, one_line
+from vqrank_convert.golden import find_vqrank
 from vqrank_convert.int8 import CHOICES, FP32, PRESETS, Int8Options
 from vqrank_convert.version import __version__
 
@@ -84,6 +86,16 @@ def add_int8(result: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", choices=PRESETS, help=f"a set of the options below, which go before it. {presets}")
     for name, text in INT8_HELP.items():
         group.add_argument(f"--{name}", choices=CHOICES[name], help=text)
+    group.add_argument(
+        "--calibrate",
+        metavar="REQUESTS.jsonl",
+        type=Path,
+        help=(
+            "print what int8 costs on these requests: sizes, differences of scores, codewords that change, for each of "
+            "the options alone and together; without any of them, for all there are. A request may have labels, "
+            '{"labels": {"OUTPUT": [1, 0, null, ...]}}, one a candidate: then AUC as well'
+        ),
+    )
 
 
 def spelled(options: Int8Options) -> str:
@@ -103,16 +115,25 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:  # as a command: leave no temporary file behind when asked to stop
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     bar_from = math.inf if options.quiet else 1 << 20 if sys.stderr.isatty() else LARGE_TABLE_BYTES
+    foreign = Foreign(options.config, options.map, options.interleaved_heads)
     try:
         summary = convert(
             options.checkpoint,
             options.output,
-            foreign=Foreign(options.config, options.map, options.interleaved_heads),
+            foreign=foreign,
             vqrank=options.vqrank,
             with_golden=not options.no_golden,
             int8=int8_options(options),
             bar_from=bar_from,
         )
+        if options.calibrate is not None:
+            summary += "\n\n" + calibrate(
+                options.calibrate,
+                int8_options(options),
+                lambda path, int8: convert(options.checkpoint, path, foreign=foreign, with_golden=False, int8=int8),
+                find_vqrank(options.vqrank),
+                options.quiet or not sys.stderr.isatty(),
+            )
     except ConversionError as error:
         print(f"vqrank-convert: error: {one_line(error)}", file=sys.stderr)
         return 2
