@@ -2,7 +2,14 @@
 #include "simd/avx512/vec.h"
 
 /* vpdpbusd multiplies numbers without a sign by numbers with one: b + 128 by a, which adds 128 times the sum of a. */
-enum { INT8_ROWS = 8, INT8_PANELS = 2, SCREEN_TILE = 12 };
+enum {
+    INT8_ROWS = 8,
+    INT8_PANELS = 2,
+    INT8_SMALL_ROWS = 4,
+    INT8_SMALL_PANELS = 2,
+    INT8_ROW_PANELS = 8,
+    SCREEN_TILE = 12
+};
 
 typedef __m512i b64;
 

@@ -2,7 +2,14 @@
 #include "simd/avx2/vec.h"
 
 /* vpdpbusd as in avx512vnni/int8.c, on the 256-bit registers of processors without AVX-512. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum {
+    INT8_ROWS = 6,
+    INT8_PANELS = 1,
+    INT8_SMALL_ROWS = 2,
+    INT8_SMALL_PANELS = 2,
+    INT8_ROW_PANELS = 4,
+    SCREEN_TILE = 6
+};
 
 typedef struct {
     __m256i lo, hi;

@@ -2,7 +2,14 @@
 #include "simd/neon/vec.h"
 
 /* sdot: four products with signs, added. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum {
+    INT8_ROWS = 6,
+    INT8_PANELS = 1,
+    INT8_SMALL_ROWS = 2,
+    INT8_SMALL_PANELS = 2,
+    INT8_ROW_PANELS = 4,
+    SCREEN_TILE = 6
+};
 
 typedef struct {
     int8x16_t a, b, c, d;
