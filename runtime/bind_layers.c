@@ -67,8 +67,8 @@ enum vqr_status vqr_bind_scale(struct vqr_binder *binder, struct vqr_weights *sc
     const size_t count = (stack ? stack : 1) * vqr_padded(n);
     for (size_t i = 0; !status && i < count; i++)
         if (!(scale->data[i] >= 0.0f))
-            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\": value %zu is %g, expected 0 or more", name, i,
-                            (double)scale->data[i]);
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\": value %zu is %g, expected 0 or more", name,
+                            i, (double)scale->data[i]);
     return status;
 }
 

@@ -19,7 +19,8 @@ enum { VQR_INT8_TERMS_MAX = 1 << 17 };
 enum vqr_status vqr_check_range(struct vqr_binder *binder, const char *sequence, const char *what, uint32_t value,
                                 uint32_t low, uint32_t high);
 
-/* Binds one [stack, in, out] panels tensor by its whole name; stack 1 is shared by all codebooks, stack 0: [in, out]. */
+/* Binds one [stack, in, out] panels tensor by its whole name; stack 1 is shared by all codebooks, stack 0: [in, out].
+ */
 enum vqr_status vqr_bind_matrix(struct vqr_binder *binder, struct vqr_weights *weight, size_t stack, size_t in,
                                 size_t out, const char *name);
 

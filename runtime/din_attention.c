@@ -91,8 +91,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     attention->out_width = attention->width;
     attention->work = (double)attention->width; /* a copy */
     snprintf(name, sizeof name, "sequences.%s.attention.q", header->name);
-    enum vqr_status status =
-        vqr_bind_linear(binder, &a->q, stack, attention->candidate_width, attention->width, name);
+    enum vqr_status status = vqr_bind_linear(binder, &a->q, stack, attention->candidate_width, attention->width, name);
     if (!status)
         status = bind_mlp(binder, header, stack, attention);
     if (!status)

@@ -33,8 +33,8 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     a->int8 = c->state == VQR_KEPT_INT8;
     if (!status && a->int8 && c->dim > VQR_INT8_TERMS_MAX)
         status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                          "sequence \"%s\": attention dim is %u, expected at most %d with a state in int8", header->name,
-                          c->dim, VQR_INT8_TERMS_MAX);
+                          "sequence \"%s\": attention dim is %u, expected at most %d with a state in int8",
+                          header->name, c->dim, VQR_INT8_TERMS_MAX);
     a->width = (size_t)c->heads * c->dim;
     a->alpha = (float)(1.0 / sqrt((double)c->dim));
     attention->out_width = c->out ? c->out : a->width;
@@ -62,9 +62,9 @@ static void take_scratch(const struct vqr_target_attention *attention, struct vq
     scratch->kv = vqr_take(arena, vqr_times(tokens, stride), sizeof(float));
     scratch->count = vqr_take(arena, vqr_padded(tokens), sizeof(float));
     scratch->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride + VQR_LANES), sizeof(float));
-    vqr_linear_take_scratch(
-        vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(0, &a->q), &a->k), &a->v), &a->out),
-        &scratch->linear, arena);
+    vqr_linear_take_scratch(vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(0, &a->q), &a->k), &a->v),
+                                            &a->out),
+                            &scratch->linear, arena);
     if (a->int8)
         vqr_dot_int8_take_scratch(attention, scratch, arena);
 }

@@ -88,8 +88,8 @@ void vqr_dot_int8_attend(const struct vqr_target_attention *attention, const str
     k->softmax_attention_i8(o, o_stride, scratch->row8, row_size(attention), scratch->q_scale, rows,
                             interests->k8 + h * keys_size(attention, tokens), interests->k_scale + scales,
                             interests->v8 + h * values_size(attention, tokens), interests->v_scale + scales, tokens,
-                            dim, dim, attention->config.count_bias ? interests->log_counts : NULL,
-                            attention->dot.alpha, scratch->scores);
+                            dim, dim, attention->config.count_bias ? interests->log_counts : NULL, attention->dot.alpha,
+                            scratch->scores);
 }
 
 void vqr_dot_int8_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
@@ -98,7 +98,7 @@ void vqr_dot_int8_weigh(const struct vqr_target_attention *attention, const stru
     const size_t tokens = interests->tokens;
     queries(attention, k, scratch, h, 1);
     k->softmax_weights_i8(scratch->scores, vqr_padded(tokens), scratch->row8, row_size(attention), scratch->q_scale, 1,
-                          interests->k8 + h * keys_size(attention, tokens),
-                          interests->k_scale + h * vqr_padded(tokens), tokens, attention->config.dim,
-                          attention->config.count_bias ? interests->log_counts : NULL, attention->dot.alpha);
+                          interests->k8 + h * keys_size(attention, tokens), interests->k_scale + h * vqr_padded(tokens),
+                          tokens, attention->config.dim, attention->config.count_bias ? interests->log_counts : NULL,
+                          attention->dot.alpha);
 }

@@ -56,8 +56,8 @@ static enum vqr_status bind_hstu_layer(struct vqr_binder *binder, const char *se
     const struct vqr_header_hstu *c = &hstu->config;
     const size_t stack = stack_of(hstu);
     char name[VQR_NAME_SIZE];
-    enum vqr_status status = vqr_bind_linear(binder, &layer->f1, stack, hstu->width, hstu->uvqk_width,
-                                             layer_name(name, sequence, i, "f1"));
+    enum vqr_status status =
+        vqr_bind_linear(binder, &layer->f1, stack, hstu->width, hstu->uvqk_width, layer_name(name, sequence, i, "f1"));
     if (!status && c->pre_norm && c->affine)
         status = vqr_bind_norm(binder, &layer->pre_norm_weight, &layer->pre_norm_bias, stack, hstu->width,
                                layer_name(name, sequence, i, "pre_norm"));
@@ -69,8 +69,8 @@ static enum vqr_status bind_hstu_layer(struct vqr_binder *binder, const char *se
         status = vqr_bind_norm(binder, &layer->norm_weight, &layer->norm_bias, stack, hstu->v_width,
                                layer_name(name, sequence, i, "norm"));
     if (!status)
-        status = vqr_bind_linear(binder, &layer->f2, stack, hstu->z_width, hstu->width,
-                                 layer_name(name, sequence, i, "f2"));
+        status =
+            vqr_bind_linear(binder, &layer->f2, stack, hstu->z_width, hstu->width, layer_name(name, sequence, i, "f2"));
     return status;
 }
 

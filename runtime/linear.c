@@ -18,8 +18,7 @@ enum vqr_status vqr_bind_product(struct vqr_binder *binder, struct vqr_linear *l
     if (in > VQR_INT8_TERMS_MAX)
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\": %zu inputs, expected at most %d in int8", text,
                         in, VQR_INT8_TERMS_MAX);
-    const enum vqr_status status =
-        vqr_bind_quads(binder, &linear->quads, &linear->quads_step, stack, in, out, text);
+    const enum vqr_status status = vqr_bind_quads(binder, &linear->quads, &linear->quads_step, stack, in, out, text);
     snprintf(text, sizeof text, "%s.scale", name);
     return status ? status : vqr_bind_scale(binder, &linear->scale, stack, out, text);
 }
@@ -48,16 +47,16 @@ void vqr_linear_run_from(const struct vqr_linear *linear, const struct vqr_kerne
 {
     const size_t in = linear->in, panels = vqr_panels(linear->out);
     if (!linear->quads) {
-        k->gemm_f32(y, y_stride, x, x_stride, rows, vqr_weights_of(linear->weight, codebook),
-                    linear->panel_step, in, panels, init);
+        k->gemm_f32(y, y_stride, x, x_stride, rows, vqr_weights_of(linear->weight, codebook), linear->panel_step, in,
+                    panels, init);
         return;
     }
     for (size_t r = 0; r < rows; r += VQR_LINEAR_ROWS) {
         const size_t here = rows - r < VQR_LINEAR_ROWS ? rows - r : VQR_LINEAR_ROWS;
         k->to_int8_f32(scratch->q, scratch->stride, scratch->scale, x + r * x_stride, x_stride, here, in);
         k->gemm_i8(y + r * y_stride, y_stride, scratch->q, scratch->stride, scratch->scale, here,
-                   linear->quads + codebook * linear->quads_step, vqr_weights_of(linear->scale, codebook),
-                   (in + 3) / 4, panels, init);
+                   linear->quads + codebook * linear->quads_step, vqr_weights_of(linear->scale, codebook), (in + 3) / 4,
+                   panels, init);
     }
 }
 

@@ -11,11 +11,11 @@
 struct vqr_linear {
     size_t in, out;
     struct vqr_weights weight; /* fp32: [in, out] panels, */
-    size_t panel_step;         /* floats from one panel to the next: 16 in, or more where rows before these are left out */
-    const int8_t *quads;       /* int8: [in, out] quads, else NULL */
-    size_t quads_step;         /* bytes from one codebook's to the next, 0 when shared */
-    struct vqr_weights scale;  /* int8: [out] padded, of the steps of each output's weights */
-    struct vqr_weights bias;   /* [out] padded; NULL for none */
+    size_t panel_step;   /* floats from one panel to the next: 16 in, or more where rows before these are left out */
+    const int8_t *quads; /* int8: [in, out] quads, else NULL */
+    size_t quads_step;   /* bytes from one codebook's to the next, 0 when shared */
+    struct vqr_weights scale; /* int8: [out] padded, of the steps of each output's weights */
+    struct vqr_weights bias;  /* [out] padded; NULL for none */
 };
 
 /* Rows that are turned into int8 at a time. */

@@ -16,7 +16,7 @@
 /* ids -> rows of one embedding table */
 struct vqr_table {
     const char *name;
-    const float *weight; /* [rows, dim], not read before a request needs a row; NULL if the table is int8: */
+    const float *weight;   /* [rows, dim], not read before a request needs a row; NULL if the table is int8: */
     const int8_t *weight8; /* [rows, dim] */
     const float *scale;    /* [rows] the steps of each row's numbers */
     size_t rows, dim;
@@ -74,8 +74,9 @@ struct vqr_event_columns {
 };
 
 struct vqr_head {
-    struct vqr_linear *layer; /* [layers]; the last gives the outputs. The first: the part that candidates do not share */
-    const float *shared;      /* the first layer's part that they do: panels of `shared_in` rows, `shared_step` apart */
+    struct vqr_linear
+        *layer;          /* [layers]; the last gives the outputs. The first: the part that candidates do not share */
+    const float *shared; /* the first layer's part that they do: panels of `shared_in` rows, `shared_step` apart */
     size_t shared_in, shared_step;
     struct vqr_activation_layer *activation; /* [layers - 1] */
     size_t layers;

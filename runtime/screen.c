@@ -1,5 +1,6 @@
-/* The int8 shadow of a codebook that is scored exactly, and how far it is off: measured when the file is opened, so that
- * the guarantee rests on this library alone and not on who wrote the file. simd/generic/screen.h says what is asked. */
+/* The int8 shadow of a codebook that is scored exactly, and how far it is off: measured when the file is opened, so
+ * that the guarantee rests on this library alone and not on who wrote the file. simd/generic/screen.h says what is
+ * asked. */
 #include <math.h>
 #include <stddef.h>
 

@@ -33,7 +33,8 @@ enum vqr_status vqr_refuse_int8_state(struct vqr_binder *binder, const char *seq
     if (!attention->dot.int8)
         return VQR_OK;
     return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                    "sequence \"%s\": a state in int8, expected fp32 where a candidate chooses among the events", sequence);
+                    "sequence \"%s\": a state in int8, expected fp32 where a candidate chooses among the events",
+                    sequence);
 }
 
 void vqr_target_unbind(struct vqr_target_attention *attention)

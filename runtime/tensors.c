@@ -106,8 +106,8 @@ static enum vqr_status check_bytes(const int8_t *x, const struct vqr_header_tens
 {
     const size_t count = (size_t)t->length, bad = vqr_first_not_int8(x, count);
     if (bad < count)
-        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": byte %zu of %zu is -128, expected -127 to 127", t->name,
-                        bad, count);
+        return vqr_fail(error, VQR_ERROR_FORMAT, "tensor \"%s\": byte %zu of %zu is -128, expected -127 to 127",
+                        t->name, bad, count);
     if (t->layout != VQR_QUADS)
         return VQR_OK;
     const size_t in = (size_t)t->shape[t->rank - 2], out = (size_t)t->shape[t->rank - 1];

@@ -32,14 +32,14 @@ static enum vqr_status verify_int8(const struct vqr_table *table, float limit, s
     for (size_t r = 0; r < table->rows; r++) {
         if (!(table->scale[r] >= 0.0f && table->scale[r] < INFINITY))
             return vqr_fail(error, VQR_ERROR_TABLE,
-                            "table \"%s\", row %zu: its scale is %g, expected a finite number of at least 0", table->name,
-                            r, (double)table->scale[r]);
+                            "table \"%s\", row %zu: its scale is %g, expected a finite number of at least 0",
+                            table->name, r, (double)table->scale[r]);
         for (size_t i = 0; i < table->dim; i++) {
             const float x = (float)table->weight8[r * table->dim + i] * table->scale[r];
             if (!(fabsf(x) <= limit))
                 return vqr_fail(error, VQR_ERROR_TABLE,
-                                "table \"%s\", row %zu, column %zu: %g, expected at most %g in magnitude", table->name, r,
-                                i, (double)x, (double)limit);
+                                "table \"%s\", row %zu, column %zu: %g, expected at most %g in magnitude", table->name,
+                                r, i, (double)x, (double)limit);
         }
     }
     return VQR_OK;

@@ -12,15 +12,15 @@
 #include "runtime/model.h"
 
 struct vqr_vql_group {
-    size_t heads, codewords;  /* H_g, W_g */
-    uint32_t *head;           /* [H_g] numbers of its heads */
+    size_t heads, codewords;   /* H_g, W_g */
+    uint32_t *head;            /* [H_g] numbers of its heads */
     struct vqr_codebook codes; /* folds to [D, W_g], with offsets -|c|^2 / 2 */
-    const float *codebook;    /* [W_g, H_g d] */
-    size_t v_column;          /* its first column of v: H_g dv of them */
-    double *decay, *mix;      /* [R, H_g] */
-    double *least;            /* [H_g] the least of a head's decays */
-    double *unit;             /* [H_g dv] of the values' exact sums */
-    size_t sums_at, clusters; /* where its sums and its codewords start among those of all groups */
+    const float *codebook;     /* [W_g, H_g d] */
+    size_t v_column;           /* its first column of v: H_g dv of them */
+    double *decay, *mix;       /* [R, H_g] */
+    double *least;             /* [H_g] the least of a head's decays */
+    double *unit;              /* [H_g dv] of the values' exact sums */
+    size_t sums_at, clusters;  /* where its sums and its codewords start among those of all groups */
 };
 
 struct vqr_vql {
@@ -33,7 +33,7 @@ struct vqr_vql {
     const float *v;                       /* panels [D, A dv], its columns group by group */
     struct vqr_linear q, out_product;     /* Dc -> A d, A dv -> Do */
     float *scale;                         /* [A dv] padded: what turns v into integers */
-    struct vqr_vql_group *group; /* [groups] */
+    struct vqr_vql_group *group;          /* [groups] */
     size_t groups;
     struct vqr_vql_head {
         size_t group, place; /* where head a is */

@@ -106,7 +106,7 @@ struct Header {
             both.din = fb::CreateDinAttention(out, hidden, (fb::Activation)a.activation, a.softmax, a.share);
         }
         if (a.kind & VQR_ATTENTION_DOT)
-            both.dot = fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias);
+            both.dot = fb::CreateDotAttention(out, a.heads, a.dim, a.share, a.out, a.count_bias, (fb::Kept)a.state);
         return both;
     }
 
@@ -114,7 +114,8 @@ struct Header {
     {
         auto name = out.CreateString(Tensors::sequence_name("long", o.sequences_same_name ? 0 : i));
         Attention a = attention(o.attention, o.attention_hidden);
-        auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(o.hstu), a.dot, a.din);
+        auto dmqn = fb::CreateDmqn(out, o.codebooks, o.codewords, (fb::Empty)o.empty, hstu(o.hstu), a.dot, a.din,
+                                   (fb::Scores)o.int8.scores);
         return fb::CreateSequence(out, name, (fb::SequenceKind)o.sequence_kind, dmqn.Union());
     }
 
@@ -143,7 +144,8 @@ struct Header {
         for (size_t a = 0; a < v.exponents; a++)
             exponents.push_back(v.exponent[a] == INT32_MAX ? value_exponent() : v.exponent[a]);
         auto list = out.CreateVector(groups);
-        auto vql = fb::CreateVql(out, v.heads, v.dim, v.v_dim, list, v.terms, v.out, out.CreateVector(exponents));
+        auto vql = fb::CreateVql(out, v.heads, v.dim, v.v_dim, list, v.terms, v.out, out.CreateVector(exponents),
+                                 (fb::Scores)o.int8.scores);
         return fb::CreateSequence(out, name, fb::SequenceKind_Vql, vql.Union());
     }
 

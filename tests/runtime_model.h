@@ -69,8 +69,15 @@ struct runtime_quantizer {
     bool same_name; /* a second quantizer of the same name */
 };
 
+/* What is int8; that keys and values are kept so is said by each attention. */
+struct runtime_int8 {
+    bool tables, weights;
+    uint8_t scores; /* enum of schema/reader.h: of dmqn and vql sequences */
+};
+
 struct runtime_options {
     uint64_t seed;
+    struct runtime_int8 int8;
     float scale; /* weights lie in -scale ... scale; embeddings in -1 ... 1 */
     uint32_t format_version;
     const char *name;

@@ -118,6 +118,13 @@ struct runtime_options random_options(uint64_t i)
     o.hstu_sequences = (uint32_t)random_below(&random, 2);
     random_hstu_last(&o, &random);
     random_search(&o.search, &random);
+    if (i % 2 == 0) {
+        o.int8.tables = random_below(&random, 2);
+        o.int8.weights = random_below(&random, 2);
+        o.int8.scores = (uint8_t)random_below(&random, 3);
+        o.attention.state = (int)random_below(&random, 2);
+        o.hstu_last.attention.state = (int)random_below(&random, 2);
+    }
     return o;
 }
 

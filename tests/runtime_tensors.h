@@ -105,8 +105,33 @@ struct Tensors {
         add(name, fb::TensorType_F32, layout, shape, x.data(), x.size() * sizeof(float));
     }
 
+    // `scale` times up to 1 / 127: the steps of int8 numbers.
+    void steps(const std::string &name, fb::Layout layout, const std::vector<uint64_t> &shape, float scale)
+    {
+        size_t n = shape.back(), count = 1, stride = layout == fb::Layout_Rows ? n : padded(n);
+        for (size_t d = 0; d + 1 < shape.size(); d++)
+            count *= shape[d];
+        std::vector<float> x(count * stride);
+        for (size_t i = 0; i < x.size(); i++)
+            x[i] = i % stride < n ? std::fabs(random.between(scale)) / 127.0f : 0.0f;
+        add_floats(name, layout, shape, x);
+    }
+
+    int8_t byte()
+    {
+        return (int8_t)((int)(random.next() % 255) - 127);
+    }
+
     void table(const std::string &name, uint64_t rows, uint64_t dim)
     {
+        if (o.int8.tables) {
+            std::vector<int8_t> q(rows * dim);
+            for (int8_t &value : q)
+                value = byte();
+            add("tables." + name + ".weight", fb::TensorType_I8, fb::Layout_Rows, {rows, dim}, q.data(), q.size());
+            steps("tables." + name + ".scale", fb::Layout_Rows, {rows}, 1.0f);
+            return;
+        }
         std::vector<float> x(rows * dim);
         for (float &value : x)
             value = random.between(1.0f);
@@ -137,10 +162,53 @@ struct Tensors {
         add_floats(name, fb::Layout_Panels, shape, x);
     }
 
+    // [..., in, out] in quads of int8, and their steps [..., out].
+    void quads(const std::string &name, const std::string &scale, const std::vector<uint64_t> &shape)
+    {
+        const size_t out = shape.back(), in = shape[shape.size() - 2], count = shape.size() == 3 ? shape[0] : 1;
+        const size_t panel = (in + 3) / 4 * 64, matrix = panel * (padded(out) / 16);
+        std::vector<int8_t> q(count * matrix);
+        for (size_t i = 0; i < q.size(); i++) {
+            const size_t column = i % matrix / panel * 16 + i / 4 % 16, k = i % panel / 64 * 4 + i % 4;
+            q[i] = column < out && k < in ? byte() : 0;
+        }
+        std::vector<uint64_t> steps_shape(shape.begin(), shape.end() - 2);
+        steps_shape.push_back(out);
+        add(name, fb::TensorType_I8, fb::Layout_Quads, shape, q.data(), q.size());
+        steps(scale, fb::Layout_PaddedRows, steps_shape, o.scale);
+    }
+
+    // A layer without a bias, in fp32 or int8.
+    void product(const std::string &name, const std::vector<uint64_t> &shape)
+    {
+        if (o.int8.weights)
+            quads(name + ".weight", name + ".scale", shape);
+        else
+            panels(name + ".weight", shape);
+    }
+
     void linear(const std::string &name, uint64_t count, uint64_t in, uint64_t out)
     {
-        panels(name + ".weight", {count, in, out});
+        product(name, {count, in, out});
         rows(name + ".bias", {count, out});
+    }
+
+    void fold(const std::string &name, const std::vector<uint64_t> &shape)
+    {
+        if (o.int8.scores == VQR_SCORES_INT8)
+            quads(name, name + ".scale", shape);
+        else
+            panels(name, shape);
+    }
+
+    // The head's first layer: in int8, what candidates share is a part of its own.
+    void first_of_head(uint64_t in, uint64_t out)
+    {
+        const uint64_t shared = user_width() + context_width();
+        if (o.int8.weights)
+            panels("head.0.shared", {shared, out});
+        product("head.0", {o.int8.weights ? in - shared : in, out});
+        rows("head.0.bias", {out});
     }
 
     void norm(const std::string &name, uint64_t count, uint64_t n)
@@ -274,7 +342,7 @@ struct Tensors {
                 for (const char *part : {".target", ".event", ".product"})
                     panels(layer + part, {count, in, out});
             else
-                panels(layer + ".weight", {count, in, out});
+                product(layer, {count, in, out});
             rows(layer + ".bias", {count, out});
             if (i < a.hidden_count)
                 activation(layer, a.activation, count, out);
@@ -306,14 +374,14 @@ struct Tensors {
         const std::string name = sequence + ".vql";
         for (size_t g = 0; g < v.groups; g++) {
             const std::string at = name + ".groups." + std::to_string(g);
-            panels(at + ".fold", {event_width(), v.codewords[g]});
+            fold(at + ".fold", {event_width(), v.codewords[g]});
             rows(at + ".offset", {v.codewords[g]});
             flat(at + ".codebook", v.codewords[g], (uint64_t)v.group_heads[g] * v.dim, -o.scale, o.scale);
         }
         panels(name + ".v.weight", {event_width(), values});
-        panels(name + ".q.weight", {candidate_width(), (uint64_t)v.heads * v.dim});
+        product(name + ".q", {candidate_width(), (uint64_t)v.heads * v.dim});
         if (v.out > 0)
-            panels(name + ".out.weight", {values, v.out});
+            product(name + ".out", {values, v.out});
         if (v.terms > 0) {
             flat(name + ".decay", v.heads, v.terms, 0.0f, v.decay);
             flat(name + ".mix", v.heads, v.terms, 0x1p-24f, 2.0f);
@@ -366,7 +434,7 @@ struct Tensors {
     // Returns the width of its interests.
     uint64_t sequence(const std::string &name)
     {
-        panels(name + ".fold", {o.codebooks, event_width(), o.codewords});
+        fold(name + ".fold", {o.codebooks, event_width(), o.codewords});
         for (uint32_t i = 0; i < o.hstu.layers; i++)
             hstu(name + ".hstu." + std::to_string(i), o.hstu, o.hstu.share ? 1 : o.codebooks, [&] {
                 const uint64_t heads = o.hstu.bias == VQR_BIAS_PER_HEAD ? o.hstu.heads : 1;
@@ -427,10 +495,15 @@ struct Tensors {
         in += short_sequences();
         for (size_t i = 0; i <= o.hidden_count; i++) {
             uint64_t out = i < o.hidden_count ? o.hidden[i] : o.outputs;
-            panels("head." + std::to_string(i) + ".weight", {in, out});
-            rows("head." + std::to_string(i) + ".bias", {out});
+            const std::string name = "head." + std::to_string(i);
+            if (i == 0) {
+                first_of_head(in, out);
+            } else {
+                product(name, {in, out});
+                rows(name + ".bias", {out});
+            }
             if (i < o.hidden_count)
-                activation("head." + std::to_string(i), o.activation, 0, out);
+                activation(name, o.activation, 0, out);
             in = out;
         }
         if (o.extra_tensor != nullptr)

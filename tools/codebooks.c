@@ -22,12 +22,34 @@ enum {
 
 /* ---- the file ---- */
 
-/* The F32 tensor of this name; NULL if the file has none. */
-static const float *find_floats(const struct vqr_header *header, const char *name)
+/* The tensor of this name and type; NULL if the file has none. */
+static const void *find_tensor(const struct vqr_header *header, enum vqr_tensor_type type, const char *name)
 {
     struct vqr_header_tensor tensor;
-    const bool found = vqr_header_find_tensor(header, name, &tensor) && tensor.type == VQR_TENSOR_F32;
-    return found ? (const float *)(const void *)(header->data + tensor.offset) : NULL;
+    const bool found = vqr_header_find_tensor(header, name, &tensor) && tensor.type == type;
+    return found ? header->data + tensor.offset : NULL;
+}
+
+/* The fold of codebook `j`, of those in the tensor, in fp32 or int8. */
+static void find_fold(struct codebook_columns *columns, const struct vqr_header *header, const char *name, size_t j,
+                      size_t codewords)
+{
+    const size_t padded = (codewords + VQR_PANEL - 1) / VQR_PANEL * VQR_PANEL;
+    char scale[VQR_NAME_SIZE];
+    columns->panels = find_tensor(header, VQR_TENSOR_F32, name);
+    if (columns->panels != NULL) {
+        columns->panels += j * columns->width * padded;
+        return;
+    }
+    snprintf(scale, sizeof scale, "%.240s.scale", name);
+    columns->quads = find_tensor(header, VQR_TENSOR_I8, name);
+    columns->scale = find_tensor(header, VQR_TENSOR_F32, scale);
+    if (columns->quads == NULL || columns->scale == NULL) {
+        columns->quads = NULL;
+        return;
+    }
+    columns->quads += j * ((columns->width + 3) / 4 * 4) * padded;
+    columns->scale += j * padded;
 }
 
 /* What an event is multiplied with to choose its cluster in codebook j of a sequence. */
@@ -37,16 +59,14 @@ static struct codebook_columns find_columns(const struct vqr_header *header, con
     struct codebook_columns columns = {.width = width};
     char name[VQR_NAME_SIZE];
     if (sequence->kind == VQR_SEQUENCE_VQL) {
-        snprintf(name, sizeof name, "sequences.%s.vql.groups.%zu.fold", sequence->name, j);
-        columns.panels = find_floats(header, name);
         snprintf(name, sizeof name, "sequences.%s.vql.groups.%zu.offset", sequence->name, j);
-        columns.offset = find_floats(header, name);
-        return columns;
+        columns.offset = find_tensor(header, VQR_TENSOR_F32, name);
+        snprintf(name, sizeof name, "sequences.%s.vql.groups.%zu.fold", sequence->name, j);
+        find_fold(&columns, header, name, 0, codewords);
+    } else {
+        snprintf(name, sizeof name, "sequences.%s.fold", sequence->name);
+        find_fold(&columns, header, name, j, codewords);
     }
-    snprintf(name, sizeof name, "sequences.%s.fold", sequence->name);
-    columns.panels = find_floats(header, name);
-    if (columns.panels != NULL)
-        columns.panels += j * width * ((codewords + VQR_PANEL - 1) / VQR_PANEL * VQR_PANEL);
     return columns;
 }
 
@@ -95,7 +115,7 @@ static bool init_sequence(struct codebook *list, const struct vqr_header *header
         if (codebook->nearest_cosine == NULL || codebook->events == NULL)
             return false;
         const struct codebook_columns columns = find_columns(header, sequence, j, codewords, event_width(header));
-        if (columns.panels != NULL && !codebook_compare(codebook, &columns, products))
+        if ((columns.panels != NULL || columns.quads != NULL) && !codebook_compare(codebook, &columns, products))
             return false;
     }
     return true;

@@ -61,7 +61,9 @@ bool codebooks_init(struct codebooks *codebooks, const struct vqr_header *header
 
 /* What an event, with a 1 after its numbers where there is an offset, is multiplied with to choose its cluster. */
 struct codebook_columns {
-    const float *panels; /* of [width, codewords] (schema/model.fbs) */
+    const float *panels; /* of [width, codewords] (schema/model.fbs); NULL if it is int8: */
+    const int8_t *quads; /* likewise, in steps of scale[codewords]; NULL: nothing to compare */
+    const float *scale;
     const float *offset; /* [codewords], or NULL: none */
     size_t width;
 };

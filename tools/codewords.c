@@ -10,13 +10,23 @@ static size_t length_of(const struct codebook_columns *columns)
     return columns->width + (columns->offset != NULL);
 }
 
+/* Number i of column w. */
+static double element(const struct codebook_columns *columns, size_t w, size_t i)
+{
+    const size_t panel = w / VQR_PANEL, lane = w % VQR_PANEL;
+    if (columns->panels != NULL)
+        return (double)columns->panels[(panel * columns->width + i) * VQR_PANEL + lane];
+    const size_t quads = (columns->width + 3) / 4;
+    return (double)columns->scale[w] * columns->quads[((panel * quads + i / 4) * VQR_PANEL + lane) * 4 + i % 4];
+}
+
 /* Column w at unit length; zeros stay zeros. */
 static void unit_column(double *column, const struct codebook_columns *columns, size_t w)
 {
     const size_t width = columns->width;
     double square = 0;
     for (size_t i = 0; i < width; i++)
-        column[i] = (double)columns->panels[(w / VQR_PANEL * width + i) * VQR_PANEL + w % VQR_PANEL];
+        column[i] = element(columns, w, i);
     if (columns->offset != NULL)
         column[width] = (double)columns->offset[w];
     for (size_t i = 0; i < length_of(columns); i++)

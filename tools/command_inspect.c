@@ -2,6 +2,7 @@
 #include "inspect.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "each_request.h"
@@ -23,7 +24,9 @@ static const char *const word_lists[WORDS_COUNT][WORDS_MAX] = {
     [WORDS_OUTPUT] = {"gated", "concat", "concat_raw"},
     [WORDS_EMPTY] = {"masked", "zero"},
     [WORDS_ACTIVATION] = {"relu", "silu", "leaky_relu", "prelu", "gelu", "tanh", "dice"},
-    [WORDS_LAYOUT] = {"rows", "padded_rows", "panels"},
+    [WORDS_LAYOUT] = {"rows", "padded_rows", "panels", "quads"},
+    [WORDS_SCORES] = {"fp32", "int8", "int8_exact"},
+    [WORDS_KEPT] = {"fp32", "int8"},
     [WORDS_POOL] = {"sum", "mean"},
     [WORDS_COMBINE] = {"concat", "sum"},
     [WORDS_QUANTIZER] = {"rq_gmm", "rq_kmeans"},
@@ -33,6 +36,14 @@ const char *inspect_word(enum inspect_words words, int value)
 {
     const char *word = value < 0 || value >= WORDS_MAX ? NULL : word_lists[words][value];
     return word != NULL ? word : "unknown";
+}
+
+bool inspect_table_is_int8(const struct vqr_header *header, const char *table)
+{
+    struct vqr_header_tensor tensor;
+    char name[VQR_NAME_SIZE];
+    snprintf(name, sizeof name, "tables.%s.weight", table);
+    return vqr_header_find_tensor(header, name, &tensor) && tensor.type == VQR_TENSOR_I8;
 }
 
 /* The command's own options, as popt fills them. */

@@ -39,12 +39,17 @@ enum inspect_words {
     WORDS_EMPTY,
     WORDS_ACTIVATION,
     WORDS_LAYOUT,
+    WORDS_SCORES,
+    WORDS_KEPT,
     WORDS_POOL,
     WORDS_COMBINE,
     WORDS_QUANTIZER,
     WORDS_COUNT
 };
 const char *inspect_word(enum inspect_words words, int value);
+
+/* Whether the rows of a table are int8. */
+bool inspect_table_is_int8(const struct vqr_header *header, const char *table);
 
 /* Names of the feature groups, in the order of enum vqr_group. */
 extern const char *const inspect_groups[VQR_GROUPS];

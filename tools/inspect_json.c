@@ -22,9 +22,10 @@ static json_t *describe_table(const struct vqr_header *header, size_t i)
 {
     struct vqr_header_table table;
     vqr_header_table(header, i, &table);
-    return json_pack("{s:o, s:o, s:i, s:s, s:o}", "name", json_from_text(table.name), "rows",
-                     json_from_whole(table.rows), "dim", (int)table.dim, "ids", inspect_word(WORDS_IDS, table.ids),
-                     "keys", json_from_whole(table.keys));
+    return json_pack("{s:o, s:o, s:i, s:s, s:s, s:o}", "name", json_from_text(table.name), "rows",
+                     json_from_whole(table.rows), "dim", (int)table.dim, "type",
+                     vqr_tensor_type_name(inspect_table_is_int8(header, table.name) ? VQR_TENSOR_I8 : VQR_TENSOR_F32),
+                     "ids", inspect_word(WORDS_IDS, table.ids), "keys", json_from_whole(table.keys));
 }
 
 static json_t *describe_feature(const struct inspection *inspection, size_t group, size_t i)
@@ -95,6 +96,7 @@ static json_t *describe_attention(const struct vqr_header *header, const struct 
         object = json_pack("{s:s, s:i, s:i, s:b}", "kind", "dot", "heads", (int)attention->heads, "dim",
                            (int)attention->dim, "count_bias", attention->count_bias);
         json_object_set_new(object, "out", attention->out > 0 ? json_integer(attention->out) : json_null());
+        json_object_set_new(object, "state", json_string(inspect_word(WORDS_KEPT, attention->state)));
     } else {
         return json_pack("{s:s}", "kind", "unknown");
     }
@@ -121,10 +123,11 @@ static json_t *describe_vql(const struct vqr_header *header, const struct vqr_he
         json_array_append_new(groups, describe_group(header, sequence->index, g));
     for (size_t a = 0; a < vql->exponents; a++)
         json_array_append_new(exponents, json_integer(vqr_header_vql_exponent(header, sequence->index, a)));
-    return json_pack("{s:o, s:s, s:i, s:i, s:i, s:o, s:i, s:o, s:o}", "name", json_from_text(sequence->name), "kind",
-                     "vql", "heads", (int)vql->heads, "dim", (int)vql->dim, "v_dim", (int)vql->v_dim, "groups", groups,
-                     "decay_terms", (int)vql->decay_terms, "out", vql->out > 0 ? json_integer(vql->out) : json_null(),
-                     "exponents", exponents);
+    return json_pack("{s:o, s:s, s:s, s:i, s:i, s:i, s:o, s:i, s:o, s:o}", "name", json_from_text(sequence->name),
+                     "kind", "vql", "scores", inspect_word(WORDS_SCORES, sequence->scores), "heads", (int)vql->heads,
+                     "dim", (int)vql->dim, "v_dim", (int)vql->v_dim, "groups", groups, "decay_terms",
+                     (int)vql->decay_terms, "out", vql->out > 0 ? json_integer(vql->out) : json_null(), "exponents",
+                     exponents);
 }
 
 static json_t *describe_hstu_last(const struct vqr_header *header, const struct vqr_header_sequence *sequence)
@@ -172,10 +175,10 @@ static json_t *describe_kind(const struct vqr_header *header, size_t i)
         return describe_search(header, &sequence);
     if (sequence.kind != VQR_SEQUENCE_DMQN)
         return json_pack("{s:o, s:s}", "name", json_from_text(sequence.name), "kind", "unknown");
-    return json_pack("{s:o, s:s, s:i, s:i, s:s, s:o, s:o}", "name", json_from_text(sequence.name), "kind", "dmqn",
-                     "codebooks", (int)sequence.codebooks, "codewords", (int)sequence.codewords, "empty",
-                     inspect_word(WORDS_EMPTY, sequence.empty), "hstu", describe_hstu(&sequence.hstu), "attention",
-                     describe_attention(header, &sequence));
+    return json_pack("{s:o, s:s, s:s, s:i, s:i, s:s, s:o, s:o}", "name", json_from_text(sequence.name), "kind", "dmqn",
+                     "scores", inspect_word(WORDS_SCORES, sequence.scores), "codebooks", (int)sequence.codebooks,
+                     "codewords", (int)sequence.codewords, "empty", inspect_word(WORDS_EMPTY, sequence.empty), "hstu",
+                     describe_hstu(&sequence.hstu), "attention", describe_attention(header, &sequence));
 }
 
 static json_t *describe_sequence(const struct inspection *inspection, size_t i)

@@ -58,17 +58,31 @@ static void print_attention(FILE *out, const struct vqr_header *header, const st
                 (unsigned)attention->dim);
         if (attention->out > 0)
             fprintf(out, ", projected to %u", (unsigned)attention->out);
-        fprintf(out, "%s%s\n", attention->count_bias ? ", count bias" : "", share_words(sequence));
+        fprintf(out, "%s%s%s\n", attention->count_bias ? ", count bias" : "",
+                attention->state == VQR_KEPT_INT8 ? ", keys and values kept in int8" : "", share_words(sequence));
     } else {
         fputs("attention of an unknown kind\n", out);
     }
 }
 
+/* How an event's codewords are found, where that is not in fp32. */
+static const char *scores_words(const struct vqr_header_sequence *sequence)
+{
+    switch (sequence->scores) {
+    case VQR_SCORES_INT8:
+        return ", scored in int8";
+    case VQR_SCORES_INT8_EXACT:
+        return ", screened in int8";
+    default:
+        return "";
+    }
+}
+
 static void print_dmqn(FILE *out, const struct inspection *inspection, const struct vqr_header_sequence *sequence)
 {
-    fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s\n", (unsigned)sequence->codebooks,
+    fprintf(out, " DMQN: %u codebook%s of %u codewords, empty clusters %s%s\n", (unsigned)sequence->codebooks,
             inspect_plural(sequence->codebooks), (unsigned)sequence->codewords,
-            sequence->empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros");
+            sequence->empty == VQR_EMPTY_MASKED ? "left out" : "kept as zeros", scores_words(sequence));
     print_hstu(out, &sequence->hstu, true);
     print_attention(out, &inspection->header, sequence);
 }
@@ -109,10 +123,11 @@ static void print_vql(FILE *out, const struct inspection *inspection, const stru
     if (vql->out > 0)
         fprintf(out, ", projected to %u", (unsigned)vql->out);
     if (vql->decay_terms > 0)
-        fprintf(out, "; events fade by %u decay term%s a head\n", (unsigned)vql->decay_terms,
+        fprintf(out, "; events fade by %u decay term%s a head", (unsigned)vql->decay_terms,
                 inspect_plural(vql->decay_terms));
     else
-        fputs("; events do not fade\n", out);
+        fputs("; events do not fade", out);
+    fprintf(out, "%s\n", scores_words(sequence));
     for (size_t g = 0; g < vql->groups; g++) {
         struct vqr_header_vql_group group;
         vqr_header_vql_group(&inspection->header, sequence->index, g, &group);

@@ -53,8 +53,10 @@ static void print_tables(FILE *out, const struct inspection *inspection)
         vqr_header_table(&inspection->header, i, &table);
         inspect_print_label(out, i == 0 ? "tables" : "");
         text_print_padded(out, table.name, 16);
-        fprintf(out, " %s rows x %u, %s bytes, ids %s", text_grouped(rows, table.rows), (unsigned)table.dim,
-                text_grouped(bytes, table.rows * table.dim * sizeof(float)), inspect_word(WORDS_IDS, table.ids));
+        const bool int8 = inspect_table_is_int8(&inspection->header, table.name);
+        const uint64_t row = int8 ? table.dim + sizeof(float) : table.dim * sizeof(float);
+        fprintf(out, " %s rows x %u%s, %s bytes, ids %s", text_grouped(rows, table.rows), (unsigned)table.dim,
+                int8 ? " in int8" : "", text_grouped(bytes, table.rows * row), inspect_word(WORDS_IDS, table.ids));
         if (table.ids == VQR_IDS_VOCABULARY)
             fprintf(out, " of %s keys", text_grouped(keys, table.keys));
         fputc('\n', out);
@@ -139,7 +141,7 @@ static void print_tensors(FILE *out, const struct inspection *inspection)
         vqr_header_tensor(&inspection->header, i, &tensor);
         inspect_print_label(out, i == 0 ? "tensors" : "");
         text_print_padded(out, tensor.name, width);
-        fprintf(out, "  %s %-11s %-22s %15s bytes\n", vqr_tensor_type_name((int)tensor.type),
+        fprintf(out, "  %-3s %-11s %-22s %15s bytes\n", vqr_tensor_type_name((int)tensor.type),
                 inspect_word(WORDS_LAYOUT, (int)tensor.layout), describe_shape(shape, &tensor),
                 text_grouped(bytes, tensor.length));
     }

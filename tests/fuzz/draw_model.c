@@ -128,12 +128,23 @@ static void draw_search(struct runtime_search *s, struct fuzz_input *input)
     s->twin.out = bits & 8 ? one_to(input, 20) : 0;
 }
 
+static void draw_int8(struct runtime_options *o, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    o->int8.tables = bits & 1;
+    o->int8.weights = bits & 2;
+    o->int8.scores = (bits >> 2) % 3;
+    o->attention.state = bits >> 5 & 1;
+    o->short_attention.state = bits >> 6 & 1;
+    o->hstu_last.attention.state = bits >> 7;
+}
+
 struct runtime_options fuzz_draw_model(struct fuzz_input *input)
 {
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
     struct runtime_options o = runtime_options_default();
     const uint8_t bits = fuzz_byte(input);
-    o.format_version = 4;
+    o.format_version = 5;
     o.seed = fuzz_byte(input);
     o.scale = scales[fuzz_below(input, sizeof scales / sizeof *scales)];
     draw_inputs(&o, input);
@@ -160,5 +171,7 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
         draw_hashed_and_last(&o, input);
     if (o.seed % 8 == 5) /* seldom, so that most inputs mean what they did */
         draw_search(&o.search, input);
+    if (o.seed % 4 == 2)
+        draw_int8(&o, input);
     return o;
 }

@@ -448,7 +448,7 @@ def test_a_damaged_table_is_found(model, tmp_path):
 def test_help_teaches():
     done = run("--help")
     assert done.returncode == 0 and "Example" in done.stdout
-    for command in ("score", "rank", "inspect", "selftest", "bench"):
+    for command in ("score", "rank", "inspect", "selftest", "bench", "clusters"):
         assert f"  {command} " in done.stdout
         told = run(command, "--help")
         assert (told.returncode, told.stderr) == (0, "")
@@ -463,7 +463,7 @@ def test_unusable_arguments(arguments):
     assert done.returncode == 2 and done.stdout == "" and done.stderr != ""
 
 
-@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest", "bench"])
+@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest", "bench", "clusters"])
 def test_unusable_models(command, model, tmp_path):
     empty, other, cut = tmp_path / "empty.vqr", tmp_path / "other.vqr", tmp_path / "cut.vqr"
     empty.write_bytes(b"")
