@@ -131,6 +131,10 @@ bool check_gemm_i8(vqr_gemm_i8_fn *ref, vqr_gemm_i8_fn *fn)
             for (size_t i = 0; i < (check_quick ? 4 : sizeof depths / sizeof *depths); i++)
                 if (!gemm_one(ref, fn, &(struct int8_case){rows, depths[i], panels, check_below(5)}))
                     return false;
+    /* About the number of steps that avx2 and avx512 convert at a time. */
+    for (size_t k4 = 94; k4 <= 98; k4++)
+        if (!gemm_one(ref, fn, &(struct int8_case){13, k4, 3, 1}))
+            return false;
     /* 4 * 2,000 products of 127 * 127 pass 2^24, beyond which floats round, and as much the other way. */
     return gemm_one(ref, fn, &(struct int8_case){13, 2000, 3, 4}) &&
            gemm_one(ref, fn, &(struct int8_case){1, 300, 17, 2});

@@ -60,10 +60,9 @@ static inline void v16i_store(int32_t *p, v16i v)
 
 static inline v16 v16_load_int8(const int8_t *p)
 {
-    __m128i x;
-    memcpy(&x, p, sizeof x);
-    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
-                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
+    const __m128i lo = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    const __m128i hi = _mm_loadl_epi64((const __m128i *)(const void *)(p + 8));
+    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(lo)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(hi)));
 }
 
 #include "simd/generic/tail.h"

@@ -69,7 +69,7 @@ void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t
         float sum[VQR_ATTENTION_ROWS];
         dot_products(scratch, stride, qk_dim ? q + i * q_stride : NULL, q_stride, here, k, tokens, qk_dim);
         for (size_t r = 0; r < here; r++)
-            sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha);
+            sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha, NULL);
         weighted_sums(o + i * o_stride, o_stride, scratch, stride, here, v, tokens, v_dim);
         for (size_t r = 0; r < here; r++)
             divide_row(o + (i + r) * o_stride, v_dim, sum[r]);

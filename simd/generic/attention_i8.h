@@ -19,12 +19,8 @@ void FN(softmax_attention_i8)(float *o, size_t o_stride, const int8_t *q, size_t
         const size_t here = rows - i < VQR_ATTENTION_ROWS ? rows - i : VQR_ATTENTION_ROWS;
         float sum[VQR_ATTENTION_ROWS];
         dot_products_i8(scratch, stride, q + i * q_stride, q_stride, q_scale + i, here, k, k_scale, tokens, qk_dim);
-        for (size_t r = 0; r < here; r++) {
-            float *e = scratch + r * stride;
-            sum[r] = softmax_row(e, stride, tokens, bias, alpha);
-            for (size_t j = 0; j < stride; j += VQR_LANES)
-                v16_store(e + j, v16_mul(v16_load(e + j), v16_load(v_scale + j)));
-        }
+        for (size_t r = 0; r < here; r++)
+            sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha, v_scale);
         multiply(o + i * o_stride, o_stride, scratch, stride, here, v, tokens * VQR_LANES, BYTES, tokens,
                  vqr_panels(v_dim), NULL);
         for (size_t r = 0; r < here; r++)
