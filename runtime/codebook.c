@@ -91,7 +91,7 @@ void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_k
         break;
     case VQR_SCORES_INT8:
         k->quantize_i8(z, rows->q, rows->stride, rows->scale, block->rows, codebook->quads + j * codebook->quads_step,
-                       vqr_weights_of(codebook->scale, j), (codebook->width + 3) / 4, codebook->offset,
+                       vqr_weights_of(codebook->scale, j), (codebook->width + 3) / 4, codebook->offset, 0,
                        codebook->codewords);
         break;
     case VQR_SCORES_INT8_EXACT:

@@ -56,7 +56,7 @@ void vqr_linear_run_from(const struct vqr_linear *linear, const struct vqr_kerne
         k->to_int8_f32(scratch->q, scratch->stride, scratch->scale, x + r * x_stride, x_stride, here, in);
         k->gemm_i8(y + r * y_stride, y_stride, scratch->q, scratch->stride, scratch->scale, here,
                    linear->quads + codebook * linear->quads_step, vqr_weights_of(linear->scale, codebook), (in + 3) / 4,
-                   panels, init);
+                   panels, init, 0);
     }
 }
 

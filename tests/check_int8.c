@@ -85,7 +85,7 @@ struct int8_case {
 struct int8_arguments {
     const int8_t *a, *b;
     const float *a_scale, *b_scale, *init;
-    size_t a_stride;
+    size_t a_stride, init_stride;
 };
 
 static struct int8_arguments draw(const struct int8_case *c)
@@ -93,13 +93,14 @@ static struct int8_arguments draw(const struct int8_case *c)
     struct int8_arguments x;
     const enum check_fill fill = check_below(4) ? FILL_UNIT : check_next_fill();
     x.a_stride = 4 * c->k4 + check_below(5);
-    check_case("rows %zu k4 %zu panels %zu extremes %zu a_stride %zu fill %d", c->rows, c->k4, c->panels, c->extremes,
-               x.a_stride, fill);
+    x.init_stride = check_below(2) ? c->panels * VQR_LANES + check_below(4) : 0;
+    check_case("rows %zu k4 %zu panels %zu extremes %zu a_stride %zu init_stride %zu fill %d", c->rows, c->k4,
+               c->panels, c->extremes, x.a_stride, x.init_stride, fill);
     x.a = int8s(check_extent(c->rows, x.a_stride, 4 * c->k4), c->extremes);
     x.b = int8s(c->panels * c->k4 * 4 * VQR_LANES, c->extremes);
     x.a_scale = check_floats(c->rows, fill);
     x.b_scale = check_floats(c->panels * VQR_LANES, fill);
-    x.init = check_below(2) ? check_floats(c->panels * VQR_LANES, fill) : NULL;
+    x.init = check_below(3) ? check_floats(check_extent(c->rows, x.init_stride, c->panels * VQR_LANES), fill) : NULL;
     return x;
 }
 
@@ -108,9 +109,18 @@ static bool gemm_one(vqr_gemm_i8_fn *ref, vqr_gemm_i8_fn *fn, const struct int8_
     const struct int8_arguments x = draw(c);
     const size_t n = c->panels * VQR_LANES, stride = n + check_below(4);
     const struct check_output out = check_output(check_extent(c->rows, stride, n), sizeof(float));
-    ref(out.want, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init);
-    fn(out.got, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init);
-    return check_same_f32(&out);
+    ref(out.want, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init, x.init_stride);
+    fn(out.got, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init, x.init_stride);
+    if (!check_same_f32(&out))
+        return false;
+    if (!x.init || !x.init_stride)
+        return true;
+    const struct check_output over = check_output_of(x.init, check_extent(c->rows, x.init_stride, n), sizeof(float));
+    ref(over.want, x.init_stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, over.want,
+        x.init_stride);
+    fn(over.got, x.init_stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, over.got,
+       x.init_stride);
+    return check_same_f32(&over);
 }
 
 static bool quantize_one(vqr_quantize_i8_fn *ref, vqr_quantize_i8_fn *fn, const struct int8_case *c)
@@ -118,8 +128,8 @@ static bool quantize_one(vqr_quantize_i8_fn *ref, vqr_quantize_i8_fn *fn, const 
     const struct int8_arguments x = draw(c);
     const size_t codewords = c->panels * VQR_LANES - check_below(VQR_LANES);
     const struct check_output z = check_output(c->rows, sizeof(uint32_t));
-    ref(z.want, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, codewords);
-    fn(z.got, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, codewords);
+    ref(z.want, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, x.init_stride, codewords);
+    fn(z.got, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, x.init_stride, codewords);
     return check_same_i32(&z);
 }
 

@@ -6,7 +6,7 @@
 static void dot_products_i8(float *scores, size_t stride, const int8_t *q, size_t q_stride, const float *q_scale,
                             size_t rows, const int8_t *k, const float *k_scale, size_t tokens, size_t qk_dim)
 {
-    FN(gemm_i8)(scores, stride, q, q_stride, q_scale, rows, k, k_scale, (qk_dim + 3) / 4, vqr_panels(tokens), NULL);
+    FN(gemm_i8)(scores, stride, q, q_stride, q_scale, rows, k, k_scale, (qk_dim + 3) / 4, vqr_panels(tokens), NULL, 0);
 }
 
 void FN(softmax_attention_i8)(float *o, size_t o_stride, const int8_t *q, size_t q_stride, const float *q_scale,

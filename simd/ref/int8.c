@@ -56,21 +56,24 @@ void FN(pack_panels_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_
 }
 
 void FN(gemm_i8)(float *c, size_t c_stride, const int8_t *a, size_t a_stride, const float *a_scale, size_t rows,
-                 const int8_t *b, const float *b_scale, size_t k4, size_t panels, const float *init)
+                 const int8_t *b, const float *b_scale, size_t k4, size_t panels, const float *init, size_t init_stride)
 {
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
+        const float *start = init ? init + r * init_stride : NULL;
         for (size_t o = 0; o < panels * VQR_LANES; o++)
-            c[r * c_stride + o] = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, init, o);
+            c[r * c_stride + o] = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, start, o);
+    }
 }
 
 void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float *a_scale, size_t rows, const int8_t *b,
-                     const float *b_scale, size_t k4, const float *offset, size_t codewords)
+                     const float *b_scale, size_t k4, const float *offset, size_t offset_stride, size_t codewords)
 {
     for (size_t r = 0; r < rows; r++) {
+        const float *start = offset ? offset + r * offset_stride : NULL;
         float best = -INFINITY;
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
-            const float s = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, offset, w);
+            const float s = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, start, w);
             if (s > best) {
                 best = s;
                 z[r] = (uint32_t)w;
