@@ -36,6 +36,39 @@ bool check_to_int8_f32(vqr_to_int8_f32_fn *ref, vqr_to_int8_f32_fn *fn)
     return to_int8_one(ref, fn, 48, 257, FILL_UNIT) && to_int8_one(ref, fn, 3, 1030, FILL_UNIT);
 }
 
+static bool columns_one(vqr_columns_to_int8_f32_fn *ref, vqr_columns_to_int8_f32_fn *fn, size_t n, size_t k,
+                        enum check_fill fill)
+{
+    const size_t stride = k + check_below(4);
+    check_case("n %zu k %zu src_stride %zu fill %d", n, k, stride, fill);
+    float *src = check_floats(check_extent(n, stride, k), fill);
+    /* Columns that are one number, hardly differ, lie far from 0, or are not finite in one place. */
+    static const float odd[] = {FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN, 0x1p-149f};
+    for (size_t i = 0; i < k; i++) {
+        const size_t kind = check_below(14);
+        for (size_t t = 0; kind >= 6 && kind < 9 && t < n; t++)
+            src[t * stride + i] = kind == 6   ? 7.0f
+                                  : kind == 7 ? 0x1p-101f * (float)(t % 4)
+                                              : 1e3f + src[t * stride + i];
+        if (kind < 6)
+            src[check_below(n) * stride + i] = odd[kind];
+    }
+    const struct check_output dst = check_output(vqr_padded(n) * k, 1), scale = check_output(k, sizeof(float));
+    ref(dst.want, scale.want, src, stride, n, k);
+    fn(dst.got, scale.got, src, stride, n, k);
+    return check_same_i8(&dst) && check_same_f32(&scale);
+}
+
+bool check_columns_to_int8_f32(vqr_columns_to_int8_f32_fn *ref, vqr_columns_to_int8_f32_fn *fn)
+{
+    for (size_t n = 1; n <= 35; n++)
+        for (size_t k = 0; k <= 35; k += 1 + (check_quick ? check_below(7) : 0))
+            for (int fill = 0; fill < FILL_COUNT; fill++)
+                if (!columns_one(ref, fn, n, k, (enum check_fill)fill))
+                    return false;
+    return columns_one(ref, fn, 128, 16, FILL_UNIT) && columns_one(ref, fn, 300, 65, FILL_UNIT);
+}
+
 /* Numbers of -127 ... 127, often at the ends: sums as large as they can be. */
 static int8_t *int8s(size_t n, size_t extremes)
 {

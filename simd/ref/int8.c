@@ -4,6 +4,15 @@
 
 #include "simd/ref/ref.h"
 
+/* The scale of a row with this largest magnitude, and *steps, by which its numbers are multiplied: 0 if they become
+ * zeros. */
+static float scale_of(float max, int finite, float *steps)
+{
+    const int some = finite && max >= VQR_INT8_LEAST;
+    *steps = some ? 127.0f / max : 0.0f;
+    return !finite ? NAN : some ? max / 127.0f : 0.0f;
+}
+
 void FN(to_int8_f32)(int8_t *q, size_t q_stride, float *scale, const float *x, size_t x_stride, size_t rows, size_t n)
 {
     for (size_t r = 0; r < rows; r++) {
@@ -15,12 +24,41 @@ void FN(to_int8_f32)(int8_t *q, size_t q_stride, float *scale, const float *x, s
             max = magnitude > max ? magnitude : max;
         }
         memset(q + r * q_stride, 0, (n + 3) / 4 * 4);
-        scale[r] = !finite ? NAN : max < VQR_INT8_LEAST ? 0.0f : max / 127.0f;
-        if (!(scale[r] > 0.0f))
-            continue;
-        const float steps = 127.0f / max;
-        for (size_t i = 0; i < n; i++)
+        float steps;
+        scale[r] = scale_of(max, finite, &steps);
+        for (size_t i = 0; steps > 0.0f && i < n; i++)
             q[r * q_stride + i] = (int8_t)rintf(x[r * x_stride + i] * steps);
+    }
+}
+
+/* What is taken off a column: between its largest and its smallest number. */
+static float middle_of(const float *column, size_t stride, size_t n)
+{
+    float max = column[0], min = column[0];
+    for (size_t t = 1; t < n; t++) {
+        const float x = column[t * stride];
+        max = x > max ? x : max;
+        min = x < min ? x : min;
+    }
+    return 0.5f * max + 0.5f * min;
+}
+
+void FN(columns_to_int8_f32)(int8_t *dst, float *scale, const float *src, size_t src_stride, size_t n, size_t k)
+{
+    for (size_t i = 0; i < k; i++) {
+        const float middle = middle_of(src + i, src_stride, n);
+        float max = 0.0f, steps;
+        int finite = 1;
+        for (size_t t = 0; t < n; t++) {
+            const float magnitude = fabsf(src[t * src_stride + i] - middle);
+            finite &= magnitude <= FLT_MAX;
+            max = magnitude > max ? magnitude : max;
+        }
+        scale[i] = scale_of(max, finite, &steps);
+        for (size_t t = 0; t < vqr_padded(n); t++) {
+            const float x = t < n && steps > 0.0f ? (src[t * src_stride + i] - middle) * steps : 0.0f;
+            dst[(t / VQR_LANES * k + i) * VQR_LANES + t % VQR_LANES] = (int8_t)rintf(x);
+        }
     }
 }
 
