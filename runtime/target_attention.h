@@ -68,8 +68,7 @@ struct vqr_target_scratch {
     float *o;      /* dot: [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(tokens)] */
     struct vqr_linear_scratch linear;
-    int8_t *row8;   /* dot in int8: [tokens, and at least VQR_CANDIDATE_BLOCK][a head's numbers, a multiple of 4] */
-    float *q_scale; /* dot in int8: [VQR_CANDIDATE_BLOCK] */
+    int8_t *row8; /* dot in int8: [tokens, and at least VQR_CANDIDATE_BLOCK][a head's numbers, a multiple of 4] */
     size_t c_stride, mlp_stride;
     float *c;      /* din: [VQR_CANDIDATE_BLOCK, c_stride] the first layer's chains over t' */
     float *m;      /* din: panels of [D, first], one candidate's weights of the tokens */

@@ -78,36 +78,24 @@ static int8_t *int8s(size_t n, size_t extremes)
     return x;
 }
 
-/* Both packings: src is [rows][columns], one of them k and the other n. */
-static bool pack_one(vqr_pack_quads_i8_fn *ref, vqr_pack_quads_i8_fn *fn, bool quads, size_t k, size_t n, size_t gap)
+static bool pack_one(vqr_pack_panels_i8_fn *ref, vqr_pack_panels_i8_fn *fn, size_t k, size_t n, size_t gap)
 {
-    const size_t rows = quads ? n : k, columns = quads ? k : n, stride = columns + gap;
+    const size_t stride = n + gap;
     check_case("k %zu n %zu src_stride %zu", k, n, stride);
-    const int8_t *src = int8s(check_extent(rows, stride, columns), 0);
-    const size_t depth = quads ? (k + 3) / 4 * 4 : k;
-    const struct check_output dst = check_output(vqr_panels(n) * depth * VQR_LANES, 1);
+    const int8_t *src = int8s(check_extent(k, stride, n), 0);
+    const struct check_output dst = check_output(vqr_panels(n) * k * VQR_LANES, 1);
     ref(dst.want, src, stride, k, n);
     fn(dst.got, src, stride, k, n);
     return check_same_i8(&dst);
 }
 
-static bool pack_all(vqr_pack_quads_i8_fn *ref, vqr_pack_quads_i8_fn *fn, bool quads)
+bool check_pack_panels_i8(vqr_pack_panels_i8_fn *ref, vqr_pack_panels_i8_fn *fn)
 {
     for (size_t k = 0; k <= 2 * VQR_LANES + 1; k++)
         for (size_t n = 0; n <= 3 * VQR_LANES + 1; n++)
-            if (!pack_one(ref, fn, quads, k, n, (k + n) % 2 ? check_below(6) : 0))
+            if (!pack_one(ref, fn, k, n, (k + n) % 2 ? check_below(6) : 0))
                 return false;
-    return pack_one(ref, fn, quads, 100, 333, 1) && pack_one(ref, fn, quads, 333, 100, 0);
-}
-
-bool check_pack_quads_i8(vqr_pack_quads_i8_fn *ref, vqr_pack_quads_i8_fn *fn)
-{
-    return pack_all(ref, fn, true);
-}
-
-bool check_pack_panels_i8(vqr_pack_panels_i8_fn *ref, vqr_pack_panels_i8_fn *fn)
-{
-    return pack_all(ref, fn, false);
+    return pack_one(ref, fn, 100, 333, 1) && pack_one(ref, fn, 333, 100, 0);
 }
 
 struct int8_case {

@@ -72,17 +72,6 @@ float vqr_ref_product_i8(const int8_t *a, float a_scale, const int8_t *b, const 
     return fmaf((float)sum, a_scale * b_scale[o], init ? init[o] : 0.0f);
 }
 
-void FN(pack_quads_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
-{
-    for (size_t p = 0; p < vqr_panels(n); p++)
-        for (size_t i = 0; i < (k + 3) / 4 * 4; i += 4)
-            for (size_t l = 0; l < VQR_LANES; l++)
-                for (size_t m = i; m < i + 4; m++) {
-                    const size_t j = p * VQR_LANES + l;
-                    *dst++ = j < n && m < k ? src[j * src_stride + m] : 0;
-                }
-}
-
 void FN(pack_panels_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
 {
     for (size_t p = 0; p < vqr_panels(n); p++)
