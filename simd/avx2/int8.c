@@ -47,5 +47,4 @@ static inline v16i v16i_add_pairs(v16i acc, v16i x, int32_t a, v16i y, int32_t b
 #include "simd/generic/int8_pairs.h"
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/rows_int8.h"

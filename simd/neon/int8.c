@@ -85,5 +85,4 @@ VQR_INLINE void dot_tile(v16i *acc, const size_t R, const size_t P, const int8_t
 }
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/rows_int8.h"

@@ -38,5 +38,4 @@ static inline int32_t dot4_bias(const int8_t *a, size_t k4)
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/screen.h"
