@@ -148,8 +148,7 @@ static int copy_tokens(const struct vqr_target_attention *attention, const struc
 }
 
 static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   struct vqr_target_scratch *scratch, const float *x, size_t tokens,
-                   const struct vqr_token_rows *rows)
+                   struct vqr_target_scratch *scratch, const float *x, size_t tokens, const struct vqr_token_rows *rows)
 {
     (void)scratch;
     return copy_tokens(attention, k, x, tokens, rows->y);

@@ -100,8 +100,7 @@ static int project_rows(const struct vqr_target_attention *attention, const stru
 }
 
 static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   struct vqr_target_scratch *scratch, const float *x, size_t tokens,
-                   const struct vqr_token_rows *rows)
+                   struct vqr_target_scratch *scratch, const float *x, size_t tokens, const struct vqr_token_rows *rows)
 {
     return project_rows(attention, k, &attention->dot.k, &scratch->int8, 0, x, tokens, rows->k) &&
            project_rows(attention, k, &attention->dot.v, &scratch->int8, 0, x, tokens, rows->v);
@@ -182,8 +181,7 @@ float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct 
 }
 
 void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
-                    size_t out_stride)
+                    struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out, size_t out_stride)
 {
     if (attention->config.out)
         vqr_linear_run(&attention->dot.out, k, &scratch->int8, codebook, out, out_stride, scratch->o,

@@ -156,8 +156,7 @@ void vqr_dot_queries(const struct vqr_target_attention *attention, const struct 
 float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
                      size_t *stride);
 void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
-                    size_t out_stride);
+                    struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out, size_t out_stride);
 
 /* dot_attention.c and din_attention.c */
 extern const struct vqr_attention_ops vqr_dot_attention_ops, vqr_din_attention_ops;
