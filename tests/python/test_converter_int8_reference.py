@@ -83,7 +83,9 @@ class Int8Model(Model):
         found = [group for end, group in groups.items() if name.endswith(f".{end}") or name == end]
         widths = {"float": lambda f: 1, "time": lambda f: 0, "vector": lambda f: f["dim"]}
         table = lambda f: self.config["tables"][f["table"]]["dim"]  # noqa: E731
-        kinds = [f["kind"] for f in self.config[found[0]] for _ in range(widths.get(f["kind"], table)(f))] if found else []
+        kinds = (
+            [f["kind"] for f in self.config[found[0]] for _ in range(widths.get(f["kind"], table)(f))] if found else []
+        )
         return [i for i, kind in enumerate(kinds) if kind == "float"]
 
     def head(self, q, k, v, bias):
