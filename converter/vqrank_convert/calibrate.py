@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -15,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from vqrank_convert.errors import ConversionError, one_line, quote
+from vqrank_convert.errors import ConversionError, one_line, quote, refuse
 from vqrank_convert.int8 import CHOICES, FP32, PRESETS, Int8Options
+from vqrank_convert.jsontext import parse
 
 F64 = npt.NDArray[np.float64]
 LABELS = "labels"
-# Of each: what the library answers, a line a request.
-COMMANDS = ("score", "clusters")
+Clusters = Mapping[int, Mapping[str, npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
@@ -34,32 +35,36 @@ class Variant:
 
 @dataclass
 class Labels:
-    """Of every line of the requests in order, by output: 1, 0, or NaN for a candidate without a label."""
+    """Of the requests in order: the number of the line that holds it, which the copy has as its id, and by output an
+    array of 1, 0, or NaN for a candidate without a label. `source`: the file that they are from."""
 
+    source: Path
+    lines: list[int] = field(default_factory=list)
     rows: list[dict[str, F64]] = field(default_factory=list)
     events: int = 0
     candidates: int = 0
 
-    @property
-    def any(self) -> bool:
-        return any(self.rows)
+    def where(self, row: int) -> str:
+        return f"{self.source}, line {self.lines[row]}"
 
 
 @dataclass
 class Answers:
-    """What one file gives: sizes in bytes; by line of the requests its outputs by name, or None where it was refused;
-    its codewords, [codebooks, events] by sequence."""
+    """What one file gives: sizes in bytes; of the requests in order the outputs by name, or why there are none; by a
+    request's id its codewords, [codebooks, events] by sequence."""
 
     file_bytes: int
     state_bytes: int
-    outputs: list[dict[str, F64] | None]
-    clusters: list[dict[str, list[list[int]]]]
+    outputs: list[dict[str, F64] | str]
+    clusters: dict[int, dict[str, npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
 class Measured:
     """A row of the table. `changed`: share of the events' codewords that are others than fp32's; differences are those
-    of outputs; `rank`: Spearman's correlation within a request, averaged; `auc` by output, where there are labels."""
+    of outputs; `rank`: Spearman's correlation within a request, averaged; `auc` by output, where there are labels: this
+    file's, and by how much it is above fp32's. Only requests that both answer count; NaN where there is nothing to
+    say. `refused`: requests that this file does not answer."""
 
     name: str
     file_bytes: int
@@ -68,7 +73,7 @@ class Measured:
     largest: float
     mean: float
     rank: float
-    auc: dict[str, float]
+    auc: dict[str, tuple[float, float]]
     refused: int
 
 
@@ -90,142 +95,163 @@ def variants(options: Int8Options) -> list[Variant]:
 
 def take_labels(source: Path, requests: IO[str]) -> Labels:
     """Copies the requests without their labels, which `vqrank score` does not know, and returns these."""
-    result = Labels()
+    result = Labels(source)
     try:
-        with source.open(encoding="utf-8") as file:
+        with source.open(encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, 1):
-                if line.strip():
-                    requests.write(_one(line, f"{source}, line {number}", result) + "\n")
+                if line.strip(" \t\r\n"):
+                    requests.write(_one(line, number, result) + "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConversionError(f"{source}: expected requests, found {one_line(error)}") from None
     if not result.rows:
-        raise ConversionError(f"{source}: expected requests, one JSON object a line, found none")
+        refuse(str(source), "requests, one JSON object a line", "none")
     return result
 
 
-def _one(line: str, where: str, into: Labels) -> str:
+def _one(line: str, number: int, into: Labels) -> str:
     """One request as it goes to the library."""
-    try:
-        request = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ConversionError(f"{where}: expected JSON, found {one_line(error)}") from None
+    where = f"{into.source}, line {number}"
+    request = parse(line, where)
     if not isinstance(request, dict):
-        raise ConversionError(f"{where}: expected an object, found {quote(line.strip()[:40])}")
-    candidates, labels = request.get("candidates", []), request.pop(LABELS, {})
+        refuse(where, "an object", quote(request))
+    candidates, labels = request.get("candidates"), request.pop(LABELS, {})
     count = len(candidates) if isinstance(candidates, list) else 0
     if not isinstance(labels, dict):
-        raise ConversionError(f"{where}: labels: expected an object of arrays by output, found {quote(str(labels))}")
-    into.rows.append({name: _numbers(name, own, count, where) for name, own in labels.items()})
+        refuse(f"{where}: {LABELS}", "an object of arrays by output", quote(labels))
+    into.lines.append(number)
+    into.rows.append({name: _truth(own, count, f"{where}: {LABELS}.{name}") for name, own in labels.items()})
     into.events += len(request["events"]) if isinstance(request.get("events"), list) else 0
     into.candidates += count
-    return json.dumps(request, ensure_ascii=False)
+    if "id" in request:
+        request["id"] = number
+    return json.dumps(request)
 
 
-def _numbers(name: str, labels: Any, count: int, where: str) -> F64:
-    good = isinstance(labels, list) and len(labels) == count and all(x is None or x in (0, 1) for x in labels)
-    if not good:
-        found = f"{len(labels)}" if isinstance(labels, list) else quote(str(labels))
-        raise ConversionError(
-            f"{where}: labels.{name}: expected 0, 1 or null for each of {count} candidates, found {found}"
-        )
-    return np.array([math.nan if x is None else float(x) for x in labels])
+def _truth(labels: Any, count: int, where: str) -> F64:
+    if not isinstance(labels, list) or len(labels) != count:
+        found = str(len(labels)) if isinstance(labels, list) else quote(labels)
+        refuse(where, f"an array of {count}, a label for each candidate", found)
+    for i, label in enumerate(labels):
+        if label is not None and (isinstance(label, bool) or label not in (0, 1)):
+            refuse(f"{where}[{i}]", "0, 1 or null", quote(label))
+    return np.array([math.nan if label is None else label for label in labels], np.float64)
 
 
 # ---- answers ----
 
 
-def _run(vqrank: Path, arguments: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The lines that the command answers. A refused request is one of them; anything else is an error."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        with subprocess.Popen(
-            [str(vqrank), *arguments], stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8"
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                yield json.loads(line)
+def _run(vqrank: Path, *arguments: str | Path) -> Iterator[dict[str, Any]]:
+    """The lines that the command answers. That it refuses requests is no error; anything else is."""
+    command = [str(vqrank), *map(str, arguments)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        try:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, encoding="utf-8") as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    yield json.loads(line)
+        except (OSError, ValueError) as error:
+            raise ConversionError(f"{vqrank} {arguments[0]}: expected answers, found {one_line(error)}") from None
         if process.returncode not in (0, 1):
             said.seek(0)
-            raise ConversionError(f"{vqrank} {arguments[0]}: {one_line(said.read())[:400]}")
+            found = one_line(said.read())[:400] or f"exit status {process.returncode}"
+            raise ConversionError(f"{vqrank} {arguments[0]}: expected answers, found {found}")
 
 
-def answers(vqrank: Path, model: Path, requests: Path) -> Answers:
-    """Scores and quantizes all requests with a model file."""
-    described = subprocess.run(
-        [str(vqrank), "inspect", "--json", str(model)], capture_output=True, text=True, check=False, encoding="utf-8"
-    )
-    if described.returncode != 0:
-        raise ConversionError(f"{vqrank} inspect: {one_line(described.stderr)[:400]}")
-    outputs: list[dict[str, F64] | None] = []
-    for answer in _run(vqrank, ("score", str(model), str(requests))):
-        own = answer.get("outputs")
-        outputs.append(None if own is None else {name: np.array(y) for name, y in own.items()})
-    clusters = [answer["clusters"] for answer in _run(vqrank, ("clusters", str(model), str(requests)))]
-    return Answers(model.stat().st_size, int(json.loads(described.stdout)["state_bytes"]), outputs, clusters)
+def answers(vqrank: Path, model: Path, requests: Path, count: int) -> Answers:
+    """Scores and quantizes all of `count` requests with a model file."""
+    outputs: list[dict[str, F64] | str] = []
+    for answer in _run(vqrank, "score", model, requests):
+        if "error" in answer:
+            outputs.append(str(answer["error"]["message"]))
+        else:
+            outputs.append({name: np.array(y, np.float64) for name, y in answer["outputs"].items()})
+    if len(outputs) != count:
+        refuse(f"{vqrank} score", f"{count} answers", str(len(outputs)))
+    clusters = {}
+    for answer in _run(vqrank, "clusters", model, requests):
+        clusters[answer["id"]] = {name: np.array(z, np.int64) for name, z in answer["clusters"].items()}
+    return Answers(model.stat().st_size, state_bytes(vqrank, model), outputs, clusters)
 
 
-def changed_share(own: list[dict[str, list[list[int]]]], fp32: list[dict[str, list[list[int]]]]) -> float:
-    """The share of codewords, over events and codebooks, that differ; NaN where there are none."""
-    changed = total = 0
-    for a, b in zip(own, fp32, strict=True):
-        for name, codebooks in a.items():
-            x, y = np.array(codebooks), np.array(b[name])
-            changed, total = changed + int((x != y).sum()), total + x.size
-    return changed / total if total else math.nan
+def state_bytes(vqrank: Path, model: Path) -> int:
+    """What a user's state takes."""
+    said = subprocess.run([str(vqrank), "inspect", "--json", str(model)], capture_output=True, check=False)
+    if said.returncode != 0:
+        found = one_line(said.stderr.decode(errors="replace"))[:400] or f"exit status {said.returncode}"
+        raise ConversionError(f"{vqrank} inspect: expected a description of the file, found {found}")
+    return int(json.loads(said.stdout)["state_bytes"])
+
+
+# ---- comparisons ----
 
 
 def measure(variant: Variant, own: Answers, fp32: Answers, labels: Labels) -> Measured:
-    """Compares a file's answers with those in fp32; requests that either refused are left out."""
-    from scipy.stats import rankdata
-
+    """Compares a file's answers with those in fp32."""
     differences, correlations = [], []
-    for a, b in zip(own.outputs, fp32.outputs, strict=True):
-        for name in a if a is not None and b is not None else ():
-            x, y = a[name], b[name]  # type: ignore[index]
-            differences.append(np.abs(x - y))
-            if len(x) > 1:
-                correlations.append(_correlation(rankdata(x), rankdata(y)))
-    every = np.concatenate(differences) if differences else np.zeros(0)
-    known = [x for x in correlations if not math.isnan(x)]
-    same = len(own.clusters) == len(fp32.clusters)
+    both = []  # place in the list of requests, own outputs, fp32's
+    for row, (x, y) in enumerate(zip(own.outputs, fp32.outputs, strict=True)):
+        if isinstance(x, dict) and isinstance(y, dict):
+            both.append((row, x, y))
+            differences += [np.abs(x[name] - y[name]) for name in y]
+            correlations += [rank_correlation(x[name], y[name]) for name in y]
+    every = np.concatenate([np.zeros(0), *differences])
+    known = [r for r in correlations if not math.isnan(r)]
     return Measured(
         variant.name,
         own.file_bytes,
         own.state_bytes,
-        changed_share(own.clusters, fp32.clusters) if same else math.nan,
-        float(every.max(initial=0.0)),
-        float(every.mean()) if len(every) else 0.0,
+        changed_share(own.clusters, fp32.clusters),
+        float(every.max()) if len(every) else math.nan,
+        float(every.mean()) if len(every) else math.nan,
         float(np.mean(known)) if known else math.nan,
-        area_under_curves(own, labels),
-        sum(outputs is None for outputs in own.outputs),
+        areas(both, labels),
+        sum(isinstance(outputs, str) for outputs in own.outputs),
     )
 
 
-def _correlation(x: F64, y: F64) -> float:
-    """Pearson's; NaN where one of them does not vary."""
-    x, y = x - x.mean(), y - y.mean()
-    size = math.sqrt(float((x**2).sum() * (y**2).sum()))
-    return float((x * y).sum()) / size if size else math.nan
+def changed_share(own: Clusters, fp32: Clusters) -> float:
+    """The share of codewords, over events and codebooks, that differ; NaN where there are none."""
+    changed = total = 0
+    for request in own.keys() & fp32.keys():
+        for name, z in fp32[request].items():
+            changed, total = changed + int((own[request][name] != z).sum()), total + z.size
+    return changed / total if total else math.nan
 
 
-def area_under_curves(own: Answers, labels: Labels) -> dict[str, float]:
-    """AUC by output over the labelled candidates of all requests; NaN where all have the same label."""
+def rank_correlation(own: F64, fp32: F64) -> float:
+    """Spearman's, with ties at their mean rank; NaN where fp32 ranks nothing. Where only `own` does not, its order has
+    nothing of fp32's: 0."""
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(scores) - (len(scores) + 1) / 2 for scores in (own, fp32))
+    if not y.any():
+        return math.nan
+    return float(x @ y) / math.sqrt(float((x @ x) * (y @ y))) if x.any() else 0.0
+
+
+def areas(both: list[tuple[int, dict[str, F64], dict[str, F64]]], labels: Labels) -> dict[str, tuple[float, float]]:
+    """AUC by output over the labelled candidates of all requests in `both`, and how far it lies above fp32's; NaN where
+    all labels are the same."""
     from sklearn.metrics import roc_auc_score
 
     result = {}
     for name in dict.fromkeys(name for row in labels.rows for name in row):
-        scores, truth = [], []
-        for outputs, row in zip(own.outputs, labels.rows, strict=True):
-            if outputs is None or name not in row:
+        truth, scores, exact = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+        for row, x, y in both:
+            if name not in labels.rows[row]:
                 continue
-            if name not in outputs:
-                known = ", ".join(outputs)
-                raise ConversionError(f"labels: expected outputs of the model ({known}), found {quote(name)}")
-            given = ~np.isnan(row[name])
-            scores.append(outputs[name][given])
-            truth.append(row[name][given])
-        y = np.concatenate(truth) if truth else np.zeros(0)
-        both = 0 < y.sum() < len(y)
-        result[name] = float(roc_auc_score(y, np.concatenate(scores))) if both else math.nan
+            if name not in y:
+                refuse(f"{labels.where(row)}: {LABELS}", f"outputs of the model ({', '.join(y)})", quote(name))
+            given = ~np.isnan(labels.rows[row][name])
+            truth.append(labels.rows[row][name][given])
+            scores.append(x[name][given])
+            exact.append(y[name][given])
+        wanted = np.concatenate(truth)
+        if 0 < wanted.sum() < len(wanted):
+            area, base = (float(roc_auc_score(wanted, np.concatenate(found))) for found in (scores, exact))
+            result[name] = area, area - base
+        else:
+            result[name] = math.nan, math.nan
     return result
 
 
@@ -237,9 +263,9 @@ def calibrate(
     options: Int8Options,
     write: Callable[[Path, Int8Options], object],
     vqrank: Path,
-    quiet: bool,
+    bar: bool,
 ) -> str:
-    """The table. `write` converts into a path."""
+    """The table. `write` converts into a path; `bar`: whether one shows how far this is."""
     _need_statistics()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -247,20 +273,28 @@ def calibrate(
         with plain.open("w", encoding="utf-8") as file:
             labels = take_labels(requests, file)
         fp32: Answers | None = None
-        for variant in tqdm(variants(options), desc="calibrating", unit="file", disable=quiet, leave=False):
+        for variant in tqdm(variants(options), desc="calibrating", unit="file", disable=not bar, leave=False):
             model = Path(folder) / "model.vqr"
             write(model, variant.options)
-            own = answers(vqrank, model, plain)
+            own = answers(vqrank, model, plain, len(labels.rows))
             model.unlink()
-            fp32 = fp32 or own
+            if fp32 is None:
+                fp32 = own
+                _need_an_answer(own, labels)
             rows.append(measure(variant, own, fp32, labels))
-    return render(requests, labels, rows)
+    return render(labels, rows)
+
+
+def _need_an_answer(fp32: Answers, labels: Labels) -> None:
+    if all(isinstance(outputs, str) for outputs in fp32.outputs):
+        first = f"line {labels.lines[0]}: {one_line(fp32.outputs[0])}"
+        refuse(str(labels.source), "requests that the model answers", f"all {len(fp32.outputs)} refused; {first}")
 
 
 def _need_statistics() -> None:
     try:
-        import scipy.stats
-        import sklearn.metrics  # noqa: F401
+        for module in ("scipy.stats", "sklearn.metrics"):
+            importlib.import_module(module)
     except ImportError as error:
         raise ConversionError(
             f"--calibrate: expected scipy and scikit-learn, found {one_line(error)}; install vqrank-convert[calibrate]"
@@ -271,22 +305,23 @@ def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
-def render(requests: Path, labels: Labels, rows: list[Measured]) -> str:
-    """The table as aligned lines; differences of AUC are from the first row, fp32."""
+def render(labels: Labels, rows: list[Measured]) -> str:
+    """The table as aligned lines; the first row is fp32's."""
     fp32, outputs = rows[0], list(rows[0].auc)
-    head = ["option", "file bytes", "state bytes", "changed", "largest", "mean", "rank"]
-    head += [part for name in outputs for part in (f"AUC {name}", "by")]
-    table = [head]
+    table = [["option", "file bytes", "state bytes", "changed", "largest", "mean", "rank"]]
+    table[0] += [part for name in outputs for part in (f"AUC {name}", "by")]
     for row in rows:
-        own = row is not fp32
         cells = [row.name, f"{row.file_bytes:,}", f"{row.state_bytes:,}"]
-        cells += [_number(row.changed, ".3%"), f"{row.largest:.2e}", f"{row.mean:.2e}", _number(row.rank, ".6f")]
-        table.append(cells if own else [*cells[:3], "-", "-", "-", "-"])
+        against = [_number(row.changed, ".3%"), _number(row.largest, ".2e"), _number(row.mean, ".2e")]
+        against.append(_number(row.rank, ".6f"))
+        cells += ["-"] * len(against) if row is fp32 else against
         for name in outputs:
-            table[-1] += [_number(row.auc[name], ".5f"), f"{row.auc[name] - fp32.auc[name]:+.5f}" if own else "-"]
-    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+            area, by = row.auc[name]
+            cells += [_number(area, ".5f"), "-" if row is fp32 else _number(by, "+.5f")]
+        table.append(cells)
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     lines = [
-        f"calibration: {len(labels.rows):,} requests of {requests}, {labels.events:,} events, "
+        f"calibration: {len(labels.rows):,} requests of {labels.source}, {labels.events:,} events, "
         f"{labels.candidates:,} candidates",
         "  changed: codewords of events other than in fp32; largest, mean: differences of outputs from fp32's; rank:",
         "  their rank correlation within a request" + ("; AUC over all labelled candidates" if outputs else ""),

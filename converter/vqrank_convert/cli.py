@@ -93,7 +93,8 @@ def add_int8(result: argparse.ArgumentParser) -> None:
         help=(
             "print what int8 costs on these requests: sizes, differences of scores, codewords that change, for each of "
             "the options alone and together; without any of them, for all there are. A request may have labels, "
-            '{"labels": {"OUTPUT": [1, 0, null, ...]}}, one a candidate: then AUC as well'
+            '{"labels": {"OUTPUT": [1, 0, null, ...]}}, one a candidate: then AUC as well. Needs vqrank, and the extra '
+            "vqrank-convert[calibrate]"
         ),
     )
 
@@ -110,6 +111,17 @@ def int8_options(options: argparse.Namespace) -> Int8Options:
     return replace(PRESETS[options.preset] if options.preset else FP32, **given)
 
 
+def calibration(options: argparse.Namespace, foreign: Foreign) -> str:
+    """The table of --calibrate, before anything is written."""
+    vqrank = find_vqrank(options.vqrank, "it answers the requests of --calibrate")
+    bar = sys.stderr.isatty() and not options.quiet
+
+    def write(path: Path, int8: Int8Options) -> None:
+        convert(options.checkpoint, path, foreign=foreign, with_golden=False, int8=int8)
+
+    return calibrate(options.calibrate, int8_options(options), write, vqrank, bar)
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if arguments is None:  # as a command: leave no temporary file behind when asked to stop
@@ -117,6 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     bar_from = math.inf if options.quiet else 1 << 20 if sys.stderr.isatty() else LARGE_TABLE_BYTES
     foreign = Foreign(options.config, options.map, options.interleaved_heads)
     try:
+        table = None if options.calibrate is None else calibration(options, foreign)
         summary = convert(
             options.checkpoint,
             options.output,
@@ -126,14 +139,6 @@ def main(arguments: list[str] | None = None) -> int:
             int8=int8_options(options),
             bar_from=bar_from,
         )
-        if options.calibrate is not None:
-            summary += "\n\n" + calibrate(
-                options.calibrate,
-                int8_options(options),
-                lambda path, int8: convert(options.checkpoint, path, foreign=foreign, with_golden=False, int8=int8),
-                find_vqrank(options.vqrank),
-                options.quiet or not sys.stderr.isatty(),
-            )
     except ConversionError as error:
         print(f"vqrank-convert: error: {one_line(error)}", file=sys.stderr)
         return 2
@@ -143,9 +148,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vqrank-convert: interrupted; nothing was written", file=sys.stderr)
         return 130
-    if not options.quiet:
+    said = [text for text in (None if options.quiet else summary, table) if text is not None]
+    if said:
         try:
-            print(summary, flush=True)
+            print("\n\n".join(said), flush=True)
         except BrokenPipeError:  # the reader of the summary has had enough; the file is written
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
