@@ -32,8 +32,6 @@ INPUTS_MAX = 2**17
 # counts may have that stand beside embeddings: int8 would round the others to its steps. At most one in eight columns,
 # the largest.
 LARGE, LARGE_SHARE = 8.0, 8
-# Why a layer stays fp32.
-EXPONENT = "enters exponents"
 
 
 @dataclass(frozen=True)
@@ -150,19 +148,20 @@ def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int
     prefix, attention = sequence.prefix, getattr(sequence, "attention", None)
     events, candidates = float_columns(config, "event"), float_columns(config, "candidate")
     if isinstance(sequence, VqlConfig):
-        return [(f"{prefix}.vql.groups.{g}.fold", events) for g in range(len(sequence.groups))]
+        folds = [(f"{prefix}.vql.groups.{g}.fold", events) for g in range(len(sequence.groups))]
+        return [*folds, (f"{prefix}.vql.q", candidates)]
     result = [(f"{prefix}.fold", events)] if isinstance(sequence, DmqnConfig) else []
-    if isinstance(attention, DinAttentionConfig):
+    if attention is not None:
         result.append((f"{prefix}.attention.q", candidates))
-    elif isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
-        result.append((f"{prefix}.attention.v", events))
+    if isinstance(attention, DotAttentionConfig) and isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
+        result += [(f"{prefix}.attention.{part}", events) for part in ("k", "v")]
     return result
 
 
 def _fixed(sequence: SequenceConfig) -> list[tuple[str, str]]:
     """The linear layers that stay fp32 in any model, and why."""
     if isinstance(sequence, VqlConfig):
-        return [(f"{sequence.prefix}.vql.v", "enters exact sums"), (f"{sequence.prefix}.vql.q", EXPONENT)]
+        return [(f"{sequence.prefix}.vql.v", "enters exact sums")]
     if isinstance(sequence, SdimConfig):
         return [(f"{sequence.prefix}.sdim.{part}", "decides which events take part") for part in ("hash", "q")]
     attention = f"{sequence.prefix}.attention"
@@ -170,4 +169,4 @@ def _fixed(sequence: SequenceConfig) -> list[tuple[str, str]]:
         return [(f"{attention}.{part}", "decides which events take part") for part in ("q", "k")]
     if isinstance(sequence.attention, DinAttentionConfig):
         return [(f"{attention}.mlp.0", "a product for each candidate")]
-    return [(f"{attention}.{part}", EXPONENT) for part in ("q", "k")] if sequence.attention is not None else []
+    return []
