@@ -32,8 +32,10 @@ static bool nearest(size_t row, const float *x, size_t stride, const int8_t *q, 
                     double off)
 {
     double max = 0.0;
-    for (size_t i = 0; i < n; i++)
-        max = fmax(max, fabs((double)x[i * stride] - middle));
+    for (size_t i = 0; i < n; i++) {
+        const double distance = fabs((double)x[i * stride] - middle);
+        max = distance > max ? distance : max; /* not fmax: gcc 12 for Arm fails on it here */
+    }
     if (!check_near("scale", row, 0, scale, max / 127.0, (off + 2.0 * u * max) / 127.0))
         return false;
     for (size_t i = 0; i < n; i++)
@@ -150,11 +152,11 @@ static struct product product(size_t rows, size_t k, size_t n, bool each)
 /* Of row r and output o, in double, and how far fp32 may be from it. */
 static double score(const struct product *p, size_t r, size_t o, double *bound)
 {
-    long sum = 0;
+    double sum = 0.0; /* exact */
     for (size_t i = 0; i < p->k; i++)
-        sum += (long)p->a[r * 4 * p->k4 + i] * p->matrix[i * p->n + o];
+        sum += (double)p->a[r * 4 * p->k4 + i] * (double)p->matrix[i * p->n + o];
     const double init = p->init ? (double)p->init[r * p->init_stride + o] : 0.0;
-    const double scaled = (double)sum * (double)p->a_scale[r] * (double)p->b_scale[o];
+    const double scaled = sum * (double)p->a_scale[r] * (double)p->b_scale[o];
     *bound = 4.0 * u * (fabs(scaled) + fabs(init));
     return scaled + init;
 }
