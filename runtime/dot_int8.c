@@ -60,10 +60,7 @@ void vqr_dot_int8_keep_values(const struct vqr_target_attention *attention, cons
 void vqr_dot_int8_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                           struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t rows)
 {
-    for (size_t r = 0; r < rows; r++) {
-        float *q = scratch->q + r * scratch->q_stride;
-        k->mul_f32(q, q, interests->k_scale, attention->dot.width);
-    }
+    k->scale_columns_f32(scratch->q, scratch->q_stride, rows, attention->dot.width, interests->k_scale);
 }
 
 void vqr_dot_int8_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,

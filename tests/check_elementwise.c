@@ -38,6 +38,23 @@ static bool binary(vqr_mul_f32_fn *ref, vqr_mul_f32_fn *fn)
     return binary_one(ref, fn, 10007, FILL_HOSTILE);
 }
 
+bool check_scale_columns_f32(vqr_scale_columns_f32_fn *ref, vqr_scale_columns_f32_fn *fn)
+{
+    for (size_t n = 0; n <= 3 * VQR_LANES + 1; n++)
+        for (int fill = 0; fill < FILL_COUNT; fill++) {
+            const size_t rows = check_below(8), stride = n + check_below(5), extent = check_extent(rows, stride, n);
+            check_case("rows %zu n %zu stride %zu fill %d", rows, n, stride, fill);
+            const float *scale = check_floats(n, (enum check_fill)fill);
+            const struct check_output x =
+                check_output_of(check_floats(extent, (enum check_fill)fill), extent, sizeof(float));
+            ref(x.want, stride, rows, n, scale);
+            fn(x.got, stride, rows, n, scale);
+            if (!check_same_f32(&x))
+                return false;
+        }
+    return true;
+}
+
 bool check_mul_f32(vqr_mul_f32_fn *ref, vqr_mul_f32_fn *fn)
 {
     return binary(ref, fn);

@@ -14,6 +14,13 @@ void FN(add_f32)(float *y, const float *a, const float *b, size_t n)
         y[i] = a[i] + b[i];
 }
 
+void FN(scale_columns_f32)(float *x, size_t x_stride, size_t rows, size_t n, const float *scale)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < n; i++)
+            x[r * x_stride + i] *= scale[i];
+}
+
 int FN(finite_f32)(const float *x, size_t n)
 {
     for (size_t i = 0; i < n; i++)

@@ -67,8 +67,8 @@ float vqr_ref_product_i8(const int8_t *a, float a_scale, const int8_t *b, const 
 {
     const int8_t *column = b + (o / VQR_LANES * k4 * VQR_LANES + o % VQR_LANES) * 4;
     int32_t sum = 0;
-    for (size_t i = 0; i < 4 * k4; i++)
-        sum += a[i] * column[i / 4 * 4 * VQR_LANES + i % 4];
+    for (size_t i = 0; i < k4; i++, a += 4, column += 4 * VQR_LANES)
+        sum += a[0] * column[0] + a[1] * column[1] + a[2] * column[2] + a[3] * column[3];
     return fmaf((float)sum, a_scale * b_scale[o], init ? init[o] : 0.0f);
 }
 
