@@ -68,7 +68,7 @@ def too_small(inputs: int, outputs: int) -> bool:
 
 def large_columns(weight: F32) -> tuple[int, ...]:
     """The inputs of a layer [..., out, in] whose weights are far larger than those of most."""
-    largest = np.abs(weight).reshape(-1, weight.shape[-1]).max(axis=0)
+    largest = np.abs(weight).reshape(-1, weight.shape[-1]).max(axis=0).astype(np.float64)  # the limit may pass float32
     limit, most = LARGE * float(np.median(largest)), len(largest) // LARGE_SHARE
     order = np.argsort(-largest, kind="stable")[:most]
     return tuple(sorted(int(column) for column in order if largest[column] > limit > 0))

@@ -286,6 +286,8 @@ def test_large_columns_are_kept(tmp_path, monkeypatch):
     dead[:, :30] = [[8.0]] * 3
     dead[0, 7], dead[1, 9] = 64.0, -65.0
     assert int8.large_columns(dead) == (9,)
+    with np.errstate(over="raise"):
+        assert int8.large_columns(np.full((2, 9), LARGEST, np.float32)) == ()
 
 
 def test_inputs_that_are_all_kept(tmp_path, capsys, monkeypatch):
