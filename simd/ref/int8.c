@@ -62,14 +62,19 @@ void FN(columns_to_int8_f32)(int8_t *dst, float *scale, const float *src, size_t
     }
 }
 
-float vqr_ref_product_i8(const int8_t *a, float a_scale, const int8_t *b, const float *b_scale, size_t k4,
-                         const float *init, size_t o)
+/* s[l] = what gemm_i8 gives for one row of a and output l of panel p; init may be NULL. */
+static void panel_i8(float s[VQR_LANES], const int8_t *a, float a_scale, const int8_t *b, const float *b_scale,
+                     size_t k4, const float *init, size_t p)
 {
-    const int8_t *column = b + (o / VQR_LANES * k4 * VQR_LANES + o % VQR_LANES) * 4;
-    int32_t sum = 0;
-    for (size_t i = 0; i < k4; i++, a += 4, column += 4 * VQR_LANES)
-        sum += a[0] * column[0] + a[1] * column[1] + a[2] * column[2] + a[3] * column[3];
-    return fmaf((float)sum, a_scale * b_scale[o], init ? init[o] : 0.0f);
+    int32_t sum[VQR_LANES] = {0};
+    b += p * k4 * 4 * VQR_LANES;
+    for (size_t i = 0; i < k4; i++, a += 4)
+        for (size_t l = 0; l < VQR_LANES; l++, b += 4)
+            sum[l] += a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3];
+    for (size_t l = 0; l < VQR_LANES; l++) {
+        const size_t o = p * VQR_LANES + l;
+        s[l] = fmaf((float)sum[l], a_scale * b_scale[o], init ? init[o] : 0.0f);
+    }
 }
 
 void FN(pack_panels_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
@@ -87,8 +92,11 @@ void FN(gemm_i8)(float *c, size_t c_stride, const int8_t *a, size_t a_stride, co
 {
     for (size_t r = 0; r < rows; r++) {
         const float *start = init ? init + r * init_stride : NULL;
-        for (size_t o = 0; o < panels * VQR_LANES; o++)
-            c[r * c_stride + o] = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, start, o);
+        for (size_t p = 0; p < panels; p++) {
+            float s[VQR_LANES];
+            panel_i8(s, a + r * a_stride, a_scale[r], b, b_scale, k4, start, p);
+            memcpy(c + r * c_stride + p * VQR_LANES, s, sizeof s);
+        }
     }
 }
 
@@ -97,12 +105,13 @@ void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float 
 {
     for (size_t r = 0; r < rows; r++) {
         const float *start = offset ? offset + r * offset_stride : NULL;
-        float best = -INFINITY;
+        float best = -INFINITY, s[VQR_LANES];
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
-            const float s = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, start, w);
-            if (s > best) {
-                best = s;
+            if (w % VQR_LANES == 0)
+                panel_i8(s, a + r * a_stride, a_scale[r], b, b_scale, k4, start, w / VQR_LANES);
+            if (s[w % VQR_LANES] > best) {
+                best = s[w % VQR_LANES];
                 z[r] = (uint32_t)w;
             }
         }
@@ -138,16 +147,20 @@ static void screen_row(uint8_t *needed, const float *e, size_t width, const int8
     float u = INFINITY, v = 1.0f, certain = -INFINITY;
     if (scale >= 0x1p-40f && scale <= 0x1p43f)
         row_errors(&u, &v, e, q, scale, width);
-    for (size_t w = 0; w < codewords; w++) {
-        const float s = vqr_ref_product_i8(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
-        const float low = s - bound_of(screen, w / VQR_LANES, u, v);
-        certain = low > certain ? low : certain;
-        needed[w / VQR_LANES] = 0;
-    }
-    for (size_t w = 0; w < codewords; w++) {
-        const float s = vqr_ref_product_i8(q, scale, screen->b, screen->scale, (width + 3) / 4, offset, w);
-        needed[w / VQR_LANES] |= !(s + bound_of(screen, w / VQR_LANES, u, v) < certain);
-    }
+    const size_t panels = vqr_panels(codewords);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t p = 0; p < panels; p++) {
+            const size_t lanes = p + 1 < panels ? VQR_LANES : codewords - p * VQR_LANES;
+            const float bound = bound_of(screen, p, u, v);
+            float s[VQR_LANES];
+            panel_i8(s, q, scale, screen->b, screen->scale, (width + 3) / 4, offset, p);
+            needed[p] = 0;
+            for (size_t l = 0; l < lanes; l++)
+                if (pass == 0)
+                    certain = s[l] - bound > certain ? s[l] - bound : certain;
+                else
+                    needed[p] |= !(s[l] + bound < certain);
+        }
 }
 
 size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,

@@ -15,10 +15,6 @@ float vqr_ref_tanh(float x);
 /* The score of event e against one codeword, a column of panels: the sum of one chain per feature. */
 float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, size_t features);
 
-/* What gemm_i8 gives for one row of a and output o of panels of b; init may be NULL. */
-float vqr_ref_product_i8(const int8_t *a, float a_scale, const int8_t *b, const float *b_scale, size_t k4,
-                         const float *init, size_t o);
-
 /* The sum of 16 lanes by the fixed tree 8, 4, 2, 1. Overwrites the lanes. */
 static inline float vqr_ref_tree_sum(float lane[VQR_LANES])
 {
