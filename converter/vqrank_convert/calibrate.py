@@ -8,7 +8,7 @@ import math
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,10 +83,11 @@ def variants(options: Int8Options) -> list[Variant]:
     result = [Variant("fp32", FP32)]
     if options == FP32:
         for part, choices in CHOICES.items():
-            result += [Variant(f"{part} {choice}", Int8Options(**{part: choice})) for choice in choices[1:]]
+            result += [Variant(f"{part} {choice}", replace(FP32, **{part: choice})) for choice in choices[1:]]
         return result + [Variant(f"preset {name}", preset) for name, preset in PRESETS.items()]
     given = {part: getattr(options, part) for part in CHOICES if getattr(options, part) != "fp32"}
-    result += [Variant(f"{part} {choice}", Int8Options(**{part: choice})) for part, choice in given.items()]
+    alone = replace(FP32, narrowest=options.narrowest)
+    result += [Variant(f"{part} {choice}", replace(alone, **{part: choice})) for part, choice in given.items()]
     return result + ([Variant("together", options)] if len(given) > 1 else [])
 
 

@@ -108,6 +108,8 @@ def spelled(options: Int8Options) -> str:
 def int8_options(options: argparse.Namespace) -> Int8Options:
     """The preset's, but for what is given beside it."""
     given = {name: getattr(options, name) for name in CHOICES if getattr(options, name) is not None}
+    if "state" in given:  # asked for as such: whatever the width of heads
+        given["narrowest"] = FP32.narrowest
     return replace(PRESETS[options.preset] if options.preset else FP32, **given)
 
 

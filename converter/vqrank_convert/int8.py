@@ -26,6 +26,8 @@ F32 = npt.NDArray[np.float32]
 TABLE_DIM_MIN = 4
 # A smaller layer does not win back the time that its inputs take to become int8.
 INPUTS_MIN, OUTPUTS_MIN = 32, 32
+# Attention of narrower heads takes a little longer when it reads int8: presets leave them in fp32.
+HEAD_MIN = 32
 # A longer sum of products might not fit an int32.
 INPUTS_MAX = 2**17
 # A column of a layer's input is kept in fp32 if its largest weight is more than this many times the median column's, as
@@ -36,12 +38,14 @@ LARGE, LARGE_SHARE = 8.0, 8
 
 @dataclass(frozen=True)
 class Int8Options:
-    """What each of the options is, as the command line spells it."""
+    """What each of the options is, as the command line spells it. `narrowest`: the width of the narrowest heads whose
+    keys and values become int8 where `state` says so."""
 
     codebook: str = "fp32"
     tables: str = "fp32"
     weights: str = "fp32"
     state: str = "fp32"
+    narrowest: int = 1
 
 
 FP32 = Int8Options()
@@ -56,7 +60,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 PRESETS: Mapping[str, Int8Options] = MappingProxyType(
     {
         "server": Int8Options(codebook="int8", weights="int8"),
-        "mobile": Int8Options(codebook="int8", tables="int8", weights="int8", state="int8"),
+        "mobile": Int8Options(codebook="int8", tables="int8", weights="int8", state="int8", narrowest=HEAD_MIN),
     }
 )
 
@@ -119,7 +123,14 @@ class Parts:
         return self._event_is_kept and self.options.codebook == "int8" and isinstance(sequence, DmqnConfig | VqlConfig)
 
     def state_is_int8(self, sequence: SequenceConfig) -> bool:
-        return self.options.state == "int8" and has_state(sequence)
+        return self.options.state == "int8" and self.why_state_fp32(sequence) is None
+
+    def why_state_fp32(self, sequence: SequenceConfig) -> str | None:
+        """Why a sequence's keys and values stay fp32; None where they may be int8."""
+        attention = getattr(sequence, "attention", None)
+        if not has_state(sequence) or not isinstance(attention, DotAttentionConfig):
+            return "searches events"
+        return f"heads too narrow: {attention.dim}" if attention.dim < self.options.narrowest else None
 
 
 def has_state(sequence: SequenceConfig) -> bool:

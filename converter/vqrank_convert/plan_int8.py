@@ -13,7 +13,7 @@ from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import TableConfig
 from vqrank_convert.config_sequences import DotAttentionConfig, SequenceConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.int8 import has_state, shared_columns
+from vqrank_convert.int8 import shared_columns
 from vqrank_convert.int8_rows import LARGEST, rows_to_int8, without
 from vqrank_convert.layout import Layout, TensorType
 
@@ -93,4 +93,4 @@ def note_state(plan: Plan) -> None:
     for sequence in plan.config.sequences:
         attention = getattr(sequence, "attention", None)
         if plan.parts.options.state == "int8" and isinstance(attention, DotAttentionConfig):
-            plan.int8("state", sequence.prefix, None if has_state(sequence) else "searches events")
+            plan.int8("state", sequence.prefix, plan.parts.why_state_fp32(sequence))
