@@ -149,6 +149,11 @@ class Commits:
             rows[code] = row
         return rows
 
+    def raw(self, name: str) -> list[int | str | None]:
+        """The ids themselves, but for actions their letters; 0 is none."""
+        given: dict[int, str] = ACTIONS if name == "action" else {}
+        return [None, *(given.get(i, i) for i in range(1, max(int(self.event[name].max()), *ACTIONS) + 1))]
+
     def parts(self) -> tuple[Moments, Moments, Moments]:
         """Moments of the training, validation and test part, in time."""
         times = self.by_time["time"]
