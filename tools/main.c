@@ -6,8 +6,8 @@
 #include "options.h"
 #include "vqrank/vqrank.h"
 
-static const struct command *const commands[] = {&command_score,    &command_rank,  &command_inspect,
-                                                 &command_selftest, &command_bench, &command_quantize};
+static const struct command *const commands[] = {&command_score, &command_rank,     &command_inspect, &command_selftest,
+                                                 &command_bench, &command_quantize, &command_clusters};
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *out)

@@ -22,7 +22,7 @@ struct command {
 };
 
 extern const struct command command_score, command_rank, command_inspect, command_selftest, command_bench,
-    command_quantize;
+    command_clusters, command_quantize;
 
 struct options {
     char *isa; /* NULL: the best here */

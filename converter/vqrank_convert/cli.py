@@ -5,10 +5,12 @@ import math
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from vqrank_convert.convert import Foreign, convert
 from vqrank_convert.errors import ConversionError, one_line
+from vqrank_convert.int8 import CHOICES, FP32, PRESETS, Int8Options
 from vqrank_convert.version import __version__
 
 # A table from this size on is worth a progress bar even where nobody watches a terminal.
@@ -24,9 +26,25 @@ as the kernels read them, and adds a golden request: a synthetic request with th
 for it. --config, --map and --interleaved-heads carry over checkpoints of other programs (docs/foreign-checkpoints.md).
 """
 
+INT8 = """\
+Parts of the model in int8: smaller, and faster where they are large enough; what is too small to gain stays fp32, which
+the summary says. Every processor gives the same bits, as in fp32. All parts are fp32 unless said otherwise.
+"""
+
+INT8_HELP = {
+    "codebook": (
+        "scores of codewords. int8: some events between two codewords go to the other. int8-exact: integers only leave "
+        "out what cannot win, so every output is that of fp32"
+    ),
+    "tables": "embedding tables, a scale a row: about a quarter of their bytes",
+    "weights": "linear layers, a scale an output; their inputs become int8 row by row as they come",
+    "state": "the keys and values that a user's state keeps for attention of kind dot: about a quarter of its memory",
+}
+
 EPILOG = """\
 example:
   vqrank-convert model.safetensors -o model.vqr
+  vqrank-convert model.safetensors -o mobile.vqr --preset mobile --state fp32
   vqrank selftest model.vqr
   vqrank score model.vqr requests.jsonl
 
@@ -50,12 +68,34 @@ def parser() -> argparse.ArgumentParser:
     foreign.add_argument("--config", metavar="CONFIG.json", type=Path, help="the config of a checkpoint without one")
     foreign.add_argument("--map", metavar="NAMES.json", type=Path, help="what the checkpoint's tensors are called here")
     foreign.add_argument("--interleaved-heads", action="store_true", help="f1 holds u, v, q, k of each head in turn")
+    add_int8(result)
     golden = result.add_mutually_exclusive_group()
     golden.add_argument("--vqrank", metavar="PATH", help="the command vqrank, where it is not beside Python or on PATH")
     golden.add_argument("--no-golden", action="store_true", help="leave the golden request out; needs no vqrank")
     result.add_argument("--quiet", action="store_true", help="print no summary and no progress")
     result.add_argument("--version", action="version", version=f"vqrank-convert {__version__}")
     return result
+
+
+def add_int8(result: argparse.ArgumentParser) -> None:
+    """The options of int8: none has a default, so that beside a preset those that are given can be told."""
+    group = result.add_argument_group("int8", INT8)
+    presets = "; ".join(f"{name}: {spelled(options)}" for name, options in PRESETS.items())
+    group.add_argument("--preset", choices=PRESETS, help=f"a set of the options below, which go before it. {presets}")
+    for name, text in INT8_HELP.items():
+        group.add_argument(f"--{name}", choices=CHOICES[name], help=text)
+
+
+def spelled(options: Int8Options) -> str:
+    """The parts that are not fp32, as arguments."""
+    given = {name: getattr(options, name) for name in CHOICES}
+    return " ".join(f"--{name} {value}" for name, value in given.items() if value != "fp32")
+
+
+def int8_options(options: argparse.Namespace) -> Int8Options:
+    """The preset's, but for what is given beside it."""
+    given = {name: getattr(options, name) for name in CHOICES if getattr(options, name) is not None}
+    return replace(PRESETS[options.preset] if options.preset else FP32, **given)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,6 +110,7 @@ def main(arguments: list[str] | None = None) -> int:
             foreign=Foreign(options.config, options.map, options.interleaved_heads),
             vqrank=options.vqrank,
             with_golden=not options.no_golden,
+            int8=int8_options(options),
             bar_from=bar_from,
         )
     except ConversionError as error:

@@ -45,6 +45,11 @@ class TableConfig:
     def tensor(self) -> str:
         return f"tables.{self.name}.weight"
 
+    @property
+    def scale(self) -> str:
+        """The tensor of the rows' scales in a file where the table is int8."""
+        return f"tables.{self.name}.scale"
+
 
 @dataclass(frozen=True)
 class FeatureConfig:

@@ -11,6 +11,7 @@ from vqrank_convert.config import Config, parse_config_text
 from vqrank_convert.errors import ConversionError
 from vqrank_convert.foreign import Mapped, read_map, read_text
 from vqrank_convert.header import GoldenEntry
+from vqrank_convert.int8 import FP32, Int8Options
 from vqrank_convert.plan import load, make_plan
 from vqrank_convert.safetensors_file import SafetensorsFile
 from vqrank_convert.summary import render
@@ -63,10 +64,12 @@ def convert(
     foreign: Foreign = NATIVE,
     vqrank: str | None = None,
     with_golden: bool = True,
+    int8: Int8Options = FP32,
     bar_from: float = math.inf,
 ) -> str:
     """Converts `source` into `target` and returns the summary. Raises ConversionError with a one-line message; the
-    target is then as it was. Tables of at least `bar_from` bytes get a progress bar on standard error."""
+    target is then as it was. `int8`: which parts become so. Tables of at least `bar_from` bytes get a progress bar on
+    standard error."""
     started = time.monotonic()
     for path, what in ((source, "the checkpoint"), (foreign.config, "the config"), (foreign.names, "the map")):
         if path is not None and target.exists() and path.exists() and target.samefile(path):
@@ -74,13 +77,13 @@ def convert(
     checkpoint, config = open_checkpoint(source, foreign)
     command = goldens.find_vqrank(vqrank) if with_golden else None
     weights = load(checkpoint, config)
-    plan = make_plan(config, weights, bar_from)
+    plan = make_plan(config, weights, bar_from, int8)
     if command is None:
         golden = None
         written = write_model(plan, checkpoint, target, None, None, bar_from)
     else:
         found = command
-        made = golden = goldens.make(config, weights)
+        made = golden = goldens.make(config, weights, int8)
         entry = GoldenEntry(made.request, (0,) * len(made.float64), made.float64, made.bound)
         written = write_model(
             plan, checkpoint, target, entry, lambda path: goldens.compute_bits(found, path, config, made), bar_from

@@ -26,8 +26,9 @@ from vqrank_convert.config import Config, FeatureConfig, TableConfig
 from vqrank_convert.config_quantizers import QuantizerConfig
 from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.errors import ConversionError, one_line, quote
+from vqrank_convert.int8 import FP32, Int8Options
 from vqrank_convert.reference_inputs import VALUE_LIMIT
-from vqrank_convert.reference_layers import Array
+from vqrank_convert.reference_layers import Array, Real
 
 EVENTS = 40
 # Where sequences choose among events: how many more than they keep, and the most that they keep of which that is done.
@@ -47,6 +48,8 @@ IDS_MAX = 5
 # Draws of as many events as are wanted before the request makes do with those it has.
 DRAWS = 10
 TOLERANCE = 1e-5
+# Runs in which what becomes int8 is shaken.
+SHAKEN_RUNS = 4
 TIMEOUT_SECONDS = 600
 BASE_TIME = 1_700_000_000
 SEED = 20_251_122
@@ -67,14 +70,14 @@ class Golden:
     events: int
 
 
-def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
+def make(config: Config, tensors: Mapping[str, Any], int8: Int8Options = FP32) -> Golden:
     """Draws the request and computes its float64 outputs."""
-    draw = _Draw(config, tensors)
+    draw = _Draw(config, tensors, int8)
     wanted = _events(config)
     events: list[dict[str, Any]] = []
     for _ in range(DRAWS):
         drawn = [draw.event() for _ in range(wanted)]
-        found = reference.quantize(config, tensors, drawn)
+        found = reference.quantize(config, tensors, drawn, int8)
         clear = np.all(found.margins >= 2 * found.bounds, axis=1).tolist()
         events += [event for event, keep in zip(drawn, clear, strict=True) if keep]
         if len(events) >= wanted:
@@ -88,16 +91,40 @@ def make(config: Config, tensors: Mapping[str, Any]) -> Golden:
         "events": events,
         "candidates": candidates,
     }
-    outputs = _flat(config, reference.score(config, tensors, request).outputs)
+    outputs = _outputs(config, tensors, request, int8)
     if not all(math.isfinite(y) for y in outputs):
         raise ConversionError(OVERFLOWS)
-    # Computed once more in float32, the outputs show how far rounding moves them; four times that is the bound, as for
-    # any comparison of this project between float32 and float64.
-    rounded = _flat(config, reference.score(config, tensors, request, np.float32).outputs)
-    moved = max((abs(a - b) for a, b in zip(outputs, rounded, strict=True)), default=0.0)
-    bound = max(TOLERANCE, 4 * moved) if math.isfinite(moved) else TOLERANCE
+    bound = _bound(config, tensors, request, int8, outputs)
     text = json.dumps(request, ensure_ascii=False, separators=(",", ":"))
     return Golden(text, tuple(outputs), bound, len(request["events"]))
+
+
+def _outputs(
+    config: Config,
+    tensors: Mapping[str, Any],
+    request: dict[str, Any],
+    int8: Int8Options,
+    dtype: Real = np.float64,
+    shaken: int | None = None,
+) -> list[float]:
+    return _flat(config, reference.score(config, tensors, request, dtype, int8, shaken).outputs)
+
+
+def _bound(
+    config: Config, tensors: Mapping[str, Any], request: dict[str, Any], int8: Int8Options, outputs: list[float]
+) -> float:
+    """What float32 may differ from `outputs` by. Computed once more in float32, the outputs show how far rounding moves
+    them; four times that is the bound, as for any comparison of this project between float32 and float64. What is made
+    int8 on the way is shaken besides, as float32 may fall on the other side of a step where none of these runs did."""
+
+    def moved(own: list[float]) -> float:
+        return max((abs(a - b) for a, b in zip(outputs, own, strict=True)), default=0.0)
+
+    bounds = [4 * moved(_outputs(config, tensors, request, int8, np.float32))]
+    if int8.weights == "int8" or int8.state == "int8":
+        runs = (_outputs(config, tensors, request, int8, shaken=SEED + run) for run in range(SHAKEN_RUNS))
+        bounds.append(2 * max(moved(own) for own in runs))
+    return max([TOLERANCE, *(bound for bound in bounds if math.isfinite(bound))])
 
 
 def _events(config: Config) -> int:
@@ -138,12 +165,12 @@ def _flat(config: Config, outputs: dict[str, list[float]]) -> list[float]:
 class _Draw:
     """Synthetic values. Only `random()` is used, the one method whose numbers Python promises to keep."""
 
-    def __init__(self, config: Config, tensors: Mapping[str, Any]) -> None:
+    def __init__(self, config: Config, tensors: Mapping[str, Any], int8: Int8Options) -> None:
         self._config = config
         self._tensors = tensors
         self._random = random.Random(SEED).random
         self._time = BASE_TIME
-        self._model = reference.Reference(config, tensors)
+        self._model = reference.Reference(config, tensors, int8=int8)
         self._searches = [s for s in config.sequences if isinstance(s, SimHardConfig)]
         # The id that most events have as the feature of that number that is matched.
         self._matched = {number: self._matching_id(number) for number in {s.event: None for s in self._searches}}

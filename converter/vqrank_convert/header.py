@@ -46,6 +46,7 @@ from vqrank_schema.Head import HeadT
 from vqrank_schema.Hstu import HstuT
 from vqrank_schema.HstuLast import HstuLastT
 from vqrank_schema.IdMapping import IdMapping
+from vqrank_schema.Kept import Kept
 from vqrank_schema.Model import ModelT
 from vqrank_schema.Norm import Norm
 from vqrank_schema.Normalize import Normalize
@@ -54,6 +55,7 @@ from vqrank_schema.Pool import Pool
 from vqrank_schema.Quantizer import QuantizerT
 from vqrank_schema.QuantizerKind import QuantizerKind
 from vqrank_schema.Scale import Scale
+from vqrank_schema.Scores import Scores
 from vqrank_schema.Sdim import SdimT
 from vqrank_schema.Sequence import SequenceT
 from vqrank_schema.SequenceKind import SequenceKind
@@ -63,7 +65,7 @@ from vqrank_schema.Twin import TwinT
 from vqrank_schema.Vql import VqlT
 from vqrank_schema.VqlGroup import VqlGroupT
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 IDENTIFIER = b"VQRM"
 HEADER_LIMIT = 64 << 20
 # The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.
@@ -78,6 +80,7 @@ FEATURE_KIND = {
     "vector": FeatureKind.Vector,
     "semantic_id": FeatureKind.SemanticId,
 }
+SCORES = {"fp32": Scores.F32, "int8": Scores.Int8, "int8-exact": Scores.Int8Exact}
 QUANTIZER_KIND = {"rq_gmm": QuantizerKind.RqGmm, "rq_kmeans": QuantizerKind.RqKmeans}
 ACTIVATION = {
     "relu": Activation.Relu,
@@ -218,6 +221,7 @@ def _sequence(plan: Plan, sequence: SequenceConfig, exponents: Mapping[str, int]
         dmqn.codebooks, dmqn.codewords = sequence.codebooks, sequence.codewords
         dmqn.empty = {"masked": Empty.Masked, "zero": Empty.Zero}[sequence.empty]
         dmqn.hstu = _hstu(sequence.hstu, bias_is_per_head(plan, sequence))
+        dmqn.scores = SCORES[plan.parts.scores(sequence)]
         entry.kindType, entry.kind = SequenceKind.Dmqn, dmqn
     elif isinstance(sequence, SimHardConfig):
         entry.kindType, entry.kind = SequenceKind.SimHard, SimHardT()
@@ -232,6 +236,7 @@ def _sequence(plan: Plan, sequence: SequenceConfig, exponents: Mapping[str, int]
         entry.kindType, entry.kind = SequenceKind.Din, din
     if isinstance(sequence.attention, DotAttentionConfig):
         entry.kind.attention = _dot_attention(sequence.attention)
+        entry.kind.attention.state = Kept.Int8 if plan.parts.state_is_int8(sequence) else Kept.F32
     elif sequence.attention is not None:
         entry.kind.din = _din_attention(sequence.attention)
     return entry
@@ -249,6 +254,7 @@ def _vql(plan: Plan, sequence: VqlConfig, exponents: Mapping[str, int]) -> Any:
     entry = VqlT()
     entry.heads, entry.dim, entry.vDim = sequence.heads, sequence.dim, sequence.v_dim
     entry.decayTerms, entry.out = sequence.decay_terms, sequence.out
+    entry.scores = SCORES[plan.parts.scores(sequence)]
     entry.groups = []
     for group in sequence.groups:
         one = VqlGroupT()

@@ -4,7 +4,7 @@ Small tensors are made here and kept; embedding tables are streamed while the fi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,10 @@ from vqrank_convert.config_sequences import AttendingConfig, DmqnConfig, DotAtte
 from vqrank_convert.config_vql import VqlConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse_deviation
+from vqrank_convert.int8 import FP32, Int8Options, Parts
+from vqrank_convert.int8_rows import LARGEST
 from vqrank_convert.layout import Layout, TensorType, byte_length, pack
+from vqrank_convert.plan_int8 import add_fold, add_weight, note_state, table_to_int8
 from vqrank_convert.plan_quantizers import plan_quantizer
 from vqrank_convert.plan_vql import plan_vql
 from vqrank_convert.vocabulary import build
@@ -31,8 +34,9 @@ TENSORS_MAX = 16384
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """One tensor of the file. `data` is its bytes as an array; None for the embedding table `table`, which is streamed.
-    `part` is the row of the summary that counts it."""
+    """One tensor of the file. `data` is its bytes as an array; None for the embedding table `table` and its scales,
+    which are streamed. `part` is the row of the summary that counts it. `fp32_shape`: its shape in a file without int8,
+    empty where that has no such tensor, None where it has the same."""
 
     name: str
     part: str
@@ -41,6 +45,7 @@ class PlannedTensor:
     shape: tuple[int, ...]
     data: npt.NDArray[Any] | None = None
     table: TableConfig | None = None
+    fp32_shape: tuple[int, ...] | None = None
 
     @property
     def length(self) -> int:
@@ -50,22 +55,57 @@ class PlannedTensor:
 @dataclass
 class Plan:
     """The tensors in file order, the longest probe of each vocabulary by table, columns that events are multiplied with
-    ([D, n]: a vql sequence's values, an sdim sequence's directions) by the sequence's name, and notes on what was
-    computed."""
+    ([D, n]: a vql sequence's values, an sdim sequence's directions) by the sequence's name, notes on what was computed,
+    and by option what became int8 and what was asked to and did not."""
 
     config: Config
+    parts: Parts
     tensors: list[PlannedTensor] = field(default_factory=list)
     max_probe: dict[str, int] = field(default_factory=dict)
     columns: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    became: dict[str, list[str]] = field(default_factory=dict)
+    kept: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
-    def add(self, name: str, part: str, layout: Layout, values: F64) -> None:
+    def add(self, name: str, part: str, layout: Layout, values: F64, fp32_shape: tuple[int, ...] | None = None) -> None:
         """A float32 tensor from float64 values, rounded once."""
-        data = pack(round32(values, name), layout)
-        self.tensors.append(PlannedTensor(name, part, TensorType.F32, layout, values.shape, data))
+        self.add_packed(name, part, TensorType.F32, layout, round32(values, name), fp32_shape)
+
+    def add_packed(
+        self,
+        name: str,
+        part: str,
+        kind: TensorType,
+        layout: Layout,
+        values: npt.NDArray[Any],
+        fp32_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """A tensor whose values are already those of the file."""
+        data = pack(values, layout)
+        self.tensors.append(PlannedTensor(name, part, kind, layout, values.shape, data, fp32_shape=fp32_shape))
 
     def add_raw(self, name: str, part: str, kind: TensorType, data: npt.NDArray[Any]) -> None:
         self.tensors.append(PlannedTensor(name, part, kind, Layout.ROWS, data.shape, data))
+
+    def int8(self, option: str, name: str, reason: str | None = None) -> None:
+        """Notes that `name` became int8 by an option, or why it did not."""
+        name = name.removeprefix("sequences.")
+        if reason is None:
+            self.became.setdefault(option, []).append(name)
+        else:
+            self.kept.setdefault(option, []).append((name, reason))
+
+    def in_fp32(self) -> "Plan":
+        """The tensors of the same model in a file without int8, without their bytes."""
+        tensors = []
+        for tensor in self.tensors:
+            shape = tensor.shape if tensor.fp32_shape is None else tensor.fp32_shape
+            if tensor.fp32_shape != ():
+                narrow = tensor.type is TensorType.I8
+                kind = TensorType.F32 if narrow else tensor.type
+                layout = Layout.PANELS if tensor.layout is Layout.QUADS else tensor.layout
+                tensors.append(replace(tensor, type=kind, layout=layout, shape=shape, data=None))
+        return replace(self, parts=Parts(self.config, FP32), tensors=tensors)
 
 
 class Weights(dict[str, Any]):
@@ -81,9 +121,12 @@ def load(checkpoint: Checkpoint, config: Config) -> Weights:
     return weights
 
 
-def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
+def make_plan(config: Config, weights: Weights, bar_from: float, int8: Int8Options = FP32) -> Plan:
     """Computes everything but the embedding tables. Tables come last in the file: the rest then shares few pages."""
-    plan = Plan(config)
+    plan = Plan(config, Parts(config, int8))
+    if int8.weights == "int8":
+        for name, reason in plan.parts.fixed.items():
+            plan.int8("weights", name, reason)
     for quantizer in config.quantizers.values():
         plan_quantizer(plan, quantizer, weights)
     for sequence in config.sequences:
@@ -112,20 +155,31 @@ def make_plan(config: Config, weights: Weights, bar_from: float) -> Plan:
             plan.add_raw(f"{prefix}.slots", "vocabularies", TensorType.U32, vocabulary.slots)
             plan.max_probe[table.name] = vocabulary.max_probe
     for table in config.tables.values():
-        plan.tensors.append(
-            PlannedTensor(
-                table.tensor, "tables", TensorType.F32, Layout.ROWS, (table.rows, table.dim), data=None, table=table
-            )
-        )
+        _plan_table(plan, table)
+    note_state(plan)
     if len(plan.tensors) > TENSORS_MAX:
         refuse("model", f"at most {TENSORS_MAX} tensors", str(len(plan.tensors)))
     return plan
 
 
+def _plan_table(plan: Plan, table: TableConfig) -> None:
+    shape = (table.rows, table.dim)
+    if plan.parts.options.tables == "int8":
+        narrow = None if plan.parts.table_is_int8(table) else f"too narrow: {table.dim}"
+        plan.int8("tables", table.name, narrow)
+    if not plan.parts.table_is_int8(table):
+        plan.tensors.append(PlannedTensor(table.tensor, "tables", TensorType.F32, Layout.ROWS, shape, table=table))
+        return
+    plan.tensors += [
+        PlannedTensor(table.tensor, "tables", TensorType.I8, Layout.ROWS, shape, table=table),
+        PlannedTensor(table.scale, "tables", TensorType.F32, Layout.ROWS, (table.rows,), table=table, fp32_shape=()),
+    ]
+
+
 def _add_linear(plan: Plan, name: str, part: str, weights: Weights) -> None:
     """A linear layer, stored [..., out, in] in the checkpoint and [..., in, out] in the file; its bias always."""
     weight: F64 = weights[f"{name}.weight"]
-    plan.add(f"{name}.weight", part, Layout.PANELS, np.swapaxes(weight, -1, -2))
+    add_weight(plan, name, part, np.swapaxes(weight, -1, -2))
     _add_bias(plan, name, part, weight, weights)
 
 
@@ -149,7 +203,7 @@ def _add_parameters(plan: Plan, layer: str, part: str, activation: str, weights:
 def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
     prefix, hstu = sequence.prefix, sequence.hstu
     folded = fold(weights[f"{prefix}.projection"], weights[f"{prefix}.codebook"])
-    plan.add(f"{prefix}.fold", "fold", Layout.PANELS, folded)
+    add_fold(plan, f"{prefix}.fold", plan.parts.scores(sequence), folded)
     plan.notes.append(f"{prefix}.fold = projection codebook^T, {sequence.codebooks} x {folded.shape[1:]}")
     biases = _relative_biases(sequence, weights)
     for layer in range(hstu.layers):
@@ -246,6 +300,16 @@ def bias_is_per_head(plan: Plan, sequence: DmqnConfig) -> bool:
     return any(tensor.name == name and tensor.shape[1] > 1 for tensor in plan.tensors)
 
 
-def table_chunks(checkpoint: Checkpoint, table: TableConfig) -> Iterator[npt.NDArray[np.float32]]:
-    """The rows of a table as the file holds them, some megabytes at a time."""
-    yield from checkpoint.chunks(table.tensor)
+def table_chunks(
+    checkpoint: Checkpoint, table: TableConfig, int8: bool
+) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.float32], float]]:
+    """The rows of a table as the file holds them, some megabytes at a time: the rows, their scales (none in fp32), and
+    the greatest magnitude of what they stand for."""
+    row = 0
+    for chunk in checkpoint.chunks(table.tensor):
+        if int8:
+            q, scale = table_to_int8(chunk, table, row)
+            yield q, scale, float(np.float32(LARGEST) * scale.max())
+        else:
+            yield chunk, chunk[:0, 0], float(np.abs(chunk).max())
+        row += len(chunk)

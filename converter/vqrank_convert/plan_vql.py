@@ -15,6 +15,7 @@ from vqrank_convert.errors import refuse
 from vqrank_convert.exponents import event_bounds
 from vqrank_convert.fold import fold, value_exponent
 from vqrank_convert.layout import Layout
+from vqrank_convert.plan_int8 import add_fold, add_weight
 from vqrank_convert.reference_vql import group_keys
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def plan_vql(plan: Plan, sequence: VqlConfig, weights: Mapping[str, Any]) -> Non
         name = f"{p}.groups.{g}"
         codebook: F64 = weights[f"{name}.codebook"]
         keys = group_keys(sequence, weights[f"{p}.k.weight"], group)
-        plan.add(f"{name}.fold", "fold", Layout.PANELS, fold(keys.T[np.newaxis], codebook[np.newaxis])[0])
+        folded = fold(keys.T[np.newaxis], codebook[np.newaxis])[0]
+        add_fold(plan, f"{name}.fold", plan.parts.scores(sequence), folded)
         plan.add(f"{name}.offset", "fold", Layout.PADDED_ROWS, -(codebook * codebook).sum(axis=1) / 2)
         plan.add(f"{name}.codebook", "attention", Layout.ROWS, codebook)
     plan.notes.append(f"{p}.groups.G.fold = keys codebook^T, {len(sequence.groups)} groups")
@@ -38,7 +40,7 @@ def plan_vql(plan: Plan, sequence: VqlConfig, weights: Mapping[str, Any]) -> Non
     plan.columns[sequence.name] = round32(values, f"{p}.v.weight")
     plan.add(f"{p}.v.weight", "attention", Layout.PANELS, values)
     for part in ("q", *(("out",) if sequence.out else ())):
-        plan.add(f"{p}.{part}.weight", "attention", Layout.PANELS, weights[f"{p}.{part}.weight"].T)
+        add_weight(plan, f"{p}.{part}", "attention", weights[f"{p}.{part}.weight"].T)
     if sequence.decay_terms:
         decay, mix = check_kernel(sequence, weights)
         plan.add(f"{p}.decay", "attention", Layout.ROWS, decay)

@@ -2,7 +2,8 @@
 
 Used for the float64 outputs of a file's golden request, and by tests. Slow on purpose: every product is accumulated
 term by term, so that equal codewords score exactly equal and ties fall to the lowest index, as they do in the library.
-Computing the same in float32 (`dtype`) shows how much rounding a model amplifies.
+Computing the same in float32 (`dtype`) shows how much rounding a model amplifies. `int8`: which parts are so in the
+file (docs/int8.md); `shaken`: as `reference_int8.Rounding` has it.
 """
 
 from collections.abc import Mapping
@@ -11,15 +12,25 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert import reference_codes, reference_hstu, reference_sdim, reference_search, reference_vql
+from vqrank_convert import (
+    reference_codes,
+    reference_hstu,
+    reference_int8,
+    reference_sdim,
+    reference_search,
+    reference_vql,
+)
 from vqrank_convert.config import Config, parse_config, resolve
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
 from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.config_sequences import DinConfig, DmqnConfig
 from vqrank_convert.config_vql import VqlConfig
+from vqrank_convert.fold import fold
+from vqrank_convert.int8 import FP32, Int8Options
 from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_inputs import Inputs, RequestError
+from vqrank_convert.reference_int8 import Rounding
 from vqrank_convert.reference_layers import Array, Layers, Real, sigmoid
 
 __all__ = [
@@ -48,19 +59,29 @@ class Scored(NamedTuple):
 
 
 def score(
-    config: Config | dict[str, Any], tensors: Mapping[str, Any], request: dict[str, Any], dtype: Real = np.float64
+    config: Config | dict[str, Any],
+    tensors: Mapping[str, Any],
+    request: dict[str, Any],
+    dtype: Real = np.float64,
+    int8: Int8Options = FP32,
+    shaken: int | None = None,
 ) -> Scored:
     """Scores a request (docs/command.md, as parsed JSON) by a checkpoint's config and tensors.
 
     A table may be anything that gives a row by `[row]`; the other tensors are arrays.
     """
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return Reference(config, tensors, dtype).score(request)
+        return Reference(config, tensors, dtype, int8, shaken).score(request)
 
 
-def quantize(config: Config | dict[str, Any], tensors: Mapping[str, Any], events: list[dict[str, Any]]) -> Quantized:
+def quantize(
+    config: Config | dict[str, Any],
+    tensors: Mapping[str, Any],
+    events: list[dict[str, Any]],
+    int8: Int8Options = FP32,
+) -> Quantized:
     """Assigns events to codewords in float64."""
-    reference = Reference(config, tensors)
+    reference = Reference(config, tensors, int8=int8)
     e = reference.inputs.embed_all("event", events)
     return side_by_side([reference.assign(sequence, e) for sequence in reference.quantized], len(e))
 
@@ -76,16 +97,24 @@ def hash_candidates(
 
 
 class Reference:
-    """A model in one precision."""
+    """A model in one precision, some of its parts in int8."""
 
-    def __init__(self, config: Config | dict[str, Any], tensors: Mapping[str, Any], dtype: Real = np.float64) -> None:
+    def __init__(
+        self,
+        config: Config | dict[str, Any],
+        tensors: Mapping[str, Any],
+        dtype: Real = np.float64,
+        int8: Int8Options = FP32,
+        shaken: int | None = None,
+    ) -> None:
         parsed = config if isinstance(config, Config) else parse_config(config)
         shapes = {name: np.shape(tensors[name]) for name in tensors if name.endswith(".out.weight")}
         self.config = resolve(parsed, shapes)
-        self.tensors = tensors
+        self.rounding = Rounding(self.config, int8, shaken)
+        self.tensors = tensors = self.rounding.tables(self.config, tensors)
         self.dtype = dtype
         self.inputs = Inputs(self.config, tensors, dtype)
-        self.layers = Layers(tensors, dtype)
+        self.layers = Layers(tensors, dtype, self.rounding)
         self.quantized = [s for s in self.config.sequences if isinstance(s, QuantizingConfig)]
 
     def assign(self, sequence: QuantizingConfig, e: Array) -> Quantized:
@@ -94,6 +123,8 @@ class Reference:
             return self.quantize(sequence, e)
         if isinstance(sequence, SdimConfig):
             return reference_sdim.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
+        if self.rounding.parts.scores(sequence) == "int8":
+            return reference_vql.assign_int8(sequence, self.tensors, e)
         return reference_vql.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
 
     def hash_candidates(self, sequence: SdimConfig, t: Array) -> Quantized:
@@ -118,10 +149,13 @@ class Reference:
 
     def quantize(self, sequence: DmqnConfig, e: Array) -> Quantized:
         """z_i = argmax_k (e_i P_j) . c_k for every event and codebook; e is [L, D]."""
-        terms = e.shape[1] + len(self.config.groups["event"]) + 4
         projections, codebooks = (
             np.asarray(self.tensors[f"{sequence.prefix}.{part}"], np.float64) for part in ("projection", "codebook")
         )
+        if self.rounding.parts.scores(sequence) == "int8":
+            name, folds = f"{sequence.prefix}.fold", fold(projections, codebooks)
+            return side_by_side([reference_int8.assign(e, one, None, name) for one in folds], len(e))
+        terms = e.shape[1] + len(self.config.groups["event"]) + 4
         pairs = zip(projections, codebooks, strict=True)
         return side_by_side([reference_codes.assign(e, *pair, terms) for pair in pairs], len(e))
 
@@ -232,8 +266,9 @@ class Reference:
             else:
                 kernel = reference_vql.event_weights(sequence, self.tensors, self.times(request), request.get("time"))
                 x.append(reference_vql.attend(sequence, self.layers, e, z, kernel, t, self.dtype))
-        head = self.config.head
-        result = sigmoid(self.layers.mlp(np.concatenate(x, axis=1), "head", len(head.hidden), head.activation, None))
+        head, hidden = self.config.head, len(self.config.head.hidden)
+        logits = self.layers.mlp(np.concatenate(x, axis=1), "head", hidden, head.activation, None, once.size)
+        result = sigmoid(logits)
         outputs = {name: [float(y) for y in result[:, i]] for i, name in enumerate(self.config.head.outputs)}
         all_found = side_by_side(quantized, len(e))
         return Scored(outputs, all_found.assignments, all_found.margins, self.clear(e, t))

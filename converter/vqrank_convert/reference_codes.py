@@ -38,11 +38,18 @@ def assign(e: Array, keys: F64, codebook: F64, terms: int, offset: F64 | float =
     slack = chain(chain(np.abs(e64), np.abs(keys)), np.abs(codebook.T)) * 2.0**-48
     bounds = (terms * UNIT32 * magnitude + slack).max(axis=1, initial=0.0)
     assignments = scores.argmax(axis=1)
-    margins = np.full(len(e), math.inf)
-    _, group = np.unique(codebook, axis=0, return_inverse=True)
+    margins = margins_over_others(scores, assignments, codebook)
+    return Quantized(assignments[:, None], margins[:, None], bounds[:, None])
+
+
+def margins_over_others(scores: F64, winners: npt.NDArray[np.int64], codewords: F64) -> F64:
+    """How far the winner's of scores [L, W] lies above the next that is not its equal among codewords [W, n]; inf where
+    there is none."""
+    margins = np.full(len(scores), math.inf)
+    _, group = np.unique(codewords, axis=0, return_inverse=True)
     group = group.reshape(-1)
-    for i, winner in enumerate(assignments):
+    for i, winner in enumerate(winners):
         others = scores[i, group != group[winner]]
         if others.size:
             margins[i] = scores[i, winner] - others.max()
-    return Quantized(assignments[:, None], margins[:, None], bounds[:, None])
+    return margins

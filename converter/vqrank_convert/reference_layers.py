@@ -1,14 +1,19 @@
 """The reference's arithmetic: products term by term, activations, a network's layers by name, target attention."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from vqrank_convert.activations import DICE_EPS, LEAKY_SLOPE
 from vqrank_convert.config_sequences import AttentionConfig, DinAttentionConfig, DotAttentionConfig
+
+if TYPE_CHECKING:
+    from vqrank_convert.reference_int8 import Rounding
 
 Array = npt.NDArray[Any]
 Real = type[np.float64] | type[np.float32]
@@ -40,22 +45,35 @@ def softmax(x: Array) -> Array:
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
 
+def _at(values: Array, j: int) -> int:
+    """Where codebook j is in what has one entry a codebook, or one for all."""
+    return j if values.shape[0] > 1 else 0
+
+
 class Layers:
     """The layers of a checkpoint by name, in one precision. Where tensors have a leading N, or 1 if all codebooks share
-    them, `j` is the codebook; where they have none, it is None."""
+    them, `j` is the codebook; where they have none, it is None. `rounding`: of those that are int8."""
 
-    def __init__(self, tensors: Mapping[str, Any], dtype: Real) -> None:
+    def __init__(self, tensors: Mapping[str, Any], dtype: Real, rounding: Rounding | None = None) -> None:
         self.tensors = tensors
         self.dtype = dtype
+        self.rounding = rounding
 
     def tensor(self, name: str, j: int | None) -> Array:
         values = np.asarray(self.tensors[name], self.dtype)
-        return values if j is None else np.asarray(values[j if values.shape[0] > 1 else 0])
+        return values if j is None else np.asarray(values[_at(values, j)])
 
-    def linear(self, x: Array, name: str, j: int | None) -> Array:
-        """x W^T + b with W stored [out, in]; a bias that is not there is zero."""
+    def linear(self, x: Array, name: str, j: int | None, shared: int = 0) -> Array:
+        """x W^T + b with W stored [out, in]; a bias that is not there is zero. Of a layer that is int8 the first
+        `shared` columns of x are not."""
         bias = self.tensor(f"{name}.bias", j) if f"{name}.bias" in self.tensors else None
-        return chain(x, self.tensor(f"{name}.weight", j).T, bias)
+        *_, outputs, inputs = np.shape(self.tensors[f"{name}.weight"])
+        if self.rounding is None or not self.rounding.parts.layer_is_int8(name, inputs - shared, outputs):
+            return chain(x, self.tensor(f"{name}.weight", j).T, bias)
+        start = chain(x[..., :shared], self.tensor(f"{name}.weight", j)[:, :shared].T, bias)
+        w, scale = self.rounding.weight(name, np.asarray(self.tensors[f"{name}.weight"])[..., shared:])
+        w, scale = (w, scale) if j is None else (w[_at(w, j)], scale[_at(w, j)])
+        return self.rounding.linear(x[..., shared:], w, scale, start)
 
     def activate(self, x: Array, activation: str, name: str, j: int | None) -> Array:
         """The activation after layer `name`; x is [..., out]."""
@@ -77,11 +95,13 @@ class Layers:
         )
         return np.where(x < 0, negative, x)
 
-    def mlp(self, x: Array, name: str, hidden: int, activation: str, j: int | None) -> Array:
-        """`hidden` layers with the activation, then a linear one: layers name.0 .. name.hidden."""
+    def mlp(self, x: Array, name: str, hidden: int, activation: str, j: int | None, shared: int = 0) -> Array:
+        """`hidden` layers with the activation, then a linear one: layers name.0 .. name.hidden. `shared`: of the first,
+        as `linear` has it."""
         for layer in range(hidden):
-            x = self.activate(self.linear(x, f"{name}.{layer}", j), activation, f"{name}.{layer}", j)
-        return self.linear(x, f"{name}.{hidden}", j)
+            x = self.linear(x, f"{name}.{layer}", j, 0 if layer else shared)
+            x = self.activate(x, activation, f"{name}.{layer}", j)
+        return self.linear(x, f"{name}.{hidden}", j, 0 if hidden else shared)
 
     def attend(
         self, attention: AttentionConfig, name: str, j: int | None, y: Array, counts: Array | None, t: Array
@@ -97,13 +117,18 @@ class Layers:
     ) -> Array:
         d = attention.dim
         q, k, v = (self.linear(x, f"{name}.{part}", j) for part, x in (("q", t), ("k", y), ("v", y)))
+        bias: Array | None = None
+        if attention.count_bias and counts is not None:
+            bias = np.log(np.maximum(counts, 1)).astype(self.dtype)
         heads = []
         for h in range(attention.heads):
             columns = slice(h * d, (h + 1) * d)
+            if self.rounding is not None and self.rounding.keeps(name):
+                own = (q[:, columns], k[:, columns], v[:, columns])
+                heads.append(self.rounding.attend(*own, 1 / math.sqrt(d), bias))
+                continue
             logits = chain(q[:, columns], k[:, columns].T) / self.dtype(math.sqrt(d))
-            if attention.count_bias and counts is not None:
-                logits = logits + np.log(np.maximum(counts, 1)).astype(self.dtype)
-            heads.append(chain(softmax(logits), v[:, columns]))
+            heads.append(chain(softmax(logits if bias is None else logits + bias), v[:, columns]))
         o = np.concatenate(heads, axis=1)
         return self.linear(o, f"{name}.out", j) if attention.out else o
 

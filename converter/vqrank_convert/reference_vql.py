@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vqrank_convert import reference_codes
+from vqrank_convert import reference_codes, reference_int8
 from vqrank_convert.config_vql import VqlConfig, VqlGroup
+from vqrank_convert.fold import fold
 from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_layers import Array, Layers, Real, chain
 
@@ -31,9 +32,20 @@ def assign(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array, features: 
     return side_by_side(found, len(e))
 
 
-def event_weights(
-    sequence: VqlConfig, tensors: Mapping[str, Any], times: list[int | None], now: int | None
-) -> F64:
+def assign_int8(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array) -> Quantized:
+    """The same by int8 codebooks."""
+    weight = np.asarray(tensors[f"{sequence.prefix}.vql.k.weight"], np.float64)
+    found = []
+    for g, group in enumerate(sequence.groups):
+        name = f"{sequence.prefix}.vql.groups.{g}"
+        codebook = np.asarray(tensors[f"{name}.codebook"], np.float64)
+        folded = fold(group_keys(sequence, weight, group).T[np.newaxis], codebook[np.newaxis])[0]
+        offset = -(codebook * codebook).sum(axis=1) / 2
+        found.append(reference_int8.assign(e, folded, offset, f"{name}.fold"))
+    return side_by_side(found, len(e))
+
+
+def event_weights(sequence: VqlConfig, tensors: Mapping[str, Any], times: list[int | None], now: int | None) -> F64:
     """What the temporal kernel gives each event in each head, [A, L]: sum over r of phi_ar psi_ar(t_i)."""
     weights = np.ones((sequence.heads, len(times)))
     known = [time for time in times if time is not None]

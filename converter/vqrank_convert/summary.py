@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from vqrank_convert.golden import Golden
+from vqrank_convert.int8 import CHOICES
 from vqrank_convert.plan import Plan
 from vqrank_convert.writer import Written
 
@@ -36,5 +37,23 @@ def render(plan: Plan, written: Written, target: Path, golden: Golden | None, se
         facts.append(
             ("golden", f"{golden.events} events, {len(golden.float64)} outputs, within {golden.bound:.3g} of float64")
         )
+    facts += _int8_facts(plan, written)
     lines += [f"  {name:<10}{text}" for name, text in facts]
     return "\n".join(lines)
+
+
+def _int8_facts(plan: Plan, written: Written) -> list[tuple[str, str]]:
+    """A line for each option of int8 that was given, and one for the whole."""
+    facts = []
+    for option in CHOICES:
+        chosen = getattr(plan.parts.options, option)
+        if chosen == "fp32":
+            continue
+        names, kept = plan.became.get(option, []), plan.kept.get(option, [])
+        reasons = dict.fromkeys(reason for _, reason in kept)
+        listed = [f"{', '.join(name for name, own in kept if own == reason)} ({reason})" for reason in reasons]
+        text = f"{option} {chosen}: {', '.join(names) or 'nothing to do'}"
+        facts.append(("int8", f"{text}; kept in fp32: {'; '.join(listed)}" if listed else text))
+    if facts:
+        facts.append(("int8", f"{written.file_bytes:,} bytes, in fp32 about {written.fp32_bytes:,}"))
+    return facts

@@ -6,11 +6,11 @@ the header is then written again, in the room kept for it.
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,17 +20,18 @@ from vqrank_convert.checkpoint import Checkpoint
 from vqrank_convert.errors import ConversionError, one_line
 from vqrank_convert.fold import EXPONENT_MAX, exponent_for
 from vqrank_convert.header import GoldenEntry, build_header
-from vqrank_convert.layout import ALIGN, round_up
+from vqrank_convert.layout import ALIGN, TensorType, round_up
 from vqrank_convert.plan import Plan, PlannedTensor, table_chunks
 
 
 @dataclass(frozen=True)
 class Written:
-    """`exponents` by table; sizes in bytes."""
+    """`exponents` by table; sizes in bytes. `fp32_bytes`: what the file would have without int8."""
 
     exponents: dict[str, int]
     header_bytes: int
     file_bytes: int
+    fp32_bytes: int
 
 
 def place(plan: Plan, header_room: int) -> tuple[list[int], int]:
@@ -58,18 +59,18 @@ def write_model(
     With `golden` given, `compute_bits` is called with the file as it stands without it, and its result takes the place
     of golden.bits. Whatever it raises leaves the target untouched.
     """
-    placeholder = dict.fromkeys(plan.config.tables, EXPONENT_MAX)
-    room = len(build_header(plan, [ALIGN] * len(plan.tensors), 0, placeholder, golden))
+    room = _header_room(plan, golden)
     offsets, length = place(plan, room)
     with _replacing(target) as (temporary, file):
         exponents = {}
-        for tensor, offset in zip(plan.tensors, offsets, strict=True):
-            file.seek(offset)
+        places = {tensor.name: offset for tensor, offset in zip(plan.tensors, offsets, strict=True)}
+        for tensor in plan.tensors:
             if tensor.table is None:
                 assert tensor.data is not None
+                file.seek(places[tensor.name])
                 file.write(np.ascontiguousarray(tensor.data).tobytes())
-            else:
-                largest = _write_table(file, tensor, checkpoint, bar_from)
+            elif tensor.name == tensor.table.tensor:  # its scales are written beside it
+                largest = _write_table(file, tensor, places, checkpoint, bar_from)
                 exponents[tensor.table.name] = exponent_for(largest)
         file.truncate(length)
         header = build_header(plan, offsets, length, exponents, None)
@@ -80,7 +81,14 @@ def write_model(
             header = build_header(plan, offsets, length, exponents, entry)
             _write_header(file, header, room)
         os.fsync(file.fileno())
-    return Written(exponents, len(header), length)
+    without = plan.in_fp32()
+    return Written(exponents, len(header), length, place(without, _header_room(without, golden))[1])
+
+
+def _header_room(plan: Plan, golden: GoldenEntry | None) -> int:
+    """The size of the header, whatever the offsets, exponents and bits."""
+    placeholder = dict.fromkeys(plan.config.tables, EXPONENT_MAX)
+    return len(build_header(plan, [ALIGN] * len(plan.tensors), 0, placeholder, golden))
 
 
 def _write_header(file: IO[bytes], header: bytes, room: int) -> None:
@@ -91,21 +99,28 @@ def _write_header(file: IO[bytes], header: bytes, room: int) -> None:
     file.flush()
 
 
-def _write_table(file: IO[bytes], tensor: PlannedTensor, checkpoint: Checkpoint, bar_from: float) -> float:
-    """Streams one embedding table; returns its greatest magnitude."""
-    assert tensor.table is not None
-    largest = 0.0
+def _write_table(
+    file: IO[bytes], tensor: PlannedTensor, places: Mapping[str, int], checkpoint: Checkpoint, bar_from: float
+) -> float:
+    """Streams one embedding table, and the scales of its rows where it is int8; returns its greatest magnitude."""
+    table = tensor.table
+    assert table is not None
+    largest, at, scales_at = 0.0, places[table.tensor], places.get(table.scale, 0)
     hidden = tensor.length < bar_from
     with tqdm(total=tensor.length, desc=tensor.name, unit="B", unit_scale=True, disable=hidden, leave=False) as bar:
-        for chunk in table_chunks(checkpoint, tensor.table):
-            largest = max(largest, float(np.abs(chunk).max()))
-            file.write(_little_endian(chunk))
+        for chunk, scales, reached in table_chunks(checkpoint, table, tensor.type is TensorType.I8):
+            largest = max(largest, reached)
+            at += _write_at(file, at, chunk)
+            if len(scales):
+                scales_at += _write_at(file, scales_at, scales)
             bar.update(chunk.nbytes)
     return largest
 
 
-def _little_endian(chunk: npt.NDArray[np.float32]) -> bytes:
-    return chunk.astype("<f4", copy=False).tobytes()
+def _write_at(file: IO[bytes], at: int, values: npt.NDArray[Any]) -> int:
+    """Writes the values, little-endian; returns how many bytes they are."""
+    file.seek(at)
+    return file.write(values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 @contextmanager

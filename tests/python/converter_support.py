@@ -466,6 +466,20 @@ def checkpoint_of(path):
         return config, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
 
 
+def single(x):
+    """The float32 nearest to a double. What a division or a product of two float32 gives in double, it rounds right."""
+    return float(np.float32(x))
+
+
+def quantized(row):
+    """docs/int8.md, one number at a time: (integers, scale) of float32 numbers."""
+    m = max((abs(x) for x in row), default=0.0)
+    if m < 2.0**-100:
+        return [0] * len(row), 0.0
+    steps = single(127 / m)
+    return [round(single(x * steps)) for x in row], single(m / 127)
+
+
 class File:
     """A .vqr file, read by the schema's generated code and by the layouts as schema/model.fbs words them."""
 
@@ -480,7 +494,7 @@ class File:
     def flat(self, name):
         """The elements of a tensor as they lie in the file."""
         tensor = self.tensors[name]
-        kind = {0: "<f4", 1: "u1", 2: "<u4"}[tensor.type]
+        kind = {0: "<f4", 1: "u1", 2: "<u4", 3: "i1"}[tensor.type]
         return np.frombuffer(self.bytes, kind, tensor.length // np.dtype(kind).itemsize, tensor.offset)
 
     def shape(self, name):
@@ -493,15 +507,18 @@ class File:
             return flat.reshape(shape)
         last = shape[-1]
         blocks = (last + 15) // 16
-        result = np.zeros(shape, np.float32)
+        result = np.zeros(shape, flat.dtype)
         used = np.zeros(flat.size, bool)
         for index in np.ndindex(*shape):
             if layout == 1:  # rows of ceil16(last)
                 row = int(np.ravel_multi_index(index[:-1], shape[:-1])) if len(shape) > 1 else 0
                 at = row * blocks * 16 + index[-1]
-            else:  # per matrix: panel, row, 16 outputs
+            else:  # per matrix: panel, row, 16 outputs; or panel, four rows, 16 outputs of them, each of the four
                 *outer, i, o = index
                 matrix = int(np.ravel_multi_index(outer, shape[:-2])) if outer else 0
+                quads = (shape[-2] + 3) // 4
+                at = (((matrix * blocks + o // 16) * quads + i // 4) * 16 + o % 16) * 4 + i % 4
+            if layout == 2:
                 at = ((matrix * blocks + o // 16) * shape[-2] + i) * 16 + o % 16
             result[index] = flat[at]
             used[at] = True

@@ -223,6 +223,16 @@ def random_config(seed: int, codewords: list[int], codebooks: list[int], sequenc
     }
 
 
+def random_int8(seed: int) -> dict[str, str]:
+    """What of a model is int8, as the converter's options have it; never nothing."""
+    rng = random.Random(seed)
+    while True:
+        options = {name: rng.choice(["fp32", "int8"]) for name in ("tables", "weights", "state")}
+        options["codebook"] = rng.choice(["fp32", "int8", "int8-exact"])
+        if set(options.values()) != {"fp32"}:
+            return options
+
+
 def random_shapes(config: dict, seed: int) -> dict[str, tuple[int, ...]]:
     """Shapes that the configuration leaves to the checkpoint: the output projection's width, one bias or one a head."""
     rng, shapes = random.Random(seed), {}

@@ -239,10 +239,10 @@ def test_inspect_json_keys(model):
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert told["verified"] == {"ok": True}
-    assert told["name"] == "example" and told["format_version"] == 4 and told["golden_requests"] == 1
+    assert told["name"] == "example" and told["format_version"] == 5 and told["golden_requests"] == 1
     assert told["file_bytes"] == model.stat().st_size and told["session_bytes"] > 0 and told["state_bytes"] > 0
-    assert {t["name"]: (t["rows"], t["dim"], t["ids"]) for t in told["tables"]} == {
-        name: (t["rows"], t["dim"], t["ids"]) for name, t in support.CONFIG["tables"].items()
+    assert {t["name"]: (t["rows"], t["dim"], t["type"], t["ids"]) for t in told["tables"]} == {
+        name: (t["rows"], t["dim"], "F32", t["ids"]) for name, t in support.CONFIG["tables"].items()
     }
     for group in ("user", "context", "event", "candidate"):
         expected = [(f["name"], f["kind"]) for f in support.CONFIG[group]]
@@ -257,7 +257,7 @@ def test_inspect_json_keys(model):
 COST = re.compile(r"(?m)^ +caches ([\d,]+) bytes a user \((.*)\); a candidate takes up to ([\d,]+) multiply-adds$")
 INSPECTED = {
     "shared din": (
-        {"kind": "dot", "heads": 2, "dim": 5, "count_bias": False, "out": None},
+        {"kind": "dot", "heads": 2, "dim": 5, "count_bias": False, "out": None, "state": "fp32"},
         {"kind": "din", "hidden": [17], "activation": "dice", "softmax": True, "share": True},
         ("dot, 2 heads 5 wide", "din, hidden 17 dice, softmax yes; one set of weights for all codebooks"),
     ),
@@ -302,7 +302,7 @@ def test_inspect_of_vql(tmp_path, case):
     (found,) = told["sequences"]
     assert [type(s) for s in found.pop("exponents")] == [int] * a
     bytes_, work = found.pop("state_bytes"), found.pop("candidate_work")
-    assert found == {"name": "keys", "kind": "vql", "heads": a, "dim": d, "v_dim": dv, "groups": groups,
+    assert found == {"name": "keys", "kind": "vql", "scores": "fp32", "heads": a, "dim": d, "v_dim": dv, "groups": groups,
                      "decay_terms": terms, "out": out}  # fmt: skip
     # Queries of a candidate 13 wide, heads over their groups' codewords, output projection.
     heads = sum(len(g["heads"]) * g["codewords"] * (d + dv + 16) for g in groups)
@@ -387,7 +387,8 @@ def test_inspect_of_search(tmp_path, case):
     kept = "the last 30 events"
     if attention["kind"] == "dot":
         a, d, out = attention["heads"], attention["dim"], 10 if attention.get("out") else 0
-        assert told == {"kind": "dot", "heads": a, "dim": d, "count_bias": False, "out": out or None}
+        assert told == {"kind": "dot", "heads": a, "dim": d, "count_bias": False, "out": out or None,
+                        "state": "fp32"}
         kept += ", keys and values"
         # Queries of a candidate 17 wide and the output; scores of all events, of which each is compared; those chosen.
         heads = last * (d + 16) + top * (2 * d + 16) if sequence["kind"] == "twin" else top * (2 * d + 16 + 2 * d)
@@ -448,7 +449,7 @@ def test_a_damaged_table_is_found(model, tmp_path):
 def test_help_teaches():
     done = run("--help")
     assert done.returncode == 0 and "Example" in done.stdout
-    for command in ("score", "rank", "inspect", "selftest", "bench"):
+    for command in ("score", "rank", "inspect", "selftest", "bench", "clusters"):
         assert f"  {command} " in done.stdout
         told = run(command, "--help")
         assert (told.returncode, told.stderr) == (0, "")
@@ -463,7 +464,7 @@ def test_unusable_arguments(arguments):
     assert done.returncode == 2 and done.stdout == "" and done.stderr != ""
 
 
-@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest", "bench"])
+@pytest.mark.parametrize("command", ["score", "rank", "inspect", "selftest", "bench", "clusters"])
 def test_unusable_models(command, model, tmp_path):
     empty, other, cut = tmp_path / "empty.vqr", tmp_path / "other.vqr", tmp_path / "cut.vqr"
     empty.write_bytes(b"")

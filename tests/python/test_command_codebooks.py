@@ -77,6 +77,25 @@ def test_groups_of_vql_are_codebooks_of_their_own_size(tmp_path):
         assert codebook["nearest_cosine"] == pytest.approx((columns.T @ columns - 3 * np.eye(w)).max(0), abs=1e-6)
 
 
+def test_clusters_of_each_event(model, tmp_path):
+    done = run("clusters", model, "-", stdin=lines(*REQUESTS, {"id": "none", "candidates": []}))
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["id"] for line in told] == [*(request["id"] for request in REQUESTS), "none"]
+    for request, line in zip(REQUESTS, told, strict=False):
+        expected = Library().assignments(model, CONFIG, request["events"])["long"]
+        assert line["clusters"] == {"long": np.asarray(expected).tolist()}
+    assert told[-1]["clusters"] == {"long": [[], []]}
+    config = support.config_of_vql(groups=((2, 0), (1,)), codewords=(4, 9))
+    request = support.request_of(config, 0, 20, 1)
+    model = convert(tmp_path, config)
+    line = json.loads(run("clusters", model, stdin=lines(request)).stdout)
+    expected = Library().assignments(model, config, request["events"])["keys"]
+    assert line["clusters"] == {"keys": np.asarray(expected).tolist()}
+    done = run("clusters", model, stdin=lines(request, "{"))
+    assert done.returncode == 1 and len(done.stdout.splitlines()) == 1 and "line 2 refused" in done.stderr
+
+
 def test_without_requests(model):
     told = codebooks_of(model)["codebooks"]
     assert told["requests"] == 0

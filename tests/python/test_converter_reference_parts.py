@@ -98,14 +98,22 @@ class Model:
             return [math.fsum(w * token[i] for w, token in zip(a, y, strict=True)) for i in range(len(q))]
         d, o = attention["dim"], []
         k, v = ([self.linear(f"{p}.{part}", token, j) for token in y] for part in "kv")
+        bias = [math.log(max(n, 1)) if attention.get("count_bias") else 0.0 for n in counts]
         for h in range(attention["heads"]):
-            columns = range(h * d, (h + 1) * d)
-            logits = [math.fsum(q[i] * key[i] for i in columns) / math.sqrt(d) for key in k]
-            if attention.get("count_bias"):
-                logits = [x + math.log(max(n, 1)) for x, n in zip(logits, counts, strict=True)]
-            w = soft(logits)
-            o += [math.fsum(wk * value[i] for wk, value in zip(w, v, strict=True)) for i in columns]
+            columns = slice(h * d, (h + 1) * d)
+            o += self.head(q[columns], [key[columns] for key in k], [value[columns] for value in v], bias)
         return self.linear(f"{p}.out", o, j) if attention.get("out") else o
+
+    def head(self, q, k, v, bias):
+        """Softmax attention of one query over keys and values."""
+        logits = [math.fsum(a * b for a, b in zip(q, key, strict=True)) / math.sqrt(len(q)) for key in k]
+        w = soft([x + b for x, b in zip(logits, bias, strict=True)])
+        return [math.fsum(wk * x for wk, x in zip(w, column, strict=True)) for column in zip(*v, strict=True)]
+
+    def codewords(self, p, j, e):
+        """Of every event e, in codebook j of the sequence with prefix p."""
+        fold = np.array(self.t[f"{p}.projection"][j]) @ np.array(self.t[f"{p}.codebook"][j]).T
+        return (np.array(e) @ fold).argmax(axis=1)
 
     def interest(self, s, e, t):
         """Without HSTU layers."""
@@ -115,8 +123,7 @@ class Model:
             return self.attend(s["attention"], f"{p}.attention", None, y, [1] * len(y), t)
         result = []
         for j in range(s["codebooks"]):
-            fold = np.array(self.t[f"{p}.projection"][j]) @ np.array(self.t[f"{p}.codebook"][j]).T
-            z = (np.array(e) @ fold).argmax(axis=1)
+            z = self.codewords(p, j, e)
             members = [[x for x, k in zip(e, z, strict=True) if k == w] for w in range(s["codewords"])]
             if s.get("empty", "masked") == "masked":
                 members = [m for m in members if m]

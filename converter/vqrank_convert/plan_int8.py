@@ -1,0 +1,81 @@
+"""The file's int8 tensors, each with its scales: weights and folds by column, tables by row (docs/int8.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vqrank_convert.checkpoint import round32
+from vqrank_convert.config import TableConfig
+from vqrank_convert.config_sequences import DotAttentionConfig
+from vqrank_convert.errors import refuse
+from vqrank_convert.int8 import has_state, shared_columns
+from vqrank_convert.int8_rows import LARGEST, rows_to_int8
+from vqrank_convert.layout import Layout, TensorType
+
+if TYPE_CHECKING:
+    from vqrank_convert.plan import Plan
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+
+def add_weight(plan: Plan, layer: str, part: str, values: F64) -> None:
+    """The weight [..., in, out] of a linear layer, int8 where that is asked for and gains."""
+    shared = shared_columns(plan.config) if layer == "head.0" else 0
+    *_, inputs, outputs = values.shape
+    if plan.parts.options.weights == "int8" and layer not in plan.parts.fixed:
+        plan.int8("weights", layer, plan.parts.layer(layer, inputs - shared, outputs))
+    if not plan.parts.layer_is_int8(layer, inputs - shared, outputs):
+        plan.add(f"{layer}.weight", part, Layout.PANELS, values)
+        return
+    if shared:
+        plan.add(f"{layer}.shared", part, Layout.PANELS, values[:shared], fp32_shape=())
+    add_columns(plan, f"{layer}.weight", f"{layer}.scale", part, values[shared:], values.shape)
+
+
+def add_fold(plan: Plan, name: str, scores: str, values: F64) -> None:
+    """A fold [..., D, W], int8 where scores are computed from that alone."""
+    if scores == "int8":
+        add_columns(plan, name, f"{name}.scale", "fold", values, values.shape)
+    else:
+        plan.add(name, "fold", Layout.PANELS, values)
+    if scores != "fp32":
+        plan.int8("codebook", name.removesuffix(".fold"))
+
+
+def add_columns(plan: Plan, name: str, scale_name: str, part: str, values: F64, fp32_shape: tuple[int, ...]) -> None:
+    """The tensor `name` [..., in, out] in int8, from float32, and the scale of each of its columns. `fp32_shape`: that
+    of the tensor of this name in a file without int8."""
+    q, scale = columns_to_int8(round32(values, name))
+    plan.add_packed(name, part, TensorType.I8, Layout.QUADS, q, fp32_shape)
+    plan.add_packed(scale_name, part, TensorType.F32, Layout.PADDED_ROWS, scale, ())
+
+
+def columns_to_int8(values: F32) -> tuple[npt.NDArray[np.int8], F32]:
+    """A matrix [..., in, out] as the integers and scales of its columns: [..., in, out], [..., out]."""
+    q, scale = rows_to_int8(np.swapaxes(values, -1, -2))
+    return np.swapaxes(q, -1, -2).astype(np.int8), scale
+
+
+def table_to_int8(rows: F32, table: TableConfig, first: int) -> tuple[npt.NDArray[np.int8], F32]:
+    """Rows of a table, the first of them number `first`, as the file holds them; refuses what float32 cannot give back:
+    the largest number that it holds, in steps that are rounded up."""
+    q, scale = rows_to_int8(rows)
+    with np.errstate(over="ignore"):
+        lost = ~np.isfinite(np.float32(LARGEST) * scale)
+    if lost.any():
+        row = int(lost.argmax())
+        largest = float(np.abs(rows[row]).max())
+        refuse(f"tensor {table.tensor}", "numbers that float32 holds in int8 steps", f"{largest} in row {first + row}")
+    return q.astype(np.int8), scale
+
+
+def note_state(plan: Plan) -> None:
+    """What the option state makes of each sequence with an attention of kind dot."""
+    for sequence in plan.config.sequences:
+        attention = getattr(sequence, "attention", None)
+        if plan.parts.options.state == "int8" and isinstance(attention, DotAttentionConfig):
+            plan.int8("state", sequence.prefix, None if has_state(sequence) else "searches events")

@@ -1,0 +1,131 @@
+"""What int8 computes (docs/int8.md), in the reference: tables, linear layers, codewords, keys and values.
+
+Rounding to an integer is a step: where float32 and float64 fall on two sides of it, the two differ by far more than
+they round. `shaken` shows by how much: it moves every number that a request makes int8 a little before it is rounded.
+Codewords are not shaken, as events that are near a step can be left out (`assign`).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vqrank_convert.checkpoint import round32
+from vqrank_convert.config import Config
+from vqrank_convert.int8 import Int8Options, Parts
+from vqrank_convert.int8_rows import LARGEST, LEAST, rows_to_int8
+from vqrank_convert.reference_codes import UNIT32, Quantized, margins_over_others
+
+Array = npt.NDArray[Any]
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+
+# How far a number is shaken, in steps: hundreds of times what float32 arithmetic may move most of them by.
+SHAKE = 1e-3
+# An event is clear if none of its numbers is this close, in steps, to where its integer changes.
+NEAR = 1e-4
+# Roundings of a codeword's score: the step's division, its product with the codeword's, the sum as a float, the offset
+# and the result; and those of the event's largest number, a list's or levels' sum, which the step is taken from.
+TERMS = 16
+
+
+class Int8Table:
+    """A table of which every row is int8: `[row]` gives what the integers stand for."""
+
+    def __init__(self, name: str, table: Any) -> None:
+        self.name = name
+        self.table = table
+        self.shape = np.shape(table)
+
+    def __getitem__(self, row: int) -> F64:
+        q, scale = rows_to_int8(round32(np.asarray(self.table[row], np.float64), self.name, row))
+        return (q * scale).astype(np.float64)
+
+
+class Rounding:
+    """The int8 arithmetic of one model in one run. `shaken`: the number of a series of small random shifts, None for
+    none."""
+
+    def __init__(self, config: Config, options: Int8Options, shaken: int | None = None) -> None:
+        self.parts = Parts(config, options)
+        self._bits = None if shaken is None else np.random.PCG64(shaken)
+        self._kept = {f"{s.prefix}.attention" for s in config.sequences if self.parts.state_is_int8(s)}
+        self._weights: dict[str, tuple[F32, F32]] = {}
+
+    def tables(self, config: Config, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """The tensors, with int8 tables in their place."""
+        narrow = {table.tensor for table in config.tables.values() if self.parts.table_is_int8(table)}
+        return {name: Int8Table(name, value) if name in narrow else value for name, value in tensors.items()}
+
+    def keeps(self, attention: str) -> bool:
+        """Whether the keys and values of the attention of this name are int8."""
+        return attention in self._kept
+
+    def rows(self, x: Array) -> tuple[Array, Array]:
+        """Rows [..., n] as integers and scales."""
+        return rows_to_int8(x, self._shifts(x.shape))
+
+    def _shifts(self, shape: tuple[int, ...]) -> F64 | float:
+        if self._bits is None:
+            return 0.0
+        raw = self._bits.random_raw(math.prod(shape)).astype(np.float64).reshape(shape)  # 64 bits, a promised stream
+        return np.asarray((raw * 2.0**-63 - 1) * SHAKE)
+
+    def weight(self, name: str, tensor: Any) -> tuple[F32, F32]:
+        """A linear layer's weight [..., out, in] as the file holds it: its integers, and a scale for each output."""
+        if name not in self._weights:
+            self._weights[name] = rows_to_int8(round32(np.asarray(tensor, np.float64), name))
+        return self._weights[name]
+
+    def linear(self, x: Array, w: Array, scale: Array, start: Array | float) -> Array:
+        """x [..., in] times integers w [out, in] in steps of scale [out], onto `start`. Sums of integers are exact."""
+        q, steps = self.rows(x)
+        return np.asarray(integers(q, w, x.dtype) * (steps[..., np.newaxis] * scale.astype(x.dtype)) + start)
+
+    def attend(self, q: Array, k: Array, v: Array, alpha: float, bias: Array | None) -> Array:
+        """One head of softmax attention of queries q [C, d] over keys and values k, v [T, d]."""
+        dtype = q.dtype
+        (q, q_steps), (k, k_steps), (v, v_steps) = (self.rows(x) for x in (q, k, v))
+        scores = dtype.type(alpha) * (integers(q, k, dtype) * (q_steps[:, np.newaxis] * k_steps))
+        if bias is not None:
+            scores = scores + bias
+        e = np.exp(scores - scores.max(axis=1, keepdims=True))
+        weighted = e * v_steps
+        o = np.zeros((len(q), v.shape[1]), dtype)
+        for j in range(len(v)):
+            o += weighted[:, j, np.newaxis] * v[j]
+        return np.asarray(o / e.sum(axis=1, keepdims=True))
+
+
+def integers(a: Array, b: Array, dtype: npt.DTypeLike) -> Array:
+    """Products of rows of integers, a [..., n] and b [m, n]: exact in float64, then rounded once."""
+    return np.asarray((a.astype(np.float64) @ b.astype(np.float64).T).astype(dtype))
+
+
+def assign(e: Array, folded: F64, offset: F64 | None, name: str) -> Quantized:
+    """The codewords of events e [L, D] by a fold [D, W] in int8, and by float32 offsets [W] if any; N = 1.
+
+    An event with a number near a step has an infinite bound: float32 might take another integer for it."""
+    e64 = e.astype(np.float64)
+    w, scale = rows_to_int8(round32(np.ascontiguousarray(folded.T), name))
+    offset = np.zeros(len(w)) if offset is None else round32(offset, name).astype(np.float64)
+    q, steps = rows_to_int8(e64)
+    products = integers(q, w, np.float64) * (steps[:, np.newaxis] * scale.astype(np.float64))
+    scores = products + offset
+    bounds = TERMS * UNIT32 * (np.abs(products) + np.abs(offset)).max(axis=1, initial=0.0)
+    bounds[near_a_step(e64)] = math.inf
+    assignments = scores.argmax(axis=1)
+    same = np.column_stack([w.astype(np.float64), scale.astype(np.float64), offset])
+    margins = margins_over_others(scores, assignments, same)
+    return Quantized(assignments[:, None], margins[:, None], bounds[:, None])
+
+
+def near_a_step(x: F64) -> npt.NDArray[np.bool_]:
+    """Which of the rows x [L, n] have a number whose integer a small error could change, or are themselves near the
+    least that do not become zeros."""
+    largest = np.abs(x).max(axis=1, initial=0.0)
+    scaled = np.abs(x) * (LARGEST / np.maximum(largest, LEAST))[:, np.newaxis]
+    near = np.abs(scaled - np.floor(scaled) - 0.5).min(axis=1, initial=1.0) < NEAR
+    return np.asarray((near & (largest >= LEAST)) | (np.abs(largest - LEAST) < LEAST / 2**10))

@@ -1,0 +1,304 @@
+"""int8 in the converter: the rule, what files hold of it, which parts become so, what is said and what is refused."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+from converter_support import (
+    CONFIG,
+    File,
+    config_of_every_kind,
+    config_of_search,
+    config_of_vql,
+    config_with,
+    quantized,
+    weights,
+    write,
+)
+
+from vqrank_convert import checkpoint, int8
+from vqrank_convert.cli import main
+from vqrank_convert.config import parse_config
+from vqrank_convert.int8_rows import rows_to_int8
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+RNG = np.random.default_rng(5)
+ROWS = {
+    "normal": RNG.normal(0, 1, 300),
+    "ties": np.array([127, 0.5, 1.5, -0.5, -2.5, 63.5, 62.5, -126.5]),
+    "ties in steps of another": np.array([254, 1, 3, -1, -5, 127, 125, -253]) * 2.0**-40,
+    "one": np.array([-3.7]),
+    "none": np.array([]),
+    "equal": np.full(9, 0.1),
+    "zeros": np.zeros(7),
+    "minus zeros": np.array([-0.0, 0.0, 1.0, -1.0]),
+    "denormals": np.array([1e-45, -1e-40, 0]),
+    "a denormal beside": np.array([1e-45, 1.0, -1e-42]),
+    "least": np.array([2.0**-100, -(2.0**-101), 2.0**-108]),
+    "below the least": np.array([np.nextafter(np.float32(2.0**-100), np.float32(0)), 2.0**-101]),
+    "huge": np.array([LARGEST, -LARGEST, 1e38, 1.0, LARGEST / 254]),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_to_int8(row):
+    x = ROWS[row].astype(np.float32)
+    q, scale = rows_to_int8(np.stack([x, x[::-1]]))
+    assert q.dtype == scale.dtype == np.float32
+    integers, step = quantized(x.tolist())
+    assert q.tolist() == [integers, integers[::-1]]
+    assert scale.tolist() == [step, step]
+    assert len(x) == 0 or max(map(abs, integers)) == (127 if step else 0)
+
+
+def test_a_million_rows():
+    """Of numbers of all sizes, half of them on or beside a tie."""
+    x = RNG.normal(0, 1, (40_000, 25)).astype(np.float32)
+    x[:, 0] = 127
+    x[:, 1:13] = np.rint(x[:, 1:13] * 40) + np.float32(0.5)
+    x[:, 4:8] = np.nextafter(x[:, 4:8], np.float32(0))
+    x *= 2.0 ** RNG.integers(-90, 90, (len(x), 1))
+    x = x.astype(np.float32) * RNG.uniform(1, 2, (len(x), 1)).astype(np.float32)
+    q, scale = rows_to_int8(x)
+    for i in range(0, len(x), 97):
+        assert (q[i].tolist(), scale[i]) == quantized(x[i].tolist())
+    assert (np.abs(q * scale[:, None] - x) <= 0.5000001 * scale[:, None] + 2.0**-22 * np.abs(x)).all()
+
+
+# ---- files ----
+
+
+def wide(**changes):
+    """A model whose head's first two layers gain by int8, and its last does not."""
+    return config_with(head={"hidden": [40, 33]}, **changes)
+
+
+def convert(tmp_path, config, tensors, *options, name="m"):
+    source = write(tmp_path / f"{name}.safetensors", config, tensors)
+    assert main([str(source), "-o", str(tmp_path / f"{name}.vqr"), "--no-golden", *options]) == 0
+    return File(tmp_path / f"{name}.vqr")
+
+
+def check_columns(file, name, scale, values):
+    """An int8 matrix [..., in, out] and the scales of its columns, against `values` in float32."""
+    tensor, steps = file.tensors[name], file.tensors[scale]
+    assert (tensor.type, tensor.layout, file.shape(name)) == (3, 3, values.shape)
+    *outer, inputs, outputs = values.shape
+    assert (steps.type, steps.layout, file.shape(scale)) == (0, 1, (*outer, outputs))
+    assert tensor.length == math.prod(outer) * -(-inputs // 4) * 4 * -(-outputs // 16) * 16
+    q, s = file.values(name), file.values(scale)
+    for index in np.ndindex(*outer, outputs):
+        *place, o = index
+        assert (q[(*place, slice(None), o)].tolist(), s[index]) == quantized(values[(*place, slice(None), o)].tolist())
+
+
+def head_of(tensors, layer):
+    return tensors[f"head.{layer}.weight"].T
+
+
+def test_server(tmp_path):
+    config = wide()
+    tensors = weights(config)
+    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "server")
+    changed = {name for name in file.tensors if name not in plain.tensors or file.tensors[name].type == 3}
+    assert changed == {
+        "sequences.long.fold", "sequences.long.fold.scale", "head.0.shared", "head.0.weight", "head.0.scale",
+        "head.1.weight", "head.1.scale",
+    }  # fmt: skip
+    check_columns(file, "sequences.long.fold", "sequences.long.fold.scale", plain.values("sequences.long.fold"))
+    shared = 4  # age and repository
+    check_columns(file, "head.0.weight", "head.0.scale", head_of(tensors, 0)[shared:])
+    assert (file.tensors["head.0.shared"].type, file.tensors["head.0.shared"].layout) == (0, 2)
+    np.testing.assert_array_equal(file.values("head.0.shared"), head_of(tensors, 0)[:shared])
+    check_columns(file, "head.1.weight", "head.1.scale", head_of(tensors, 1))
+    for name in set(plain.tensors) - changed:
+        assert file.flat(name).tobytes() == plain.flat(name).tobytes(), name
+    (sequence,) = file.header.sequences
+    assert (sequence.kind.scores, sequence.kind.attention.state) == (1, 0)
+    assert [f.exponent for f in file.header.event] == [f.exponent for f in plain.header.event]
+
+
+def test_mobile(tmp_path):
+    config = wide()
+    tensors = weights(config)
+    tensors["tables.item.weight"][3] = 0
+    tensors["tables.item.weight"][4] *= 2.0**-110
+    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "mobile")
+    (sequence,) = file.header.sequences
+    assert (sequence.kind.scores, sequence.kind.attention.state) == (1, 1)
+    for table in ("item", "directory", "action"):
+        name = f"tables.{table}"
+        assert (file.tensors[f"{name}.weight"].type, file.tensors[f"{name}.weight"].layout) == (3, 0)
+        assert (file.tensors[f"{name}.scale"].type, file.tensors[f"{name}.scale"].layout) == (0, 0)
+        assert file.shape(f"{name}.weight") == plain.shape(f"{name}.weight")
+        q, s = file.values(f"{name}.weight"), file.values(f"{name}.scale")
+        for row, want in enumerate(tensors[f"{name}.weight"].tolist()):
+            assert (q[row].tolist(), s[row]) == quantized(want)
+    # Of what the rows stand for, the largest magnitude fills 30 bits; of twice as much it would not fit.
+    for feature, table in ((0, "item"), (1, "directory"), (2, "action")):
+        largest = float(
+            (np.abs(file.values(f"tables.{table}.weight")).max(1) * file.values(f"tables.{table}.scale")).max()
+        )
+        assert 2**29 < largest * 2.0 ** file.header.event[feature].exponent <= 2**30
+    assert file.tensors["tables.repository.weight"].type == 0 and "tables.repository.scale" not in file.tensors
+    assert file.values("tables.item.scale")[3] == file.values("tables.item.scale")[4] == 0
+
+
+def test_chunks_do_not_show(tmp_path, monkeypatch):
+    whole = convert(tmp_path, CONFIG, weights(CONFIG), "--tables", "int8")
+    monkeypatch.setattr(checkpoint, "CHUNK_BYTES", 7 * 8 * 4)
+    assert convert(tmp_path, CONFIG, weights(CONFIG), "--tables", "int8").bytes == whole.bytes
+
+
+def test_exact_codewords_have_the_file_of_fp32(tmp_path):
+    config = config_of_vql(config=wide())
+    config["sequences"].append(copy.deepcopy(CONFIG["sequences"][0]))
+    plain = convert(tmp_path, config, weights(config))
+    file = convert(tmp_path, config, weights(config), "--codebook", "int8-exact")
+    assert [sequence.kind.scores for sequence in plain.header.sequences] == [0, 0]
+    assert [sequence.kind.scores for sequence in file.header.sequences] == [2, 2]
+    first = min(tensor.offset for tensor in file.header.tensors)
+    assert file.bytes[first:] == plain.bytes[first:]
+
+
+def test_vql_in_int8(tmp_path, monkeypatch):
+    monkeypatch.setattr(int8, "INPUTS_MIN", 1)
+    monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
+    config = config_of_vql(out=True)
+    tensors = weights(config)
+    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "server")
+    for group in range(2):
+        name = f"sequences.keys.vql.groups.{group}"
+        check_columns(file, f"{name}.fold", f"{name}.fold.scale", plain.values(f"{name}.fold"))
+        assert file.flat(f"{name}.offset").tobytes() == plain.flat(f"{name}.offset").tobytes()
+    for part in ("q", "out"):
+        name = f"sequences.keys.vql.{part}"
+        check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T)
+    assert file.tensors["sequences.keys.vql.v.weight"].type == 0
+    assert file.tensors["sequences.keys.vql.groups.0.codebook"].type == 0
+    assert file.header.sequences[0].kind.scores == 1
+
+
+def test_layers_of_every_codebook(tmp_path, monkeypatch):
+    """Leading dimensions, and what stays fp32 of a din attention."""
+    monkeypatch.setattr(int8, "INPUTS_MIN", 1)
+    monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
+    config = config_of_every_kind("dice")
+    tensors = weights(config)
+    file = convert(tmp_path, config, tensors, "--weights", "int8")
+    layers = ["hstu.0.f1", "hstu.0.f2", "attention.q", "attention.mlp.1", "attention.mlp.2"]
+    for name in (f"sequences.long.{layer}" for layer in layers):
+        check_columns(file, f"{name}.weight", f"{name}.scale", np.swapaxes(tensors[f"{name}.weight"], -1, -2))
+    assert {file.tensors[f"sequences.long.attention.mlp.0.{p}"].type for p in ("target", "event", "product")} == {0}
+    name = "sequences.short.attention.q"
+    check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T[np.newaxis])
+
+
+def test_nothing_shared(tmp_path):
+    config = wide(user=[], context=[])
+    file = convert(tmp_path, config, weights(config), "--weights", "int8")
+    assert "head.0.shared" not in file.tensors and file.tensors["head.0.weight"].type == 3
+
+
+def test_overrides(tmp_path):
+    """An option beside a preset goes before it."""
+    config = wide()
+    options = ("--preset", "mobile", "--state", "fp32", "--codebook", "int8-exact", "--tables", "fp32")
+    file = convert(tmp_path, config, weights(config), *options)
+    (sequence,) = file.header.sequences
+    assert (sequence.kind.scores, sequence.kind.attention.state) == (2, 0)
+    assert [name for name, tensor in file.tensors.items() if tensor.type == 3] == ["head.0.weight", "head.1.weight"]
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "small"), [(31, 32, True), (32, 31, True), (32, 32, False)])
+def test_what_gains(inputs, outputs, small):
+    parts = int8.Parts(parse_config(CONFIG), int8.Int8Options(weights="int8"))
+    assert parts.layer_is_int8("head.0", inputs, outputs) is not small
+    assert parts.layer("head.0", 2**17 + 1, 64) == "more than 131072 inputs"
+    assert not int8.Parts(parse_config(CONFIG), int8.FP32).layer_is_int8("head.0", inputs, outputs)
+
+
+# ---- what is said ----
+
+
+def summary(tmp_path, capsys, config, *options):
+    capsys.readouterr()
+    convert(tmp_path, config, weights(config), *options)
+    lines = capsys.readouterr().out.splitlines()
+    return [line.removeprefix("  int8      ") for line in lines if line.startswith("  int8 ")]
+
+
+def test_summary(tmp_path, capsys):
+    config = wide()
+    assert summary(tmp_path, capsys, config) == []
+    plain = (tmp_path / "m.vqr").stat().st_size
+    lines = summary(tmp_path, capsys, config, "--preset", "mobile")
+    size = (tmp_path / "m.vqr").stat().st_size
+    assert lines == [
+        "codebook int8: long",
+        "tables int8: item, directory, action; kept in fp32: repository (too narrow: 3)",
+        "weights int8: head.0, head.1; kept in fp32: long.hstu.0.f1 (too small: 18 x 56); long.hstu.0.f2, "
+        "long.attention.k, long.attention.v (too small: 18 x 18); long.attention.q (too small: 13 x 18); "
+        "head.2 (too small: 33 x 1)",
+        "state int8: long",
+        f"{size:,} bytes, in fp32 about {plain:,}",
+    ]
+    assert size < plain
+
+
+def test_summary_of_what_cannot_be(tmp_path, capsys):
+    options = ("--codebook", "int8-exact", "--weights", "int8", "--state", "int8")
+    codebook, layers, state, _ = summary(tmp_path, capsys, config_of_search("twin"), *options)
+    assert codebook == "codebook int8-exact: nothing to do"
+    decides = "search.attention.q, search.attention.k (decides which events take part)"
+    assert layers.startswith(f"weights int8: nothing to do; kept in fp32: {decides}; search.attention.v (too small")
+    assert state == "state int8: nothing to do; kept in fp32: search (searches events)"
+
+
+def test_a_model_of_narrow_tables(tmp_path, capsys):
+    """Of width 1 each row's scale would take more than the row."""
+    config = config_with()
+    for table in config["tables"].values():
+        table["dim"] = 1
+    assert summary(tmp_path, capsys, config, "--tables", "int8")[0] == (
+        "tables int8: nothing to do; kept in fp32: item, directory, repository, action (too narrow: 1)"
+    )
+    file = File(tmp_path / "m.vqr")
+    assert not [tensor for tensor in file.header.tensors if tensor.type == 3]
+    assert convert(tmp_path, config, weights(config), name="plain").bytes == file.bytes
+
+
+# ---- what is refused ----
+
+
+def test_rows_that_float32_does_not_give_back(tmp_path, capsys):
+    """The largest number of all, in steps that are rounded up."""
+    tensors = weights(CONFIG)
+    tensors["tables.item.weight"][41, 2] = -LARGEST
+    source = write(tmp_path / "m.safetensors", CONFIG, tensors)
+    assert main([str(source), "-o", str(tmp_path / "m.vqr"), "--no-golden", "--tables", "int8"]) == 2
+    assert capsys.readouterr().err == (
+        "vqrank-convert: error: tensor tables.item.weight: expected numbers that float32 holds in int8 steps, "
+        f"found {LARGEST} in row 41\n"
+    )
+    assert not (tmp_path / "m.vqr").exists()
+    assert main([str(source), "-o", str(tmp_path / "m.vqr"), "--no-golden", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("options", [["--tables", "int8-exact"], ["--codebook", "int4"], ["--preset", "phone"]])
+def test_unknown_choices(tmp_path, capsys, options):
+    with pytest.raises(SystemExit) as status:
+        main([str(tmp_path / "m.safetensors"), "-o", str(tmp_path / "m.vqr"), *options])
+    assert status.value.code == 2 and f"invalid choice: '{options[1]}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("value", "found"), [(math.nan, "nan"), (math.inf, "inf")])
+def test_what_is_not_finite_is_refused_as_in_fp32(tmp_path, capsys, value, found):
+    tensors = weights(CONFIG)
+    tensors["tables.item.weight"][41, 2] = value
+    source = write(tmp_path / "m.safetensors", CONFIG, tensors)
+    assert main([str(source), "-o", str(tmp_path / "m.vqr"), "--no-golden", "--preset", "mobile"]) == 2
+    assert f"tables.item.weight: expected finite numbers, found {found} at [41, 2]" in capsys.readouterr().err
