@@ -29,8 +29,8 @@ model=$demo/commits.vqr
 checkpoint=examples/commits/model.safetensors
 mkdir -p "$demo"
 if [ ! -e "$model" ] || [ "$checkpoint" -nt "$model" ] || [ schema/model.fbs -nt "$model" ]; then
-    say "Converting the checkpoint: vqrank-convert $checkpoint -o $model"
-    build/venv/bin/vqrank-convert "$checkpoint" -o "$model"
+    say "Converting the checkpoint, in int8 where it gains: vqrank-convert $checkpoint -o $model --preset mobile"
+    build/venv/bin/vqrank-convert "$checkpoint" -o "$model" --preset mobile
 fi
 
 say "Self-test: this processor gives the bits that the model file says it must"

@@ -54,43 +54,6 @@ enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row,
     return status;
 }
 
-/* Bytes of a matrix [in, out] in quads. */
-static size_t quads_size(size_t in, size_t out)
-{
-    return (in + 3) / 4 * 4 * vqr_padded(out);
-}
-
-enum vqr_status vqr_bind_scale(struct vqr_binder *binder, struct vqr_weights *scale, size_t stack, size_t n,
-                               const char *name)
-{
-    const enum vqr_status status = vqr_bind_row(binder, scale, stack, n, name);
-    const size_t count = (stack ? stack : 1) * vqr_padded(n);
-    for (size_t i = 0; !status && i < count; i++)
-        if (!(scale->data[i] >= 0.0f))
-            return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\": value %zu is %g, expected 0 or more", name,
-                            i, (double)scale->data[i]);
-    return status;
-}
-
-enum vqr_status vqr_bind_quads(struct vqr_binder *binder, const int8_t **quads, size_t *step, size_t stack, size_t in,
-                               size_t out, const char *name)
-{
-    struct vqr_expected expected = {.type = VQR_TENSOR_I8, .layout = VQR_QUADS, .rank = 3, .shape = {stack, in, out}};
-    if (stack == 0)
-        expected = (struct vqr_expected){.type = VQR_TENSOR_I8, .layout = VQR_QUADS, .rank = 2, .shape = {in, out}};
-    const void *data = NULL;
-    const enum vqr_status status = vqr_bind_tensor(binder, &expected, &data, "%s", name);
-    *quads = data;
-    *step = stack > 1 ? quads_size(in, out) : 0;
-    return status;
-}
-
-bool vqr_tensor_is_int8(const struct vqr_binder *binder, const char *name)
-{
-    struct vqr_header_tensor found;
-    return vqr_header_find_tensor(&binder->model->header, name, &found) && found.type == VQR_TENSOR_I8;
-}
-
 /* "NAME.part" */
 static const char *part_name(char text[VQR_NAME_SIZE], const char *name, const char *part)
 {

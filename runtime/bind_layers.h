@@ -36,17 +36,6 @@ double vqr_event_bound(const struct vqr_model *model, const float *panel);
 enum vqr_status vqr_bind_row(struct vqr_binder *binder, struct vqr_weights *row, size_t stack, size_t n,
                              const char *name);
 
-/* The same of int8 steps: all 0 or more. */
-enum vqr_status vqr_bind_scale(struct vqr_binder *binder, struct vqr_weights *scale, size_t stack, size_t n,
-                               const char *name);
-
-/* Binds one [stack, in, out] quads tensor of int8; *step is bytes from one codebook's to the next, 0 when shared. */
-enum vqr_status vqr_bind_quads(struct vqr_binder *binder, const int8_t **quads, size_t *step, size_t stack, size_t in,
-                               size_t out, const char *name);
-
-/* Whether the file has a tensor of that name in int8. */
-bool vqr_tensor_is_int8(const struct vqr_binder *binder, const char *name);
-
 /* Binds NAME.weight and NAME.bias, [stack, n] each. */
 enum vqr_status vqr_bind_norm(struct vqr_binder *binder, struct vqr_weights *weight, struct vqr_weights *bias,
                               size_t stack, size_t n, const char *name);

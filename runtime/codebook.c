@@ -37,10 +37,7 @@ enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook
         status = vqr_bind_matrix(binder, &codebook->fold, stack, width, codewords, name);
         return status || codebook->scores == VQR_SCORES_F32 ? status : vqr_codebook_measure(codebook, binder->error);
     }
-    char text[VQR_NAME_SIZE + 32];
-    snprintf(text, sizeof text, "%s.scale", name);
-    status = vqr_bind_quads(binder, &codebook->quads, &codebook->quads_step, stack, width, codewords, name);
-    return status ? status : vqr_bind_scale(binder, &codebook->scale, stack, codewords, text);
+    return vqr_bind_int8_matrix(binder, &codebook->int8, stack, width, codewords, name, name);
 }
 
 void vqr_codebook_unbind(struct vqr_codebook *codebook)
@@ -57,8 +54,11 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most,
     const size_t row = (codebook->width + 3) / 4 * 4, panels = vqr_panels(most);
     struct vqr_screen_scratch *s = &scratch->screen;
     *scratch = (struct vqr_codebook_scratch){0};
-    if (codebook->scores == VQR_SCORES_INT8)
-        vqr_linear_take_scratch(codebook->width, &scratch->rows, arena);
+    struct vqr_int8_needs needs = {0, 0, 0};
+    vqr_int8_need(&needs, &codebook->int8);
+    vqr_int8_rows_take(&needs, &scratch->rows, arena);
+    scratch->start =
+        vqr_take(arena, needs.kept ? vqr_times(VQR_INT8_ROWS, vqr_padded(most)) : 0, sizeof *scratch->start);
     if (codebook->scores != VQR_SCORES_INT8_EXACT)
         return;
     s->q = vqr_take(arena, vqr_times(VQR_SCREEN_ROWS, row), sizeof *s->q);
@@ -68,31 +68,39 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most,
     s->e = vqr_take(arena, vqr_times(VQR_SCREEN_ROWS, codebook->width), sizeof *s->e);
 }
 
-_Static_assert((int)VQR_EVENT_BLOCK <= VQR_SCREEN_ROWS && (int)VQR_EVENT_BLOCK <= VQR_LINEAR_ROWS,
+_Static_assert((int)VQR_EVENT_BLOCK <= VQR_SCREEN_ROWS && (int)VQR_EVENT_BLOCK <= VQR_INT8_ROWS,
                "a block of events is one call");
 
 void vqr_codebook_load(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                        struct vqr_codebook_scratch *scratch, const struct vqr_event_block *block)
 {
     if (codebook->scores == VQR_SCORES_INT8)
-        k->to_int8_f32(scratch->rows.q, scratch->rows.stride, scratch->rows.scale, block->e, block->stride, block->rows,
-                       codebook->width);
+        vqr_int8_rows_load(&codebook->int8, k, &scratch->rows, block->e, block->stride, block->rows);
+}
+
+static void assign_int8(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
+                        struct vqr_codebook_scratch *scratch, size_t j, size_t rows, uint32_t *z)
+{
+    const struct vqr_int8_matrix *matrix = &codebook->int8;
+    size_t start_stride;
+    const float *start = vqr_int8_rows_start(matrix, k, &scratch->rows, j, rows, scratch->start,
+                                             vqr_padded(codebook->codewords), codebook->offset, &start_stride);
+    k->quantize_i8(z, scratch->rows.q, scratch->rows.q_stride, scratch->rows.scale, rows,
+                   matrix->quads + j * matrix->quads_step, vqr_weights_of(matrix->scale, j), (matrix->in + 3) / 4,
+                   start, start_stride, codebook->codewords);
 }
 
 void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                          struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
                          uint32_t *z)
 {
-    const struct vqr_linear_scratch *rows = &scratch->rows;
     switch (codebook->scores) {
     case VQR_SCORES_F32:
         k->quantize_f32(z, block->e, block->stride, block->rows, vqr_weights_of(codebook->fold, j), codebook->offset,
                         codebook->widths, codebook->features, codebook->codewords);
         break;
     case VQR_SCORES_INT8:
-        k->quantize_i8(z, rows->q, rows->stride, rows->scale, block->rows, codebook->quads + j * codebook->quads_step,
-                       vqr_weights_of(codebook->scale, j), (codebook->width + 3) / 4, codebook->offset,
-                       codebook->codewords);
+        assign_int8(codebook, k, scratch, j, block->rows, z);
         break;
     case VQR_SCORES_INT8_EXACT:
         k->quantize_exact_f32(z, block->e, block->stride, block->rows, vqr_weights_of(codebook->fold, j),

@@ -3,26 +3,25 @@
 #ifndef VQR_CODEBOOK_H
 #define VQR_CODEBOOK_H
 
-#include "runtime/linear.h"
+#include "runtime/int8_matrix.h"
 #include "runtime/sequence.h"
 
 /* N codebooks of W codewords each, over events of width D. */
 struct vqr_codebook {
     size_t count, codewords, width; /* N, W, D */
     enum vqr_scores scores;
-    struct vqr_weights fold; /* [N, D, W] panels; NULL with int8 scores */
-    const int8_t *quads;     /* int8 scores: [N, D, W] quads */
-    size_t quads_step;
-    struct vqr_weights scale; /* int8 scores: [N, W] padded */
-    const float *offset;      /* [W] padded, or NULL for none */
-    const uint32_t *widths;   /* [features] of the events' features */
+    struct vqr_weights fold;     /* [N, D, W] panels; NULL with int8 scores */
+    struct vqr_int8_matrix int8; /* int8 scores: the fold */
+    const float *offset;         /* [W] padded, or NULL for none */
+    const uint32_t *widths;      /* [features] of the events' features */
     size_t features;
     struct vqr_screen *screen; /* exact: [N] */
     void *screens;             /* exact: the memory that screens point into */
 };
 
 struct vqr_codebook_scratch {
-    struct vqr_linear_scratch rows; /* int8 scores: a block's events */
+    struct vqr_int8_rows rows; /* int8 scores: a block's events */
+    float *start; /* int8 scores: [VQR_INT8_ROWS, padded(most codewords)] what they start from, if columns are kept */
     struct vqr_screen_scratch screen;
 };
 

@@ -113,10 +113,11 @@ static void take_scratch(const struct vqr_target_attention *attention, struct vq
     scratch->a = vqr_take(arena, vqr_times(tokens, scratch->mlp_stride), sizeof(float));
     scratch->b = vqr_take(arena, vqr_times(tokens, scratch->mlp_stride), sizeof(float));
     scratch->logits = vqr_take(arena, vqr_padded(tokens), sizeof(float));
-    size_t widest = vqr_widest_int8(0, &a->q);
+    struct vqr_int8_needs needs = {0, 0, 0};
+    vqr_int8_need(&needs, &a->q.int8);
     for (size_t i = 1; i < a->layers; i++)
-        widest = vqr_widest_int8(widest, &a->layer[i]);
-    vqr_linear_take_scratch(widest, &scratch->linear, arena);
+        vqr_int8_need(&needs, &a->layer[i].int8);
+    vqr_int8_rows_take(&needs, &scratch->int8, arena);
 }
 
 static void take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
@@ -147,8 +148,7 @@ static int copy_tokens(const struct vqr_target_attention *attention, const struc
 }
 
 static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
-                   const struct vqr_token_rows *rows)
+                   struct vqr_target_scratch *scratch, const float *x, size_t tokens, const struct vqr_token_rows *rows)
 {
     (void)scratch;
     return copy_tokens(attention, k, x, tokens, rows->y);
@@ -182,7 +182,7 @@ static void start(const struct vqr_target_attention *attention, const struct vqr
 {
     const struct vqr_din_attention *a = &attention->din;
     const size_t d = attention->width;
-    vqr_linear_run(&a->q, k, &s->linear, codebook, s->q, s->q_stride, t, t_stride, rows);
+    vqr_linear_run(&a->q, k, &s->int8, codebook, s->q, s->q_stride, t, t_stride, rows);
     k->gemm_f32(s->c, s->c_stride, s->q, s->q_stride, rows, vqr_weights_of(a->target, codebook), d * VQR_LANES, d,
                 vqr_panels(a->layer[0].out), vqr_weights_of(a->layer[0].bias, codebook));
 }
@@ -201,7 +201,7 @@ static void weigh_tokens(const struct vqr_target_attention *attention, const str
     for (size_t i = 1; i < a->layers; i++) {
         const struct vqr_linear *layer = &a->layer[i];
         vqr_activate(&a->activation[i - 1], k, codebook, x, stride, tokens, layer->in);
-        vqr_linear_run(layer, k, &s->linear, codebook, next, stride, x, stride, tokens);
+        vqr_linear_run(layer, k, &s->int8, codebook, next, stride, x, stride, tokens);
         float *const swap = x;
         x = next;
         next = swap;

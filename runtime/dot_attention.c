@@ -31,10 +31,6 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
     if (!status && (c->state < VQR_KEPT_F32 || c->state > VQR_KEPT_INT8))
         status = vqr_refuse_unknown(binder, c->state, "sequence \"%s\": attention state", header->name);
     a->int8 = c->state == VQR_KEPT_INT8;
-    if (!status && a->int8 && c->dim > VQR_INT8_TERMS_MAX)
-        status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                          "sequence \"%s\": attention dim is %u, expected at most %d with a state in int8",
-                          header->name, c->dim, VQR_INT8_TERMS_MAX);
     a->width = (size_t)c->heads * c->dim;
     a->alpha = (float)(1.0 / sqrt((double)c->dim));
     attention->out_width = c->out ? c->out : a->width;
@@ -62,9 +58,11 @@ static void take_scratch(const struct vqr_target_attention *attention, struct vq
     scratch->kv = vqr_take(arena, vqr_times(tokens, stride), sizeof(float));
     scratch->count = vqr_take(arena, vqr_padded(tokens), sizeof(float));
     scratch->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, stride + VQR_LANES), sizeof(float));
-    vqr_linear_take_scratch(vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(vqr_widest_int8(0, &a->q), &a->k), &a->v),
-                                            &a->out),
-                            &scratch->linear, arena);
+    const struct vqr_linear *const layers[] = {&a->q, &a->k, &a->v, &a->out};
+    struct vqr_int8_needs needs = {0, 0, 0};
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        vqr_int8_need(&needs, &layers[i]->int8);
+    vqr_int8_rows_take(&needs, &scratch->int8, arena);
     if (a->int8)
         vqr_dot_int8_take_scratch(attention, scratch, arena);
 }
@@ -93,8 +91,8 @@ static void take_rows(const struct vqr_target_attention *attention, size_t token
 
 /* Keys or values of the tokens x as rows. Returns 0 if one is not finite. */
 static int project_rows(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                        const struct vqr_linear *linear, const struct vqr_linear_scratch *scratch, size_t codebook,
-                        const float *x, size_t tokens, float *rows)
+                        const struct vqr_linear *linear, struct vqr_int8_rows *scratch, size_t codebook, const float *x,
+                        size_t tokens, float *rows)
 {
     const size_t stride = vqr_padded(attention->dot.width);
     vqr_linear_run(linear, k, scratch, codebook, rows, stride, x, vqr_padded(attention->width), tokens);
@@ -102,11 +100,10 @@ static int project_rows(const struct vqr_target_attention *attention, const stru
 }
 
 static int project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
-                   const struct vqr_token_rows *rows)
+                   struct vqr_target_scratch *scratch, const float *x, size_t tokens, const struct vqr_token_rows *rows)
 {
-    return project_rows(attention, k, &attention->dot.k, &scratch->linear, 0, x, tokens, rows->k) &&
-           project_rows(attention, k, &attention->dot.v, &scratch->linear, 0, x, tokens, rows->v);
+    return project_rows(attention, k, &attention->dot.k, &scratch->int8, 0, x, tokens, rows->k) &&
+           project_rows(attention, k, &attention->dot.v, &scratch->int8, 0, x, tokens, rows->v);
 }
 
 /* Rows of keys and of values, as many as there are tokens, head by head. */
@@ -151,13 +148,13 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
 {
     const struct vqr_dot_attention *a = &attention->dot;
     const size_t tokens = interests->tokens;
-    if (!project_rows(attention, k, &a->k, &scratch->linear, codebook, x, tokens, scratch->kv))
+    if (!project_rows(attention, k, &a->k, &scratch->int8, codebook, x, tokens, scratch->kv))
         return 0;
     if (a->int8)
         vqr_dot_int8_keep_keys(attention, k, scratch, interests);
     else
         pack_keys(attention, k, scratch->kv, interests);
-    if (!project_rows(attention, k, &a->v, &scratch->linear, codebook, x, tokens, scratch->kv))
+    if (!project_rows(attention, k, &a->v, &scratch->int8, codebook, x, tokens, scratch->kv))
         return 0;
     if (a->int8)
         vqr_dot_int8_keep_values(attention, k, scratch, interests);
@@ -171,7 +168,7 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
 void vqr_dot_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                      struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
 {
-    vqr_linear_run(&attention->dot.q, k, &scratch->linear, codebook, scratch->q, scratch->q_stride, t, t_stride, rows);
+    vqr_linear_run(&attention->dot.q, k, &scratch->int8, codebook, scratch->q, scratch->q_stride, t, t_stride, rows);
 }
 
 float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
@@ -184,11 +181,10 @@ float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct 
 }
 
 void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
-                    size_t out_stride)
+                    struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out, size_t out_stride)
 {
     if (attention->config.out)
-        vqr_linear_run(&attention->dot.out, k, &scratch->linear, codebook, out, out_stride, scratch->o,
+        vqr_linear_run(&attention->dot.out, k, &scratch->int8, codebook, out, out_stride, scratch->o,
                        scratch->q_stride + VQR_LANES, rows);
 }
 
@@ -202,6 +198,8 @@ static void attend(const struct vqr_target_attention *attention, const struct vq
     vqr_dot_queries(attention, k, scratch, codebook, t, t_stride, rows);
     size_t o_stride = out_stride;
     float *o = vqr_dot_heads(attention, scratch, out, &o_stride);
+    if (a->int8)
+        vqr_dot_int8_queries(attention, k, scratch, interests, rows);
     for (size_t h = 0; a->int8 && h < c->heads; h++)
         vqr_dot_int8_attend(attention, k, scratch, interests, h, rows, o + h * dim, o_stride);
     for (size_t h = 0; !a->int8 && h < c->heads; h++)
@@ -219,6 +217,8 @@ static void weigh(const struct vqr_target_attention *attention, const struct vqr
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
     vqr_dot_queries(attention, k, scratch, codebook, t, 0, 1);
+    if (attention->dot.int8)
+        vqr_dot_int8_queries(attention, k, scratch, interests, 1);
     memset(weights, 0, tokens * sizeof *weights);
     for (size_t h = 0; h < c->heads; h++) {
         if (attention->dot.int8)

@@ -2,17 +2,10 @@
 
 #include <string.h>
 
-#include "runtime/sequence.h"
-
-/* Bytes of a row of a head's numbers, and of a head's keys and values of `tokens` tokens. */
-static size_t row_size(const struct vqr_target_attention *attention)
-{
-    return ((size_t)attention->config.dim + 3) / 4 * 4;
-}
-
+/* Bytes of a head's keys and of its values of `tokens` tokens. */
 static size_t keys_size(const struct vqr_target_attention *attention, size_t tokens)
 {
-    return vqr_times(row_size(attention), vqr_padded(tokens));
+    return vqr_times(attention->config.dim, vqr_padded(tokens));
 }
 
 static size_t values_size(const struct vqr_target_attention *attention, size_t tokens)
@@ -20,12 +13,15 @@ static size_t values_size(const struct vqr_target_attention *attention, size_t t
     return vqr_times(tokens, vqr_padded(attention->config.dim));
 }
 
+static size_t row_size(const struct vqr_target_attention *attention)
+{
+    return ((size_t)attention->config.dim + 3) / 4 * 4;
+}
+
 void vqr_dot_int8_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
                                struct vqr_arena *arena)
 {
-    const size_t rows = attention->tokens > VQR_CANDIDATE_BLOCK ? attention->tokens : VQR_CANDIDATE_BLOCK;
-    scratch->row8 = vqr_take(arena, vqr_times(rows, row_size(attention)), sizeof *scratch->row8);
-    scratch->q_scale = vqr_take(arena, VQR_CANDIDATE_BLOCK, sizeof *scratch->q_scale);
+    scratch->row8 = vqr_take(arena, vqr_times(attention->tokens, row_size(attention)), sizeof *scratch->row8);
 }
 
 void vqr_dot_int8_take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
@@ -34,71 +30,60 @@ void vqr_dot_int8_take_interests(const struct vqr_target_attention *attention, s
     const size_t heads = attention->config.heads, w = attention->tokens;
     interests->k8 = vqr_take(arena, vqr_times(heads, keys_size(attention, w)), sizeof *interests->k8);
     interests->v8 = vqr_take(arena, vqr_times(heads, values_size(attention, w)), sizeof *interests->v8);
-    interests->k_scale = vqr_take(arena, vqr_times(heads, vqr_padded(w)), sizeof(float));
+    interests->k_scale = vqr_take(arena, attention->dot.width, sizeof(float));
     interests->v_scale = vqr_take(arena, vqr_times(heads, vqr_padded(w)), sizeof(float));
-}
-
-/* Head h of scratch->kv's rows as int8 into scratch->row8, its steps into the head's part of `scales`. */
-static void to_int8(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t h, size_t tokens, float *scales)
-{
-    const size_t dim = attention->config.dim;
-    float *scale = scales + h * vqr_padded(tokens);
-    k->to_int8_f32(scratch->row8, row_size(attention), scale, scratch->kv + h * dim, scratch->q_stride, tokens, dim);
-    memset(scale + tokens, 0, (vqr_padded(tokens) - tokens) * sizeof *scale);
 }
 
 void vqr_dot_int8_keep_keys(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                             struct vqr_target_scratch *scratch, struct vqr_interests *interests)
 {
-    const size_t tokens = interests->tokens;
-    for (size_t h = 0; h < attention->config.heads; h++) {
-        to_int8(attention, k, scratch, h, tokens, interests->k_scale);
-        k->pack_quads_i8(interests->k8 + h * keys_size(attention, tokens), scratch->row8, row_size(attention),
-                         attention->config.dim, tokens);
-    }
+    const size_t dim = attention->config.dim, tokens = interests->tokens;
+    for (size_t h = 0; h < attention->config.heads; h++)
+        k->columns_to_int8_f32(interests->k8 + h * keys_size(attention, tokens), interests->k_scale + h * dim,
+                               scratch->kv + h * dim, scratch->q_stride, tokens, dim);
 }
 
 void vqr_dot_int8_keep_values(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                               struct vqr_target_scratch *scratch, struct vqr_interests *interests)
 {
-    const size_t tokens = interests->tokens;
+    const size_t dim = attention->config.dim, tokens = interests->tokens;
     for (size_t h = 0; h < attention->config.heads; h++) {
-        to_int8(attention, k, scratch, h, tokens, interests->v_scale);
+        float *scale = interests->v_scale + h * vqr_padded(tokens);
+        k->to_int8_f32(scratch->row8, row_size(attention), scale, scratch->kv + h * dim, scratch->q_stride, tokens,
+                       dim);
+        memset(scale + tokens, 0, (vqr_padded(tokens) - tokens) * sizeof *scale);
         k->pack_panels_i8(interests->v8 + h * values_size(attention, tokens), scratch->row8, row_size(attention),
-                          tokens, attention->config.dim);
+                          tokens, dim);
     }
 }
 
-/* Head h of the first `rows` queries as int8. */
-static void queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    struct vqr_target_scratch *scratch, size_t h, size_t rows)
+void vqr_dot_int8_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                          struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t rows)
 {
-    const size_t dim = attention->config.dim;
-    k->to_int8_f32(scratch->row8, row_size(attention), scratch->q_scale, scratch->q + h * dim, scratch->q_stride, rows,
-                   dim);
+    for (size_t r = 0; r < rows; r++) {
+        float *q = scratch->q + r * scratch->q_stride;
+        k->mul_f32(q, q, interests->k_scale, attention->dot.width);
+    }
 }
 
 void vqr_dot_int8_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                          struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t h,
                          size_t rows, float *o, size_t o_stride)
 {
-    const size_t dim = attention->config.dim, tokens = interests->tokens, scales = h * vqr_padded(tokens);
-    queries(attention, k, scratch, h, rows);
-    k->softmax_attention_i8(o, o_stride, scratch->row8, row_size(attention), scratch->q_scale, rows,
-                            interests->k8 + h * keys_size(attention, tokens), interests->k_scale + scales,
-                            interests->v8 + h * values_size(attention, tokens), interests->v_scale + scales, tokens,
-                            dim, dim, attention->config.count_bias ? interests->log_counts : NULL, attention->dot.alpha,
+    const size_t dim = attention->config.dim, tokens = interests->tokens;
+    k->softmax_attention_i8(o, o_stride, scratch->q + h * dim, scratch->q_stride, rows,
+                            interests->k8 + h * keys_size(attention, tokens),
+                            interests->v8 + h * values_size(attention, tokens),
+                            interests->v_scale + h * vqr_padded(tokens), tokens, dim, dim,
+                            attention->config.count_bias ? interests->log_counts : NULL, attention->dot.alpha,
                             scratch->scores);
 }
 
 void vqr_dot_int8_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                         struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t h)
 {
-    const size_t tokens = interests->tokens;
-    queries(attention, k, scratch, h, 1);
-    k->softmax_weights_i8(scratch->scores, vqr_padded(tokens), scratch->row8, row_size(attention), scratch->q_scale, 1,
-                          interests->k8 + h * keys_size(attention, tokens), interests->k_scale + h * vqr_padded(tokens),
-                          tokens, attention->config.dim, attention->config.count_bias ? interests->log_counts : NULL,
-                          attention->dot.alpha);
+    const size_t dim = attention->config.dim, tokens = interests->tokens;
+    k->softmax_weights_i8(scratch->scores, vqr_padded(tokens), scratch->q + h * dim, scratch->q_stride, 1,
+                          interests->k8 + h * keys_size(attention, tokens), tokens, dim,
+                          attention->config.count_bias ? interests->log_counts : NULL, attention->dot.alpha);
 }

@@ -16,6 +16,10 @@ void vqr_dot_int8_keep_keys(const struct vqr_target_attention *attention, const 
 void vqr_dot_int8_keep_values(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                               struct vqr_target_scratch *scratch, struct vqr_interests *interests);
 
+/* The `rows` queries in scratch->q take the keys' steps, of all heads: before the two below. */
+void vqr_dot_int8_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                          struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t rows);
+
 /* Head h for the `rows` queries in scratch->q: o[rows, o_stride], whole panels. */
 void vqr_dot_int8_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                          struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t h,

@@ -91,10 +91,10 @@ void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratc
     scratch->stride = vqr_padded(model->head.widest);
     scratch->a = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->stride), sizeof(float));
     scratch->b = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, scratch->stride), sizeof(float));
-    size_t widest = 0;
+    struct vqr_int8_needs needs = {0, 0, 0};
     for (size_t i = 0; i < model->head.layers; i++)
-        widest = vqr_widest_int8(widest, &model->head.layer[i]);
-    vqr_linear_take_scratch(widest, &scratch->linear, arena);
+        vqr_int8_need(&needs, &model->head.layer[i].int8);
+    vqr_int8_rows_take(&needs, &scratch->int8, arena);
 }
 
 void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch)
@@ -105,15 +105,15 @@ void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, 
                 head->shared_in, vqr_panels(out), head->layer[0].bias.data);
 }
 
-void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch,
                     const float *x, size_t x_stride, size_t rows, size_t row)
 {
-    vqr_linear_run_from(&model->head.layer[0], k, &scratch->linear, 0, scratch->a + row * scratch->stride,
+    vqr_linear_run_from(&model->head.layer[0], k, &scratch->int8, 0, scratch->a + row * scratch->stride,
                         scratch->stride, x, x_stride, rows, scratch->hoisted);
 }
 
 const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_kernels *k,
-                             const struct vqr_head_scratch *scratch, size_t rows)
+                             struct vqr_head_scratch *scratch, size_t rows)
 {
     const struct vqr_head *head = &model->head;
     const size_t stride = scratch->stride;
@@ -121,7 +121,7 @@ const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_ker
     for (size_t i = 1; i < head->layers; i++) {
         const struct vqr_linear *layer = &head->layer[i];
         vqr_activate(&head->activation[i - 1], k, 0, y, stride, rows, layer->in);
-        vqr_linear_run(layer, k, &scratch->linear, 0, next, stride, y, stride, rows);
+        vqr_linear_run(layer, k, &scratch->int8, 0, next, stride, y, stride, rows);
         float *const swap = y;
         y = next;
         next = swap;

@@ -11,7 +11,7 @@ struct vqr_head_scratch {
         *hoisted;  /* [padded(first layer's outputs)] the first layer's chains over u and x, shared by all candidates */
     float *a, *b;  /* [VQR_CANDIDATE_BLOCK, padded(widest layer)] */
     size_t stride; /* of a and b */
-    struct vqr_linear_scratch linear;
+    struct vqr_int8_rows int8;
 };
 
 void vqr_head_take_scratch(const struct vqr_model *model, struct vqr_head_scratch *scratch, struct vqr_arena *arena);
@@ -22,11 +22,11 @@ void vqr_head_hoist(const struct vqr_model *model, const struct vqr_kernels *k, 
 
 /* The first layer of x[rows, x_stride] = [t, interests], from what was hoisted last, into rows `row` ... of a block of
  * at most VQR_CANDIDATE_BLOCK candidates, whose users may differ. */
-void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, const struct vqr_head_scratch *scratch,
+void vqr_head_first(const struct vqr_model *model, const struct vqr_kernels *k, struct vqr_head_scratch *scratch,
                     const float *x, size_t x_stride, size_t rows, size_t row);
 
 /* The other layers of the block's `rows`: logits, rows of scratch->stride. */
 const float *vqr_head_logits(const struct vqr_model *model, const struct vqr_kernels *k,
-                             const struct vqr_head_scratch *scratch, size_t rows);
+                             struct vqr_head_scratch *scratch, size_t rows);
 
 #endif

@@ -32,10 +32,12 @@ void vqr_hstu_take_scratch(const struct vqr_hstu *hstu, struct vqr_hstu_scratch 
     scratch->o = vqr_take(arena, vqr_times(w, scratch->o_stride), sizeof(float));
     scratch->z = vqr_take(arena, vqr_times(w, scratch->z_stride), sizeof(float));
     scratch->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(w)), sizeof(float));
-    size_t widest = 0;
-    for (size_t i = 0; i < c->layers; i++)
-        widest = vqr_widest_int8(vqr_widest_int8(widest, &hstu->layer[i].f1), &hstu->layer[i].f2);
-    vqr_linear_take_scratch(widest, &scratch->linear, arena);
+    struct vqr_int8_needs needs = {0, 0, 0};
+    for (size_t i = 0; i < c->layers; i++) {
+        vqr_int8_need(&needs, &hstu->layer[i].f1.int8);
+        vqr_int8_need(&needs, &hstu->layer[i].f2.int8);
+    }
+    vqr_int8_rows_take(&needs, &scratch->int8, arena);
 }
 
 /* The factor on SiLU(scores), step 4. */
@@ -125,7 +127,7 @@ static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *
                           vqr_weights_of(layer->pre_norm_bias, codebook));
         in = s->normed;
     }
-    vqr_linear_run(&layer->f1, k, &s->linear, codebook, s->uvqk, s->uvqk_stride, in, s->x_stride, tokens); /* 2 */
+    vqr_linear_run(&layer->f1, k, &s->int8, codebook, s->uvqk, s->uvqk_stride, in, s->x_stride, tokens); /* 2 */
     const size_t activated = c->activate == VQR_ACTIVATE_ALL ? hstu->uvqk_width : hstu->v_width;
     for (size_t i = 0; i < tokens; i++)
         k->silu_f32(s->uvqk + i * s->uvqk_stride, s->uvqk + i * s->uvqk_stride, activated);
@@ -136,7 +138,7 @@ static void run_layer(const struct vqr_hstu *hstu, const struct vqr_hstu_layer *
     for (size_t i = 0; i < tokens; i++)
         gate(hstu, layer, k, codebook, s->uvqk + i * s->uvqk_stride, s->o + i * s->o_stride, s->z + i * s->z_stride);
     float *y = c->residual ? s->normed : x; /* 8: the normed copy is free again, x is still needed for the residual */
-    vqr_linear_run(&layer->f2, k, &s->linear, codebook, y, s->x_stride, s->z, s->z_stride, tokens);
+    vqr_linear_run(&layer->f2, k, &s->int8, codebook, y, s->x_stride, s->z, s->z_stride, tokens);
     if (c->residual)
         for (size_t i = 0; i < tokens; i++)
             k->add_f32(x + i * s->x_stride, y + i * s->x_stride, x + i * s->x_stride, hstu->width);

@@ -47,7 +47,7 @@ struct vqr_hstu_scratch {
     float *o;    /* [W, o_stride] */
     float *z;    /* [W, z_stride] */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(W)] */
-    struct vqr_linear_scratch linear;
+    struct vqr_int8_rows int8;
 };
 
 /* What a run is over. */

@@ -79,7 +79,7 @@ void vqr_token_rows_take(const struct vqr_target_attention *attention, size_t to
 }
 
 int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                           const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                           struct vqr_target_scratch *scratch, const float *x, size_t tokens,
                            const struct vqr_token_rows *rows)
 {
     return tokens == 0 || attention->kind->project(attention, k, scratch, x, tokens, rows);

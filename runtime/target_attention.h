@@ -48,8 +48,8 @@ struct vqr_interests {
     float *v;          /* dot: [heads] panels of [tokens, dim]; din: panels of [tokens, D], the tokens themselves */
     float *y;          /* din: [tokens, padded(D)] the tokens as rows */
     float *log_counts; /* dot: [padded(tokens)] ln max(n, 1), only with count_bias */
-    /* dot in int8, in place of k and v: [heads] quads of [dim, tokens] and panels of bytes of [tokens, dim]; their
-     * steps, [heads, padded(tokens)] each. */
+    /* dot in int8, in place of k and v: [heads] panels of bytes of [dim, tokens], and of [tokens, dim]; their steps,
+     * [heads, dim] of the keys' columns, and [heads, padded(tokens)] of the values. */
     int8_t *k8, *v8;
     float *k_scale, *v_scale;
 };
@@ -67,9 +67,8 @@ struct vqr_target_scratch {
     float *count;  /* dot: [padded(tokens)] */
     float *o;      /* dot: [VQR_CANDIDATE_BLOCK, q_stride + 16] before the output projection */
     float *scores; /* [VQR_ATTENTION_ROWS, padded(tokens)] */
-    struct vqr_linear_scratch linear;
-    int8_t *row8;   /* dot in int8: [tokens, and at least VQR_CANDIDATE_BLOCK][a head's numbers, a multiple of 4] */
-    float *q_scale; /* dot in int8: [VQR_CANDIDATE_BLOCK] */
+    struct vqr_int8_rows int8;
+    int8_t *row8; /* dot in int8: [tokens, dim rounded up to 4] values before packing */
     size_t c_stride, mlp_stride;
     float *c;      /* din: [VQR_CANDIDATE_BLOCK, c_stride] the first layer's chains over t' */
     float *m;      /* din: panels of [D, first], one candidate's weights of the tokens */
@@ -106,7 +105,7 @@ int vqr_interests_compute(const struct vqr_target_attention *attention, const st
 void vqr_token_rows_take(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
                          struct vqr_arena *arena);
 int vqr_token_rows_project(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                           const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                           struct vqr_target_scratch *scratch, const float *x, size_t tokens,
                            const struct vqr_token_rows *rows);
 void vqr_interests_pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                         const struct vqr_token_rows *rows, size_t first, size_t count, struct vqr_interests *interests);
@@ -137,7 +136,7 @@ struct vqr_attention_ops {
     void (*take_rows)(const struct vqr_target_attention *attention, size_t tokens, struct vqr_token_rows *rows,
                       struct vqr_arena *arena);
     int (*project)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                   const struct vqr_target_scratch *scratch, const float *x, size_t tokens,
+                   struct vqr_target_scratch *scratch, const float *x, size_t tokens,
                    const struct vqr_token_rows *rows);
     void (*pack)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                  const struct vqr_token_rows *rows, size_t first, struct vqr_interests *interests);
@@ -157,8 +156,7 @@ void vqr_dot_queries(const struct vqr_target_attention *attention, const struct 
 float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
                      size_t *stride);
 void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                    const struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out,
-                    size_t out_stride);
+                    struct vqr_target_scratch *scratch, size_t codebook, size_t rows, float *out, size_t out_stride);
 
 /* dot_attention.c and din_attention.c */
 extern const struct vqr_attention_ops vqr_dot_attention_ops, vqr_din_attention_ops;

@@ -283,7 +283,7 @@ static void start(const struct vqr_sequence *sequence, const struct vqr_kernels 
 static void queries(const struct vqr_vql *vql, const struct vqr_kernels *k, struct vqr_vql_scratch *s, const float *t,
                     size_t t_stride, size_t rows)
 {
-    vqr_linear_run(&vql->q, k, &s->linear, 0, s->q, s->q_stride, t, t_stride, rows);
+    vqr_linear_run(&vql->q, k, &s->int8, 0, s->q, s->q_stride, t, t_stride, rows);
 }
 
 static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
@@ -307,7 +307,7 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
                                  values[a].v, st->tokens[vql->head[a].group], vql->dim, vql->v_dim, values[a].bias,
                                  vql->alpha, s->scores);
     if (vql->out)
-        vqr_linear_run(&vql->out_product, k, &s->linear, 0, out, out_stride, o, o_stride, c->rows);
+        vqr_linear_run(&vql->out_product, k, &s->int8, 0, out, out_stride, o, o_stride, c->rows);
 }
 
 /* A codeword's weight is the mean over its group's heads. */

@@ -70,7 +70,7 @@ struct vqr_vql_scratch {
     float *q, *o, *scores; /* queries; heads before `out`; scores of the attention kernel */
     float *weights;        /* [padded(most)] */
     size_t v_stride, row_stride, q_stride, o_stride;
-    struct vqr_linear_scratch linear;
+    struct vqr_int8_rows int8;
     struct vqr_codebook_scratch codebook;
     struct vqr_vql_values *values;    /* [A] with R > 0, at one request's time */
     double *kept_sums, *kept_weights; /* R > 0: the state's, to go back to */

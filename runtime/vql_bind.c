@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/bind_layers.h"
 #include "runtime/memory.h"
@@ -87,6 +88,21 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
         status = bind_flat(binder, &group->codebook, w, group->heads * vql->dim,
                            group_name(name, header->name, g, "codebook"));
     return status;
+}
+
+/* Events are loaded once for all groups, so all keep the same columns of them in fp32. */
+static enum vqr_status check_kept(struct vqr_binder *binder, const char *sequence, const struct vqr_vql *vql)
+{
+    const struct vqr_int8_matrix *first = &vql->group[0].codes.int8;
+    for (size_t g = 1; g < vql->groups; g++) {
+        const struct vqr_int8_matrix *own = &vql->group[g].codes.int8;
+        if (own->kept != first->kept ||
+            (own->kept && memcmp(own->kept_column, first->kept_column, own->kept * sizeof *own->kept_column) != 0))
+            return vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                            "sequence \"%s\": group %zu keeps other columns in fp32 than group 0, expected the same",
+                            sequence, g);
+    }
+    return VQR_OK;
 }
 
 /* How group g's values become integers, and that none can be too large. */
@@ -226,6 +242,8 @@ static enum vqr_status bind_vql(struct vqr_binder *binder, const struct vqr_head
     for (size_t a = 0; a < vql->heads; a++)
         vql->head[a].group = SIZE_MAX;
     status = bind_groups(binder, header, vql);
+    if (!status)
+        status = check_kept(binder, header->name, vql);
     char name[VQR_NAME_SIZE];
     if (!status)
         status = vqr_bind_flat_matrix(binder, &vql->v, vql->width, vql->heads * vql->v_dim,

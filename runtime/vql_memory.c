@@ -42,7 +42,10 @@ void *vqr_vql_take_scratch(const struct vqr_sequence *sequence, struct vqr_arena
     s->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(vql->most)), sizeof *s->scores);
     s->weights = vqr_take(arena, vqr_padded(vql->most), sizeof *s->weights);
     vqr_codebook_take_scratch(&vql->group[0].codes, vql->most, &s->codebook, arena);
-    vqr_linear_take_scratch(vqr_widest_int8(vqr_widest_int8(0, &vql->q), &vql->out_product), &s->linear, arena);
+    struct vqr_int8_needs needs = {0, 0, 0};
+    vqr_int8_need(&needs, &vql->q.int8);
+    vqr_int8_need(&needs, &vql->out_product.int8);
+    vqr_int8_rows_take(&needs, &s->int8, arena);
     s->values = vql->terms ? take_values(vql, arena) : NULL;
     s->kept_sums = vqr_take(arena, vqr_times(vql->terms, vql->sums), sizeof *s->kept_sums);
     s->kept_weights = vqr_take(arena, vqr_times(vql->terms, vql->sums / vql->v_dim), sizeof *s->kept_weights);

@@ -10,8 +10,8 @@ struct attention {
 
 struct inputs {
     size_t q_stride;
-    const int8_t *q, *k, *v;
-    const float *q_scale, *k_scale, *v_scale, *bias;
+    const int8_t *k, *v;
+    const float *q, *v_scale, *bias;
     float alpha;
 };
 
@@ -37,22 +37,21 @@ static float *scales(size_t rows, size_t room, enum check_fill fill)
 static struct inputs make_inputs(const struct attention *a)
 {
     const enum check_fill fill = check_below(4) ? FILL_UNIT : check_next_fill();
-    const size_t k4 = (a->qk_dim + 3) / 4, padded = vqr_padded(a->tokens);
+    const size_t padded = vqr_padded(a->tokens);
     struct inputs in = {.alpha = check_below(4) ? 1.0f / sqrtf((float)a->qk_dim) : check_unit()};
-    in.q_stride = 4 * k4 + check_below(9);
+    in.q_stride = a->qk_dim + check_below(9);
     check_case("rows %zu tokens %zu qk_dim %zu v_dim %zu q_stride %zu alpha %a fill %d", a->rows, a->tokens, a->qk_dim,
                a->v_dim, in.q_stride, (double)in.alpha, fill);
-    int8_t *q = int8s(check_extent(a->rows, in.q_stride, 4 * k4)), *k = int8s(padded * 4 * k4);
-    for (size_t r = 0; r < a->rows; r++)
-        memset(q + r * in.q_stride + a->qk_dim, 0, 4 * k4 - a->qk_dim);
-    for (size_t j = 0; j < padded; j++)
-        for (size_t i = 0; i < 4 * k4; i++)
-            if (j >= a->tokens || i >= a->qk_dim)
-                k[((j / VQR_LANES * k4 + i / 4) * VQR_LANES + j % VQR_LANES) * 4 + i % 4] = 0;
-    in.q = q, in.k = k;
+    int8_t *k = int8s(padded * a->qk_dim);
+    for (size_t j = a->tokens; j < padded; j++)
+        for (size_t i = 0; i < a->qk_dim; i++)
+            k[(j / VQR_LANES * a->qk_dim + i) * VQR_LANES + j % VQR_LANES] = 0;
+    in.k = k;
     in.v = int8s(vqr_padded(a->v_dim) * a->tokens);
-    in.q_scale = scales(a->rows, a->rows, fill);
-    in.k_scale = scales(a->tokens, padded, fill);
+    float *q = check_floats(check_extent(a->rows, in.q_stride, a->qk_dim), fill);
+    for (size_t i = 0; fill == FILL_UNIT && i < check_extent(a->rows, in.q_stride, a->qk_dim); i++)
+        q[i] *= 0.02f;
+    in.q = q;
     in.v_scale = scales(a->tokens, padded, fill);
     if (check_below(2)) {
         float *bias = check_floats(padded, fill);
@@ -70,10 +69,10 @@ static bool attention_one(vqr_softmax_attention_i8_fn *ref, vqr_softmax_attentio
     const size_t stride = vqr_padded(a->v_dim) + check_below(4);
     const struct check_output o = check_output(check_extent(a->rows, stride, vqr_padded(a->v_dim)), sizeof(float));
     const struct check_output scratch = check_output(VQR_ATTENTION_ROWS * vqr_padded(a->tokens), sizeof(float));
-    ref(o.want, stride, in.q, in.q_stride, in.q_scale, a->rows, in.k, in.k_scale, in.v, in.v_scale, a->tokens,
-        a->qk_dim, a->v_dim, in.bias, in.alpha, scratch.want);
-    fn(o.got, stride, in.q, in.q_stride, in.q_scale, a->rows, in.k, in.k_scale, in.v, in.v_scale, a->tokens, a->qk_dim,
-       a->v_dim, in.bias, in.alpha, scratch.got);
+    ref(o.want, stride, in.q, in.q_stride, a->rows, in.k, in.v, in.v_scale, a->tokens, a->qk_dim, a->v_dim, in.bias,
+        in.alpha, scratch.want);
+    fn(o.got, stride, in.q, in.q_stride, a->rows, in.k, in.v, in.v_scale, a->tokens, a->qk_dim, a->v_dim, in.bias,
+       in.alpha, scratch.got);
     return check_same_f32(&o) && check_bounds(&scratch, sizeof(float));
 }
 
@@ -103,10 +102,8 @@ static bool weights_one(vqr_softmax_weights_i8_fn *ref, vqr_softmax_weights_i8_f
     const struct inputs in = make_inputs(a);
     const size_t padded = vqr_padded(a->tokens), stride = padded + check_below(4);
     const struct check_output w = check_output(check_extent(a->rows, stride, padded), sizeof(float));
-    ref(w.want, stride, in.q, in.q_stride, in.q_scale, a->rows, in.k, in.k_scale, a->tokens, a->qk_dim, in.bias,
-        in.alpha);
-    fn(w.got, stride, in.q, in.q_stride, in.q_scale, a->rows, in.k, in.k_scale, a->tokens, a->qk_dim, in.bias,
-       in.alpha);
+    ref(w.want, stride, in.q, in.q_stride, a->rows, in.k, a->tokens, a->qk_dim, in.bias, in.alpha);
+    fn(w.got, stride, in.q, in.q_stride, a->rows, in.k, a->tokens, a->qk_dim, in.bias, in.alpha);
     const float *want = w.want;
     for (size_t r = 0; r < a->rows; r++)
         for (size_t j = a->tokens; j < padded; j++)

@@ -36,6 +36,39 @@ bool check_to_int8_f32(vqr_to_int8_f32_fn *ref, vqr_to_int8_f32_fn *fn)
     return to_int8_one(ref, fn, 48, 257, FILL_UNIT) && to_int8_one(ref, fn, 3, 1030, FILL_UNIT);
 }
 
+static bool columns_one(vqr_columns_to_int8_f32_fn *ref, vqr_columns_to_int8_f32_fn *fn, size_t n, size_t k,
+                        enum check_fill fill)
+{
+    const size_t stride = k + check_below(4);
+    check_case("n %zu k %zu src_stride %zu fill %d", n, k, stride, fill);
+    float *src = check_floats(check_extent(n, stride, k), fill);
+    /* Columns that are one number, hardly differ, lie far from 0, or are not finite in one place. */
+    static const float odd[] = {FLT_MAX, -FLT_MAX, INFINITY, -INFINITY, NAN, 0x1p-149f};
+    for (size_t i = 0; i < k; i++) {
+        const size_t kind = check_below(14);
+        for (size_t t = 0; kind >= 6 && kind < 9 && t < n; t++)
+            src[t * stride + i] = kind == 6   ? 7.0f
+                                  : kind == 7 ? 0x1p-101f * (float)(t % 4)
+                                              : 1e3f + src[t * stride + i];
+        if (kind < 6)
+            src[check_below(n) * stride + i] = odd[kind];
+    }
+    const struct check_output dst = check_output(vqr_padded(n) * k, 1), scale = check_output(k, sizeof(float));
+    ref(dst.want, scale.want, src, stride, n, k);
+    fn(dst.got, scale.got, src, stride, n, k);
+    return check_same_i8(&dst) && check_same_f32(&scale);
+}
+
+bool check_columns_to_int8_f32(vqr_columns_to_int8_f32_fn *ref, vqr_columns_to_int8_f32_fn *fn)
+{
+    for (size_t n = 1; n <= 35; n++)
+        for (size_t k = 0; k <= 35; k += 1 + (check_quick ? check_below(7) : 0))
+            for (int fill = 0; fill < FILL_COUNT; fill++)
+                if (!columns_one(ref, fn, n, k, (enum check_fill)fill))
+                    return false;
+    return columns_one(ref, fn, 128, 16, FILL_UNIT) && columns_one(ref, fn, 300, 65, FILL_UNIT);
+}
+
 /* Numbers of -127 ... 127, often at the ends: sums as large as they can be. */
 static int8_t *int8s(size_t n, size_t extremes)
 {
@@ -45,36 +78,24 @@ static int8_t *int8s(size_t n, size_t extremes)
     return x;
 }
 
-/* Both packings: src is [rows][columns], one of them k and the other n. */
-static bool pack_one(vqr_pack_quads_i8_fn *ref, vqr_pack_quads_i8_fn *fn, bool quads, size_t k, size_t n, size_t gap)
+static bool pack_one(vqr_pack_panels_i8_fn *ref, vqr_pack_panels_i8_fn *fn, size_t k, size_t n, size_t gap)
 {
-    const size_t rows = quads ? n : k, columns = quads ? k : n, stride = columns + gap;
+    const size_t stride = n + gap;
     check_case("k %zu n %zu src_stride %zu", k, n, stride);
-    const int8_t *src = int8s(check_extent(rows, stride, columns), 0);
-    const size_t depth = quads ? (k + 3) / 4 * 4 : k;
-    const struct check_output dst = check_output(vqr_panels(n) * depth * VQR_LANES, 1);
+    const int8_t *src = int8s(check_extent(k, stride, n), 0);
+    const struct check_output dst = check_output(vqr_panels(n) * k * VQR_LANES, 1);
     ref(dst.want, src, stride, k, n);
     fn(dst.got, src, stride, k, n);
     return check_same_i8(&dst);
 }
 
-static bool pack_all(vqr_pack_quads_i8_fn *ref, vqr_pack_quads_i8_fn *fn, bool quads)
+bool check_pack_panels_i8(vqr_pack_panels_i8_fn *ref, vqr_pack_panels_i8_fn *fn)
 {
     for (size_t k = 0; k <= 2 * VQR_LANES + 1; k++)
         for (size_t n = 0; n <= 3 * VQR_LANES + 1; n++)
-            if (!pack_one(ref, fn, quads, k, n, (k + n) % 2 ? check_below(6) : 0))
+            if (!pack_one(ref, fn, k, n, (k + n) % 2 ? check_below(6) : 0))
                 return false;
-    return pack_one(ref, fn, quads, 100, 333, 1) && pack_one(ref, fn, quads, 333, 100, 0);
-}
-
-bool check_pack_quads_i8(vqr_pack_quads_i8_fn *ref, vqr_pack_quads_i8_fn *fn)
-{
-    return pack_all(ref, fn, true);
-}
-
-bool check_pack_panels_i8(vqr_pack_panels_i8_fn *ref, vqr_pack_panels_i8_fn *fn)
-{
-    return pack_all(ref, fn, false);
+    return pack_one(ref, fn, 100, 333, 1) && pack_one(ref, fn, 333, 100, 0);
 }
 
 struct int8_case {
@@ -85,7 +106,7 @@ struct int8_case {
 struct int8_arguments {
     const int8_t *a, *b;
     const float *a_scale, *b_scale, *init;
-    size_t a_stride;
+    size_t a_stride, init_stride;
 };
 
 static struct int8_arguments draw(const struct int8_case *c)
@@ -93,13 +114,14 @@ static struct int8_arguments draw(const struct int8_case *c)
     struct int8_arguments x;
     const enum check_fill fill = check_below(4) ? FILL_UNIT : check_next_fill();
     x.a_stride = 4 * c->k4 + check_below(5);
-    check_case("rows %zu k4 %zu panels %zu extremes %zu a_stride %zu fill %d", c->rows, c->k4, c->panels, c->extremes,
-               x.a_stride, fill);
+    x.init_stride = check_below(2) ? c->panels * VQR_LANES + check_below(4) : 0;
+    check_case("rows %zu k4 %zu panels %zu extremes %zu a_stride %zu init_stride %zu fill %d", c->rows, c->k4,
+               c->panels, c->extremes, x.a_stride, x.init_stride, fill);
     x.a = int8s(check_extent(c->rows, x.a_stride, 4 * c->k4), c->extremes);
     x.b = int8s(c->panels * c->k4 * 4 * VQR_LANES, c->extremes);
     x.a_scale = check_floats(c->rows, fill);
     x.b_scale = check_floats(c->panels * VQR_LANES, fill);
-    x.init = check_below(2) ? check_floats(c->panels * VQR_LANES, fill) : NULL;
+    x.init = check_below(3) ? check_floats(check_extent(c->rows, x.init_stride, c->panels * VQR_LANES), fill) : NULL;
     return x;
 }
 
@@ -108,9 +130,18 @@ static bool gemm_one(vqr_gemm_i8_fn *ref, vqr_gemm_i8_fn *fn, const struct int8_
     const struct int8_arguments x = draw(c);
     const size_t n = c->panels * VQR_LANES, stride = n + check_below(4);
     const struct check_output out = check_output(check_extent(c->rows, stride, n), sizeof(float));
-    ref(out.want, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init);
-    fn(out.got, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init);
-    return check_same_f32(&out);
+    ref(out.want, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init, x.init_stride);
+    fn(out.got, stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, x.init, x.init_stride);
+    if (!check_same_f32(&out))
+        return false;
+    if (!x.init || !x.init_stride)
+        return true;
+    const struct check_output over = check_output_of(x.init, check_extent(c->rows, x.init_stride, n), sizeof(float));
+    ref(over.want, x.init_stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, over.want,
+        x.init_stride);
+    fn(over.got, x.init_stride, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, c->panels, over.got,
+       x.init_stride);
+    return check_same_f32(&over);
 }
 
 static bool quantize_one(vqr_quantize_i8_fn *ref, vqr_quantize_i8_fn *fn, const struct int8_case *c)
@@ -118,8 +149,8 @@ static bool quantize_one(vqr_quantize_i8_fn *ref, vqr_quantize_i8_fn *fn, const 
     const struct int8_arguments x = draw(c);
     const size_t codewords = c->panels * VQR_LANES - check_below(VQR_LANES);
     const struct check_output z = check_output(c->rows, sizeof(uint32_t));
-    ref(z.want, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, codewords);
-    fn(z.got, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, codewords);
+    ref(z.want, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, x.init_stride, codewords);
+    fn(z.got, x.a, x.a_stride, x.a_scale, c->rows, x.b, x.b_scale, c->k4, x.init, x.init_stride, codewords);
     return check_same_i32(&z);
 }
 
@@ -131,6 +162,10 @@ bool check_gemm_i8(vqr_gemm_i8_fn *ref, vqr_gemm_i8_fn *fn)
             for (size_t i = 0; i < (check_quick ? 4 : sizeof depths / sizeof *depths); i++)
                 if (!gemm_one(ref, fn, &(struct int8_case){rows, depths[i], panels, check_below(5)}))
                     return false;
+    /* About the number of steps that avx2 and avx512 convert at a time. */
+    for (size_t k4 = 94; k4 <= 98; k4++)
+        if (!gemm_one(ref, fn, &(struct int8_case){13, k4, 3, 1}))
+            return false;
     /* 4 * 2,000 products of 127 * 127 pass 2^24, beyond which floats round, and as much the other way. */
     return gemm_one(ref, fn, &(struct int8_case){13, 2000, 3, 4}) &&
            gemm_one(ref, fn, &(struct int8_case){1, 300, 17, 2});

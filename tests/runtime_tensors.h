@@ -162,8 +162,23 @@ struct Tensors {
         add_floats(name, fb::Layout_Panels, shape, x);
     }
 
-    // [..., in, out] in quads of int8, and their steps [..., out].
-    void quads(const std::string &name, const std::string &scale, const std::vector<uint64_t> &shape)
+    // Columns of the input of int8 matrix NAME that are kept in fp32, evenly spread, and their weights.
+    void kept(const std::string &name, const std::vector<uint64_t> &shape)
+    {
+        const uint64_t in = shape[shape.size() - 2], count = o.int8.kept < in ? o.int8.kept : in;
+        std::vector<uint32_t> columns(count);
+        for (size_t i = 0; i < count; i++)
+            columns[i] = (uint32_t)(i * in / count);
+        if (count == 0)
+            return;
+        std::vector<uint64_t> weight(shape);
+        weight[weight.size() - 2] = count;
+        add(name + ".kept", fb::TensorType_U32, fb::Layout_Rows, {count}, columns.data(), 4 * count);
+        panels(name + ".kept.weight", weight);
+    }
+
+    // The int8 matrix NAME [..., in, out]: quads, their steps [..., out], and what is kept in fp32.
+    void quads(const std::string &weight, const std::string &name, const std::vector<uint64_t> &shape)
     {
         const size_t out = shape.back(), in = shape[shape.size() - 2], count = shape.size() == 3 ? shape[0] : 1;
         const size_t panel = (in + 3) / 4 * 64, matrix = panel * (padded(out) / 16);
@@ -174,15 +189,16 @@ struct Tensors {
         }
         std::vector<uint64_t> steps_shape(shape.begin(), shape.end() - 2);
         steps_shape.push_back(out);
-        add(name, fb::TensorType_I8, fb::Layout_Quads, shape, q.data(), q.size());
-        steps(scale, fb::Layout_PaddedRows, steps_shape, o.scale);
+        add(weight, fb::TensorType_I8, fb::Layout_Quads, shape, q.data(), q.size());
+        steps(name + ".scale", fb::Layout_PaddedRows, steps_shape, o.scale);
+        kept(name, shape);
     }
 
     // A layer without a bias, in fp32 or int8.
     void product(const std::string &name, const std::vector<uint64_t> &shape)
     {
         if (o.int8.weights)
-            quads(name + ".weight", name + ".scale", shape);
+            quads(name + ".weight", name, shape);
         else
             panels(name + ".weight", shape);
     }
@@ -196,7 +212,7 @@ struct Tensors {
     void fold(const std::string &name, const std::vector<uint64_t> &shape)
     {
         if (o.int8.scores == VQR_SCORES_INT8)
-            quads(name, name + ".scale", shape);
+            quads(name, name, shape);
         else
             panels(name, shape);
     }

@@ -14,7 +14,7 @@ enum { CANDIDATES = 5, EVENTS = 90 };
 static struct runtime_options all_int8(void)
 {
     struct runtime_options o = runtime_options_default();
-    o.int8 = (struct runtime_int8){.tables = true, .weights = true, .scores = VQR_SCORES_INT8};
+    o.int8 = (struct runtime_int8){.tables = true, .weights = true, .scores = VQR_SCORES_INT8, .kept = 2};
     o.attention.state = o.short_attention.state = o.hstu_last.attention.state = VQR_KEPT_INT8;
     o.attention.out = 7;
     o.short_sequences = o.vql_sequences = o.hstu_sequences = 1;
@@ -99,6 +99,15 @@ static void assert_float_refused(const char *tensor, size_t at, float value, con
     free(file.data);
 }
 
+static void assert_word_refused(const char *tensor, size_t at, uint32_t value, const char *says)
+{
+    const struct runtime_options o = all_int8();
+    struct runtime_file file = runtime_build(&o);
+    hostile_words(file, tensor)[at] = value;
+    assert_open_refused(file, says);
+    free(file.data);
+}
+
 /* Events are 9 wide: in quads of 3 fours of inputs, of which 3 inputs are padding, and 20 codewords of 32. */
 static void test_refuses_by_values(void **state)
 {
@@ -113,6 +122,12 @@ static void test_refuses_by_values(void **state)
     assert_float_refused("sequences.long.attention.k.scale", 3, -1.0f, "expected 0 or more");
     assert_float_refused("head.1.scale", 1, INFINITY, "expected a finite number");
     assert_float_refused("sequences.keys.vql.groups.1.fold.scale", 5, -1.0f, "expected 0 or more");
+    assert_word_refused("head.1.kept", 1, 0, "number 1 is 0, expected columns that ascend, below 18");
+    assert_word_refused("sequences.long.fold.kept", 1, 9, "number 1 is 9, expected columns that ascend, below 9");
+    assert_word_refused("sequences.long.fold.kept", 0, UINT32_MAX, "number 0 is 4294967295, expected columns");
+    assert_word_refused("sequences.keys.vql.groups.1.fold.kept", 0, 1,
+                        "group 1 keeps other columns in fp32 than group 0");
+    assert_float_refused("sequences.all.hstu.0.f2.kept.weight", 0, NAN, "expected a finite number");
     assert_float_refused("head.0.scale", 18, 1.0f, "padding to 16 holds values other than 0");
     const struct runtime_options o = all_int8();
     hostile_run_good(runtime_build(&o));
@@ -288,7 +303,7 @@ static void test_state_is_smaller(void **state)
         bytes[i] = info.state_bytes;
         world_free(&w);
     }
-    const size_t codebooks = 2, heads = 2, keys = 32 * 16, values = 20 * 16, steps = 2 * 32 * sizeof(float);
+    const size_t codebooks = 2, heads = 2, keys = 32 * 16, values = 20 * 16, steps = (16 + 32) * sizeof(float);
     assert_int_equal(bytes[0] - bytes[1], codebooks * heads * ((keys + values) * (sizeof(float) - 1) - steps));
 }
 

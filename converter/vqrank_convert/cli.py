@@ -8,8 +8,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vqrank_convert.calibrate import calibrate
 from vqrank_convert.convert import Foreign, convert
 from vqrank_convert.errors import ConversionError, one_line
+from vqrank_convert.golden import find_vqrank
 from vqrank_convert.int8 import CHOICES, FP32, PRESETS, Int8Options
 from vqrank_convert.version import __version__
 
@@ -84,6 +86,17 @@ def add_int8(result: argparse.ArgumentParser) -> None:
     group.add_argument("--preset", choices=PRESETS, help=f"a set of the options below, which go before it. {presets}")
     for name, text in INT8_HELP.items():
         group.add_argument(f"--{name}", choices=CHOICES[name], help=text)
+    group.add_argument(
+        "--calibrate",
+        metavar="REQUESTS.jsonl",
+        type=Path,
+        help=(
+            "print what int8 costs on these requests: sizes, differences of scores, codewords that change, for each of "
+            "the options alone and together; without any of them, for all there are. A request may have labels, "
+            '{"labels": {"OUTPUT": [1, 0, null, ...]}}, one a candidate: then AUC as well. Needs vqrank, and the extra '
+            "vqrank-convert[calibrate]"
+        ),
+    )
 
 
 def spelled(options: Int8Options) -> str:
@@ -98,16 +111,29 @@ def int8_options(options: argparse.Namespace) -> Int8Options:
     return replace(PRESETS[options.preset] if options.preset else FP32, **given)
 
 
+def calibration(options: argparse.Namespace, foreign: Foreign) -> str:
+    """The table of --calibrate, before anything is written."""
+    vqrank = find_vqrank(options.vqrank, "it answers the requests of --calibrate")
+    bar = sys.stderr.isatty() and not options.quiet
+
+    def write(path: Path, int8: Int8Options) -> None:
+        convert(options.checkpoint, path, foreign=foreign, with_golden=False, int8=int8)
+
+    return calibrate(options.calibrate, int8_options(options), write, vqrank, bar)
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     if arguments is None:  # as a command: leave no temporary file behind when asked to stop
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     bar_from = math.inf if options.quiet else 1 << 20 if sys.stderr.isatty() else LARGE_TABLE_BYTES
+    foreign = Foreign(options.config, options.map, options.interleaved_heads)
     try:
+        table = None if options.calibrate is None else calibration(options, foreign)
         summary = convert(
             options.checkpoint,
             options.output,
-            foreign=Foreign(options.config, options.map, options.interleaved_heads),
+            foreign=foreign,
             vqrank=options.vqrank,
             with_golden=not options.no_golden,
             int8=int8_options(options),
@@ -122,9 +148,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("vqrank-convert: interrupted; nothing was written", file=sys.stderr)
         return 130
-    if not options.quiet:
+    said = [text for text in (None if options.quiet else summary, table) if text is not None]
+    if said:
         try:
-            print(summary, flush=True)
+            print("\n\n".join(said), flush=True)
         except BrokenPipeError:  # the reader of the summary has had enough; the file is written
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

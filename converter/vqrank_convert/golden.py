@@ -287,8 +287,11 @@ class _Draw:
 # ---- the library's bits ----
 
 
-def find_vqrank(given: str | None) -> Path:
-    """The command vqrank: as given, else beside this Python, else on PATH."""
+GOLDEN_BITS = "it computes the golden request's bits"
+
+
+def find_vqrank(given: str | None, why: str = GOLDEN_BITS) -> Path:
+    """The command vqrank: as given, else beside this Python, else on PATH. `why` it is needed."""
     name = "vqrank.exe" if os.name == "nt" else "vqrank"
     if given is not None:
         if shutil.which(given) is None:
@@ -300,9 +303,10 @@ def find_vqrank(given: str | None) -> Path:
     on_path = shutil.which(name)
     if on_path is not None:
         return Path(on_path)
+    without = ", or leave the golden request out with --no-golden" if why == GOLDEN_BITS else ""
     raise ConversionError(
-        "vqrank: expected this command beside Python or on PATH, as it computes the golden request's bits, found none; "
-        "build it (./demo.sh), give its place with --vqrank PATH, or leave the golden request out with --no-golden"
+        f"vqrank: expected this command beside Python or on PATH, as {why}, found none; "
+        f"build it (./demo.sh), or give its place with --vqrank PATH{without}"
     )
 
 

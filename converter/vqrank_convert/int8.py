@@ -7,7 +7,7 @@ from types import MappingProxyType
 from vqrank_convert.config import Config, TableConfig
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
-from vqrank_convert.config_search import TwinConfig
+from vqrank_convert.config_search import SimHardConfig, TwinConfig
 from vqrank_convert.config_sequences import (
     DinAttentionConfig,
     DinConfig,
@@ -23,6 +23,8 @@ TABLE_DIM_MIN = 4
 INPUTS_MIN, OUTPUTS_MIN = 32, 32
 # A longer sum of products might not fit an int32.
 INPUTS_MAX = 2**17
+# Why a layer stays fp32.
+EXPONENT = "enters exponents"
 
 
 @dataclass(frozen=True)
@@ -63,25 +65,39 @@ class Parts:
     def __init__(self, config: Config, options: Int8Options) -> None:
         self.options = options
         self.fixed = dict(fixed for sequence in config.sequences for fixed in _fixed(sequence))
+        self._kept = dict(kept for sequence in config.sequences for kept in _kept(config, sequence))
+        self._kept["head.0"] = float_columns(config, "candidate")
+        self._event_is_kept = len(float_columns(config, "event")) == config.width("event")
 
-    def layer(self, name: str, inputs: int, outputs: int) -> str | None:
-        """Why the linear layer of this name stays fp32 when weights become int8; None where it does not. `inputs` are
-        those that may be int8: of the head's first layer not the ones that all candidates share."""
+    def kept(self, name: str) -> tuple[int, ...]:
+        """The columns that the layer or fold of this name, where it is int8, reads in fp32; of the head's first layer
+        counted from the first that candidates do not share."""
+        return self._kept.get(name, ())
+
+    def why_fp32(self, name: str, inputs: int, outputs: int) -> str | None:
+        """Why the linear layer of this name stays fp32 when weights become int8; None where it does not. `inputs`: of
+        the head's first layer without those that all candidates share."""
         if name in self.fixed:
             return self.fixed[name]
+        inputs -= len(self.kept(name))
         if inputs > INPUTS_MAX:
             return f"more than {INPUTS_MAX} inputs"
         return f"too small: {inputs} x {outputs}" if too_small(inputs, outputs) else None
 
     def layer_is_int8(self, name: str, inputs: int, outputs: int) -> bool:
-        return self.options.weights == "int8" and self.layer(name, inputs, outputs) is None
+        return self.options.weights == "int8" and self.why_fp32(name, inputs, outputs) is None
 
     def table_is_int8(self, table: TableConfig) -> bool:
         return self.options.tables == "int8" and table.dim >= TABLE_DIM_MIN
 
     def scores(self, sequence: SequenceConfig) -> str:
         """How the scores of a sequence's codewords are computed: a choice of the option codebook."""
-        return self.options.codebook if isinstance(sequence, DmqnConfig | VqlConfig) else "fp32"
+        quantizes = isinstance(sequence, DmqnConfig | VqlConfig)
+        return self.options.codebook if quantizes and not self.events_stay(sequence) else "fp32"
+
+    def events_stay(self, sequence: SequenceConfig) -> bool:
+        """Whether scores of the sequence's codewords stay fp32 as its events have nothing but numbers to keep."""
+        return self._event_is_kept and self.options.codebook == "int8" and isinstance(sequence, DmqnConfig | VqlConfig)
 
     def state_is_int8(self, sequence: SequenceConfig) -> bool:
         return self.options.state == "int8" and has_state(sequence)
@@ -98,10 +114,34 @@ def shared_columns(config: Config) -> int:
     return config.width("user") + config.width("context")
 
 
+def float_columns(config: Config, group: str) -> tuple[int, ...]:
+    """The columns of a group's embedding that are features of kind float."""
+    found, at = [], 0
+    for feature in config.groups[group]:
+        if feature.kind == "float":
+            found.append(at)
+        at += feature.width
+    return tuple(found)
+
+
+def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int, ...]]]:
+    """The layers and folds of a sequence that read events or candidates as they are, and the columns kept of these."""
+    prefix, attention = sequence.prefix, getattr(sequence, "attention", None)
+    events, candidates = float_columns(config, "event"), float_columns(config, "candidate")
+    if isinstance(sequence, VqlConfig):
+        return [(f"{prefix}.vql.groups.{g}.fold", events) for g in range(len(sequence.groups))]
+    result = [(f"{prefix}.fold", events)] if isinstance(sequence, DmqnConfig) else []
+    if isinstance(attention, DinAttentionConfig):
+        result.append((f"{prefix}.attention.q", candidates))
+    elif isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
+        result.append((f"{prefix}.attention.v", events))
+    return result
+
+
 def _fixed(sequence: SequenceConfig) -> list[tuple[str, str]]:
     """The linear layers that stay fp32 in any model, and why."""
     if isinstance(sequence, VqlConfig):
-        return [(f"{sequence.prefix}.vql.v", "enters exact sums")]
+        return [(f"{sequence.prefix}.vql.v", "enters exact sums"), (f"{sequence.prefix}.vql.q", EXPONENT)]
     if isinstance(sequence, SdimConfig):
         return [(f"{sequence.prefix}.sdim.{part}", "decides which events take part") for part in ("hash", "q")]
     attention = f"{sequence.prefix}.attention"
@@ -109,4 +149,4 @@ def _fixed(sequence: SequenceConfig) -> list[tuple[str, str]]:
         return [(f"{attention}.{part}", "decides which events take part") for part in ("q", "k")]
     if isinstance(sequence.attention, DinAttentionConfig):
         return [(f"{attention}.mlp.0", "a product for each candidate")]
-    return []
+    return [(f"{attention}.{part}", EXPONENT) for part in ("q", "k")] if sequence.attention is not None else []

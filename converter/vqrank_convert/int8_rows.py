@@ -1,5 +1,6 @@
 """Rows of numbers as integers of -127 to 127 in steps of one scale (docs/int8.md)."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,15 @@ Real = TypeVar("Real", np.float32, np.float64)
 LARGEST = 127
 # A row of smaller numbers becomes zeros.
 LEAST = 2.0**-100
+
+
+def without(x: npt.NDArray[Real], columns: Sequence[int]) -> npt.NDArray[Real]:
+    """The rows x [..., n] with zeros in these columns."""
+    if not columns:
+        return x
+    result = x.copy()
+    result[..., list(columns)] = 0
+    return result
 
 
 def rows_to_int8(

@@ -3,7 +3,7 @@
 Small tensors are made here and kept; embedding tables are streamed while the file is written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -87,11 +87,12 @@ class Plan:
     def add_raw(self, name: str, part: str, kind: TensorType, data: npt.NDArray[Any]) -> None:
         self.tensors.append(PlannedTensor(name, part, kind, Layout.ROWS, data.shape, data))
 
-    def int8(self, option: str, name: str, reason: str | None = None) -> None:
-        """Notes that `name` became int8 by an option, or why it did not."""
+    def int8(self, option: str, name: str, reason: str | None = None, kept: Sequence[int] = ()) -> None:
+        """Notes that `name` became int8 by an option, but for the columns `kept`, or why it did not."""
         name = name.removeprefix("sequences.")
         if reason is None:
-            self.became.setdefault(option, []).append(name)
+            columns = f" (keeps {len(kept)} column{'s' if len(kept) > 1 else ''})" if kept else ""
+            self.became.setdefault(option, []).append(name + columns)
         else:
             self.kept.setdefault(option, []).append((name, reason))
 
@@ -203,7 +204,7 @@ def _add_parameters(plan: Plan, layer: str, part: str, activation: str, weights:
 def _plan_dmqn(plan: Plan, sequence: DmqnConfig, weights: Weights) -> None:
     prefix, hstu = sequence.prefix, sequence.hstu
     folded = fold(weights[f"{prefix}.projection"], weights[f"{prefix}.codebook"])
-    add_fold(plan, f"{prefix}.fold", plan.parts.scores(sequence), folded)
+    add_fold(plan, f"{prefix}.fold", sequence, folded)
     plan.notes.append(f"{prefix}.fold = projection codebook^T, {sequence.codebooks} x {folded.shape[1:]}")
     biases = _relative_biases(sequence, weights)
     for layer in range(hstu.layers):

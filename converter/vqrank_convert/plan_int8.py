@@ -1,7 +1,9 @@
-"""The file's int8 tensors, each with its scales: weights and folds by column, tables by row (docs/int8.md)."""
+"""The file's int8 tensors, each with its scales: weights and folds by column, tables by row; and
+what of them is kept in float32 (docs/int8.md)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +11,10 @@ import numpy.typing as npt
 
 from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import TableConfig
-from vqrank_convert.config_sequences import DotAttentionConfig
+from vqrank_convert.config_sequences import DotAttentionConfig, SequenceConfig
 from vqrank_convert.errors import refuse
 from vqrank_convert.int8 import has_state, shared_columns
-from vqrank_convert.int8_rows import LARGEST, rows_to_int8
+from vqrank_convert.int8_rows import LARGEST, rows_to_int8, without
 from vqrank_convert.layout import Layout, TensorType
 
 if TYPE_CHECKING:
@@ -27,36 +29,45 @@ def add_weight(plan: Plan, layer: str, part: str, values: F64) -> None:
     shared = shared_columns(plan.config) if layer == "head.0" else 0
     *_, inputs, outputs = values.shape
     if plan.parts.options.weights == "int8" and layer not in plan.parts.fixed:
-        plan.int8("weights", layer, plan.parts.layer(layer, inputs - shared, outputs))
+        plan.int8("weights", layer, plan.parts.why_fp32(layer, inputs - shared, outputs), plan.parts.kept(layer))
     if not plan.parts.layer_is_int8(layer, inputs - shared, outputs):
         plan.add(f"{layer}.weight", part, Layout.PANELS, values)
         return
     if shared:
         plan.add(f"{layer}.shared", part, Layout.PANELS, values[:shared], fp32_shape=())
-    add_columns(plan, f"{layer}.weight", f"{layer}.scale", part, values[shared:], values.shape)
+    add_columns(plan, layer, f"{layer}.weight", part, values[..., shared:, :], values.shape)
 
 
-def add_fold(plan: Plan, name: str, scores: str, values: F64) -> None:
-    """A fold [..., D, W], int8 where scores are computed from that alone."""
+def add_fold(plan: Plan, name: str, sequence: SequenceConfig, values: F64) -> None:
+    """A fold [..., D, W], int8 where the sequence's scores are computed from that alone."""
+    scores, owner = plan.parts.scores(sequence), name.removesuffix(".fold")
     if scores == "int8":
-        add_columns(plan, name, f"{name}.scale", "fold", values, values.shape)
+        add_columns(plan, name, name, "fold", values, values.shape)
     else:
         plan.add(name, "fold", Layout.PANELS, values)
     if scores != "fp32":
-        plan.int8("codebook", name.removesuffix(".fold"))
+        plan.int8("codebook", owner, kept=plan.parts.kept(name) if scores == "int8" else ())
+    elif plan.parts.events_stay(sequence):
+        plan.int8("codebook", owner, "events of numbers alone")
 
 
-def add_columns(plan: Plan, name: str, scale_name: str, part: str, values: F64, fp32_shape: tuple[int, ...]) -> None:
-    """The tensor `name` [..., in, out] in int8, from float32, and the scale of each of its columns. `fp32_shape`: that
-    of the tensor of this name in a file without int8."""
-    q, scale = columns_to_int8(round32(values, name))
+def add_columns(plan: Plan, of: str, name: str, part: str, values: F64, fp32_shape: tuple[int, ...]) -> None:
+    """The tensor `name` [..., in, out] in int8, from float32, of the layer or fold `of`; the scale of each of its
+    columns; and the rows that are kept in float32. `fp32_shape`: that of the tensor in a file without int8."""
+    single, kept = round32(values, name), plan.parts.kept(of)
+    q, scale = columns_to_int8(single, kept)
     plan.add_packed(name, part, TensorType.I8, Layout.QUADS, q, fp32_shape)
-    plan.add_packed(scale_name, part, TensorType.F32, Layout.PADDED_ROWS, scale, ())
+    plan.add_packed(f"{of}.scale", part, TensorType.F32, Layout.PADDED_ROWS, scale, ())
+    if kept:
+        rows = single[..., list(kept), :]
+        plan.add_packed(f"{of}.kept", part, TensorType.U32, Layout.ROWS, np.array(kept, np.uint32), ())
+        plan.add_packed(f"{of}.kept.weight", part, TensorType.F32, Layout.PANELS, rows, ())
 
 
-def columns_to_int8(values: F32) -> tuple[npt.NDArray[np.int8], F32]:
-    """A matrix [..., in, out] as the integers and scales of its columns: [..., in, out], [..., out]."""
-    q, scale = rows_to_int8(np.swapaxes(values, -1, -2))
+def columns_to_int8(values: F32, kept: Sequence[int]) -> tuple[npt.NDArray[np.int8], F32]:
+    """A matrix [..., in, out] as the integers and scales of its columns: [..., in, out], [..., out]; the rows `kept`
+    are zeros."""
+    q, scale = rows_to_int8(without(np.swapaxes(values, -1, -2), kept))
     return np.swapaxes(q, -1, -2).astype(np.int8), scale
 
 

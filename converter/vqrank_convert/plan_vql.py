@@ -32,7 +32,7 @@ def plan_vql(plan: Plan, sequence: VqlConfig, weights: Mapping[str, Any]) -> Non
         codebook: F64 = weights[f"{name}.codebook"]
         keys = group_keys(sequence, weights[f"{p}.k.weight"], group)
         folded = fold(keys.T[np.newaxis], codebook[np.newaxis])[0]
-        add_fold(plan, f"{name}.fold", plan.parts.scores(sequence), folded)
+        add_fold(plan, f"{name}.fold", sequence, folded)
         plan.add(f"{name}.offset", "fold", Layout.PADDED_ROWS, -(codebook * codebook).sum(axis=1) / 2)
         plan.add(f"{name}.codebook", "attention", Layout.ROWS, codebook)
     plan.notes.append(f"{p}.groups.G.fold = keys codebook^T, {len(sequence.groups)} groups")

@@ -124,7 +124,7 @@ class Reference:
         if isinstance(sequence, SdimConfig):
             return reference_sdim.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
         if self.rounding.parts.scores(sequence) == "int8":
-            return reference_vql.assign_int8(sequence, self.tensors, e)
+            return reference_vql.assign_int8(sequence, self.tensors, e, self.rounding.parts)
         return reference_vql.assign(sequence, self.tensors, e, len(self.config.groups["event"]))
 
     def hash_candidates(self, sequence: SdimConfig, t: Array) -> Quantized:
@@ -154,7 +154,8 @@ class Reference:
         )
         if self.rounding.parts.scores(sequence) == "int8":
             name, folds = f"{sequence.prefix}.fold", fold(projections, codebooks)
-            return side_by_side([reference_int8.assign(e, one, None, name) for one in folds], len(e))
+            kept = self.rounding.parts.kept(name)
+            return side_by_side([reference_int8.assign(e, one, None, name, kept) for one in folds], len(e))
         terms = e.shape[1] + len(self.config.groups["event"]) + 4
         pairs = zip(projections, codebooks, strict=True)
         return side_by_side([reference_codes.assign(e, *pair, terms) for pair in pairs], len(e))

@@ -6,7 +6,7 @@ Codewords are not shaken, as events that are near a step can be left out (`assig
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ import numpy.typing as npt
 from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import Config
 from vqrank_convert.int8 import Int8Options, Parts
-from vqrank_convert.int8_rows import LARGEST, LEAST, rows_to_int8
+from vqrank_convert.int8_rows import LARGEST, LEAST, rows_to_int8, without
 from vqrank_convert.reference_codes import UNIT32, Quantized, margins_over_others
+from vqrank_convert.reference_layers import chain
 
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
@@ -51,7 +52,7 @@ class Rounding:
     def __init__(self, config: Config, options: Int8Options, shaken: int | None = None) -> None:
         self.parts = Parts(config, options)
         self._bits = None if shaken is None else np.random.PCG64(shaken)
-        self._kept = {f"{s.prefix}.attention" for s in config.sequences if self.parts.state_is_int8(s)}
+        self._states = {f"{s.prefix}.attention" for s in config.sequences if self.parts.state_is_int8(s)}
         self._weights: dict[str, tuple[F32, F32]] = {}
 
     def tables(self, config: Config, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +62,7 @@ class Rounding:
 
     def keeps(self, attention: str) -> bool:
         """Whether the keys and values of the attention of this name are int8."""
-        return attention in self._kept
+        return attention in self._states
 
     def rows(self, x: Array) -> tuple[Array, Array]:
         """Rows [..., n] as integers and scales."""
@@ -74,9 +75,11 @@ class Rounding:
         return np.asarray((raw * 2.0**-63 - 1) * SHAKE)
 
     def weight(self, name: str, tensor: Any) -> tuple[F32, F32]:
-        """A linear layer's weight [..., out, in] as the file holds it: its integers, and a scale for each output."""
+        """A linear layer's weight [..., out, in] as the file holds it: its integers, and a scale for each output. Those
+        of columns that it keeps are zeros."""
         if name not in self._weights:
-            self._weights[name] = rows_to_int8(round32(np.asarray(tensor, np.float64), name))
+            single = round32(np.asarray(tensor, np.float64), name)
+            self._weights[name] = rows_to_int8(without(single, self.parts.kept(name)))
         return self._weights[name]
 
     def linear(self, x: Array, w: Array, scale: Array, start: Array | float) -> Array:
@@ -87,8 +90,9 @@ class Rounding:
     def attend(self, q: Array, k: Array, v: Array, alpha: float, bias: Array | None) -> Array:
         """One head of softmax attention of queries q [C, d] over keys and values k, v [T, d]."""
         dtype = q.dtype
-        (q, q_steps), (k, k_steps), (v, v_steps) = (self.rows(x) for x in (q, k, v))
-        scores = dtype.type(alpha) * (integers(q, k, dtype) * (q_steps[:, np.newaxis] * k_steps))
+        columns, k_steps = self.rows(np.ascontiguousarray((k - middles(k)).T))
+        v, v_steps = self.rows(v)
+        scores = dtype.type(alpha) * chain(q * k_steps, columns)
         if bias is not None:
             scores = scores + bias
         e = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -99,25 +103,35 @@ class Rounding:
         return np.asarray(o / e.sum(axis=1, keepdims=True))
 
 
+def middles(k: Array) -> Array:
+    """Half way between the largest and the least of each column of k [T, d]; halved first, as the sum may overflow."""
+    half = k.dtype.type(0.5)
+    return np.asarray(k.max(axis=0) * half + k.min(axis=0) * half)
+
+
 def integers(a: Array, b: Array, dtype: npt.DTypeLike) -> Array:
     """Products of rows of integers, a [..., n] and b [m, n]: exact in float64, then rounded once."""
     return np.asarray((a.astype(np.float64) @ b.astype(np.float64).T).astype(dtype))
 
 
-def assign(e: Array, folded: F64, offset: F64 | None, name: str) -> Quantized:
-    """The codewords of events e [L, D] by a fold [D, W] in int8, and by float32 offsets [W] if any; N = 1.
+def assign(e: Array, folded: F64, offset: F64 | None, name: str, kept: Sequence[int]) -> Quantized:
+    """The codewords of events e [L, D] by a fold [D, W] in int8 but for the columns `kept`, and by float32 offsets [W]
+    if any; N = 1.
 
     An event with a number near a step has an infinite bound: float32 might take another integer for it."""
-    e64 = e.astype(np.float64)
-    w, scale = rows_to_int8(round32(np.ascontiguousarray(folded.T), name))
+    single = round32(np.ascontiguousarray(folded.T), name)
+    w, scale = rows_to_int8(without(single, kept))
     offset = np.zeros(len(w)) if offset is None else round32(offset, name).astype(np.float64)
-    q, steps = rows_to_int8(e64)
+    e64 = e.astype(np.float64)
+    own, exact, weight = without(e64, kept), e64[:, list(kept)], single[:, list(kept)].T.astype(np.float64)
+    q, steps = rows_to_int8(own)
     products = integers(q, w, np.float64) * (steps[:, np.newaxis] * scale.astype(np.float64))
-    scores = products + offset
-    bounds = TERMS * UNIT32 * (np.abs(products) + np.abs(offset)).max(axis=1, initial=0.0)
-    bounds[near_a_step(e64)] = math.inf
+    scores = products + chain(exact, weight, offset)
+    magnitude = np.abs(products) + chain(np.abs(exact), np.abs(weight), np.abs(offset))
+    bounds = (TERMS + len(kept)) * UNIT32 * magnitude.max(axis=1, initial=0.0)
+    bounds[near_a_step(own)] = math.inf
     assignments = scores.argmax(axis=1)
-    same = np.column_stack([w.astype(np.float64), scale.astype(np.float64), offset])
+    same = np.column_stack([w.astype(np.float64), scale.astype(np.float64), offset, weight.T])
     margins = margins_over_others(scores, assignments, same)
     return Quantized(assignments[:, None], margins[:, None], bounds[:, None])
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from vqrank_convert.activations import DICE_EPS, LEAKY_SLOPE
 from vqrank_convert.config_sequences import AttentionConfig, DinAttentionConfig, DotAttentionConfig
+from vqrank_convert.int8_rows import without
 
 if TYPE_CHECKING:
     from vqrank_convert.reference_int8 import Rounding
@@ -65,15 +66,17 @@ class Layers:
 
     def linear(self, x: Array, name: str, j: int | None, shared: int = 0) -> Array:
         """x W^T + b with W stored [out, in]; a bias that is not there is zero. Of a layer that is int8 the first
-        `shared` columns of x are not."""
+        `shared` columns of x are not, nor those that it keeps."""
         bias = self.tensor(f"{name}.bias", j) if f"{name}.bias" in self.tensors else None
         *_, outputs, inputs = np.shape(self.tensors[f"{name}.weight"])
         if self.rounding is None or not self.rounding.parts.layer_is_int8(name, inputs - shared, outputs):
             return chain(x, self.tensor(f"{name}.weight", j).T, bias)
-        start = chain(x[..., :shared], self.tensor(f"{name}.weight", j)[:, :shared].T, bias)
+        kept = self.rounding.parts.kept(name)
+        exact = [*range(shared), *(shared + column for column in kept)]
+        start = chain(x[..., exact], self.tensor(f"{name}.weight", j)[:, exact].T, bias)
         w, scale = self.rounding.weight(name, np.asarray(self.tensors[f"{name}.weight"])[..., shared:])
         w, scale = (w, scale) if j is None else (w[_at(w, j)], scale[_at(w, j)])
-        return self.rounding.linear(x[..., shared:], w, scale, start)
+        return self.rounding.linear(without(x[..., shared:], kept), w, scale, start)
 
     def activate(self, x: Array, activation: str, name: str, j: int | None) -> Array:
         """The activation after layer `name`; x is [..., out]."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from vqrank_convert import reference_codes, reference_int8
 from vqrank_convert.config_vql import VqlConfig, VqlGroup
 from vqrank_convert.fold import fold
+from vqrank_convert.int8 import Parts
 from vqrank_convert.reference_codes import Quantized, side_by_side
 from vqrank_convert.reference_layers import Array, Layers, Real, chain
 
@@ -32,7 +33,7 @@ def assign(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array, features: 
     return side_by_side(found, len(e))
 
 
-def assign_int8(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array) -> Quantized:
+def assign_int8(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array, parts: Parts) -> Quantized:
     """The same by int8 codebooks."""
     weight = np.asarray(tensors[f"{sequence.prefix}.vql.k.weight"], np.float64)
     found = []
@@ -41,7 +42,7 @@ def assign_int8(sequence: VqlConfig, tensors: Mapping[str, Any], e: Array) -> Qu
         codebook = np.asarray(tensors[f"{name}.codebook"], np.float64)
         folded = fold(group_keys(sequence, weight, group).T[np.newaxis], codebook[np.newaxis])[0]
         offset = -(codebook * codebook).sum(axis=1) / 2
-        found.append(reference_int8.assign(e, folded, offset, f"{name}.fold"))
+        found.append(reference_int8.assign(e, folded, offset, f"{name}.fold", parts.kept(f"{name}.fold")))
     return side_by_side(found, len(e))
 
 

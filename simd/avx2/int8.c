@@ -1,41 +1,50 @@
 #include "simd/avx2/vec.h"
 
-/* vpmaddubsw multiplies numbers without a sign by numbers with one and adds pairs, to 16 bits: |b| by a with b's sign.
- * Within -127 ... 127 a pair is at most 2 * 127^2 < 2^15. */
-enum { INT8_ROWS = 4, INT8_PANELS = 1 };
+enum { INT8_ROWS = 4, INT8_PANELS = 1, INT8_SMALL_ROWS = 2, INT8_SMALL_PANELS = 1, INT8_ROW_PANELS = 4 };
 
-typedef struct {
-    __m256i lo, hi;
-} b64;
-
-static inline b64 b64_load(const int8_t *p)
+/* 32 bytes in 16 bits each: the even ones, or the odd ones. */
+static inline __m256i even_bytes(const int8_t *p)
 {
-    const b64 b = {_mm256_loadu_si256((const __m256i *)(const void *)p),
-                   _mm256_loadu_si256((const __m256i *)(const void *)(p + 32))};
-    return b;
+    return _mm256_srai_epi16(_mm256_slli_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p), 8), 8);
 }
 
-static inline __m256i dot4(__m256i acc, __m256i a, __m256i b)
+static inline __m256i odd_bytes(const int8_t *p)
 {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(b), _mm256_sign_epi8(a, b));
-    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return _mm256_srai_epi16(_mm256_loadu_si256((const __m256i *)(const void *)p), 8);
 }
 
-static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
+static inline v16i pairs_even(const int8_t *p)
 {
-    const __m256i a = _mm256_set1_epi32(four);
-    const v16i sum = {dot4(acc.lo, a, b.lo), dot4(acc.hi, a, b.hi)};
+    const v16i pairs = {even_bytes(p), even_bytes(p + 32)};
+    return pairs;
+}
+
+static inline v16i pairs_odd(const int8_t *p)
+{
+    const v16i pairs = {odd_bytes(p), odd_bytes(p + 32)};
+    return pairs;
+}
+
+static inline void pairs_of_row(int16_t *to, const int8_t *p)
+{
+    __m128i x;
+    memcpy(&x, p, sizeof x);
+    const __m256i words = _mm256_cvtepi8_epi16(x);
+    const __m256i low = _mm256_shufflelo_epi16(words, 0xd8); /* numbers 0, 2, 1, 3 of each four */
+    const __m256i pairs = _mm256_shufflehi_epi16(low, 0xd8);
+    memcpy(to, &pairs, sizeof pairs);
+}
+
+static inline v16i v16i_add_pairs(v16i acc, v16i x, int32_t a, v16i y, int32_t b)
+{
+    const __m256i u = _mm256_set1_epi32(a), v = _mm256_set1_epi32(b);
+    const __m256i lo = _mm256_add_epi32(_mm256_madd_epi16(x.lo, u), _mm256_madd_epi16(y.lo, v));
+    const __m256i hi = _mm256_add_epi32(_mm256_madd_epi16(x.hi, u), _mm256_madd_epi16(y.hi, v));
+    const v16i sum = {_mm256_add_epi32(acc.lo, lo), _mm256_add_epi32(acc.hi, hi)};
     return sum;
 }
 
-static inline int32_t dot4_bias(int32_t row)
-{
-    (void)row;
-    return 0;
-}
-
-#include "simd/generic/int8_tile.h"
+#include "simd/generic/int8_pairs.h"
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/rows_int8.h"

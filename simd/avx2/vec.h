@@ -46,6 +46,12 @@ static inline v16 v16_load(const float *p)
     return v16_pair(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8));
 }
 
+/* Lanes from 8 on are 0. */
+static inline v16 v16_load_half(const float *p)
+{
+    return v16_pair(_mm256_loadu_ps(p), _mm256_setzero_ps());
+}
+
 static inline void v16_store(float *p, v16 v)
 {
     _mm256_storeu_ps(p, v.lo);
@@ -60,10 +66,9 @@ static inline void v16i_store(int32_t *p, v16i v)
 
 static inline v16 v16_load_int8(const int8_t *p)
 {
-    __m128i x;
-    memcpy(&x, p, sizeof x);
-    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(x)),
-                    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(x, 8))));
+    const __m128i lo = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    const __m128i hi = _mm_loadl_epi64((const __m128i *)(const void *)(p + 8));
+    return v16_pair(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(lo)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(hi)));
 }
 
 #include "simd/generic/tail.h"
@@ -199,6 +204,15 @@ static inline void v16i_store_int8(int8_t *p, v16i v)
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
     _mm_storeu_si128((__m128i *)(void *)p, bytes);
+}
+
+/* a's 16 bytes and b's in turn: a0 b0 a1 b1 ... */
+static inline void zip_int8(int8_t *to, const int8_t *a, const int8_t *b)
+{
+    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
+    const __m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
+    _mm_storeu_si128((__m128i *)(void *)to, _mm_unpacklo_epi8(x, y));
+    _mm_storeu_si128((__m128i *)(void *)(to + 16), _mm_unpackhi_epi8(x, y));
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

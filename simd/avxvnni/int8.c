@@ -1,8 +1,16 @@
 #define FN(name) vqr_##name##_avxvnni
 #include "simd/avx2/vec.h"
+#include "simd/avx2/row_sum.h"
 
 /* vpdpbusd as in avx512vnni/int8.c, on the 256-bit registers of processors without AVX-512. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum {
+    INT8_ROWS = 6,
+    INT8_PANELS = 1,
+    INT8_SMALL_ROWS = 2,
+    INT8_SMALL_PANELS = 2,
+    INT8_ROW_PANELS = 4,
+    SCREEN_TILE = 6
+};
 
 typedef struct {
     __m256i lo, hi;
@@ -23,13 +31,12 @@ static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
     return sum;
 }
 
-static inline int32_t dot4_bias(int32_t row)
+static inline int32_t dot4_bias(const int8_t *a, size_t k4)
 {
-    return 128 * row;
+    return 128 * row_sum(a, k4);
 }
 
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/screen.h"

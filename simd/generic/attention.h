@@ -1,20 +1,17 @@
 /* Attention over blocks of rows: scores of one block stay in the caller's scratch, which fits the first-level cache. */
 #include <string.h>
 
+#include "simd/generic/multiply.h"
 #include "simd/generic/softmax.h"
 
-/* scores[r][j] = q[r].k[j] for a block of rows and all tokens, rows of `stride`. */
-static void dot_products(float *scores, size_t stride, const float *q, size_t q_stride, size_t rows, const float *k,
-                         size_t tokens, size_t qk_dim)
+/* c[r] = a[r][0 .. k) * b, whole panels of floats or of bytes one after another. */
+static void product(float *c, size_t c_stride, const float *a, size_t a_stride, size_t rows, const void *b,
+                    enum element element, size_t k, size_t panels)
 {
-    FN(gemm_f32)(scores, stride, q, q_stride, rows, k, qk_dim * VQR_LANES, qk_dim, vqr_panels(tokens), NULL);
-}
-
-/* o[r] = sum over tokens of weights[r][j] * v[j]. */
-static void weighted_sums(float *o, size_t o_stride, const float *weights, size_t stride, size_t rows, const float *v,
-                          size_t tokens, size_t v_dim)
-{
-    FN(gemm_f32)(o, o_stride, weights, stride, rows, v, tokens * VQR_LANES, tokens, vqr_panels(v_dim), NULL);
+    if (element == BYTES)
+        multiply(c, c_stride, a, a_stride, rows, b, k * VQR_LANES, BYTES, k, panels, NULL);
+    else
+        FN(gemm_f32)(c, c_stride, a, a_stride, rows, b, k * VQR_LANES, k, panels, NULL);
 }
 
 /* SiLU(alpha * s + bias) * norm in place over n products, a whole number of vectors. */
@@ -35,10 +32,10 @@ void FN(hstu_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_
     const size_t stride = vqr_padded(tokens);
     for (size_t i = 0; i < tokens; i += VQR_ATTENTION_ROWS) {
         const size_t rows = tokens - i < VQR_ATTENTION_ROWS ? tokens - i : VQR_ATTENTION_ROWS;
-        dot_products(scratch, stride, q + i * q_stride, q_stride, rows, k, tokens, qk_dim);
+        product(scratch, stride, q + i * q_stride, q_stride, rows, k, FLOATS, qk_dim, vqr_panels(tokens));
         for (size_t r = 0; r < rows; r++)
             silu_row(scratch + r * stride, stride, bias ? bias + (i + r) * bias_stride : NULL, alpha, norm);
-        weighted_sums(o + i * o_stride, o_stride, scratch, stride, rows, v, tokens, v_dim);
+        product(o + i * o_stride, o_stride, scratch, stride, rows, v, FLOATS, tokens, vqr_panels(v_dim));
     }
 }
 
@@ -49,7 +46,7 @@ void FN(hstu_causal_attention_f32)(float *o, size_t o_stride, const float *q, si
                                    float *scratch)
 {
     const size_t end = first + rows, stride = vqr_padded(end);
-    dot_products(scratch, stride, q, q_stride, rows, k, end, qk_dim);
+    product(scratch, stride, q, q_stride, rows, k, FLOATS, qk_dim, vqr_panels(end));
     for (size_t r = 0; r < rows; r++) {
         float *s = scratch + r * stride;
         const size_t seen = first + r + 1;
@@ -59,27 +56,56 @@ void FN(hstu_causal_attention_f32)(float *o, size_t o_stride, const float *q, si
     FN(gemm_f32)(o, o_stride, scratch, stride, rows, v, tokens * VQR_LANES, end, vqr_panels(v_dim), NULL);
 }
 
-void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
-                               const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
-                               float alpha, float *scratch)
+/* Keys and values of either kind; a value of bytes is in steps of its v_scale. */
+static void softmax_attention(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const void *k,
+                              const void *v, enum element element, const float *v_scale, size_t tokens, size_t qk_dim,
+                              size_t v_dim, const float *bias, float alpha, float *scratch)
 {
     const size_t stride = vqr_padded(tokens);
     for (size_t i = 0; i < rows; i += VQR_ATTENTION_ROWS) {
         const size_t here = rows - i < VQR_ATTENTION_ROWS ? rows - i : VQR_ATTENTION_ROWS;
         float sum[VQR_ATTENTION_ROWS];
-        dot_products(scratch, stride, qk_dim ? q + i * q_stride : NULL, q_stride, here, k, tokens, qk_dim);
+        product(scratch, stride, qk_dim ? q + i * q_stride : NULL, q_stride, here, k, element, qk_dim,
+                vqr_panels(tokens));
         for (size_t r = 0; r < here; r++)
-            sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha);
-        weighted_sums(o + i * o_stride, o_stride, scratch, stride, here, v, tokens, v_dim);
+            sum[r] = softmax_row(scratch + r * stride, stride, tokens, bias, alpha, v_scale);
+        product(o + i * o_stride, o_stride, scratch, stride, here, v, element, tokens, vqr_panels(v_dim));
         for (size_t r = 0; r < here; r++)
             divide_row(o + (i + r) * o_stride, v_dim, sum[r]);
     }
 }
 
+void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
+                               const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
+                               float alpha, float *scratch)
+{
+    softmax_attention(o, o_stride, q, q_stride, rows, k, v, FLOATS, NULL, tokens, qk_dim, v_dim, bias, alpha, scratch);
+}
+
+void FN(softmax_attention_i8)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const int8_t *k,
+                              const int8_t *v, const float *v_scale, size_t tokens, size_t qk_dim, size_t v_dim,
+                              const float *bias, float alpha, float *scratch)
+{
+    softmax_attention(o, o_stride, q, q_stride, rows, k, v, BYTES, v_scale, tokens, qk_dim, v_dim, bias, alpha,
+                      scratch);
+}
+
+static void softmax_weights_of(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const void *k,
+                               enum element element, size_t tokens, size_t qk_dim, const float *bias, float alpha)
+{
+    product(w, w_stride, q, q_stride, rows, k, element, qk_dim, vqr_panels(tokens));
+    for (size_t r = 0; r < rows; r++)
+        softmax_weights(w + r * w_stride, tokens, bias, alpha);
+}
+
 void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const float *k,
                              size_t tokens, size_t qk_dim, const float *bias, float alpha)
 {
-    dot_products(w, w_stride, q, q_stride, rows, k, tokens, qk_dim);
-    for (size_t r = 0; r < rows; r++)
-        softmax_weights(w + r * w_stride, tokens, bias, alpha);
+    softmax_weights_of(w, w_stride, q, q_stride, rows, k, FLOATS, tokens, qk_dim, bias, alpha);
+}
+
+void FN(softmax_weights_i8)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const int8_t *k,
+                            size_t tokens, size_t qk_dim, const float *bias, float alpha)
+{
+    softmax_weights_of(w, w_stride, q, q_stride, rows, k, BYTES, tokens, qk_dim, bias, alpha);
 }

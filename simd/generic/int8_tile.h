@@ -3,7 +3,7 @@
  *
  *     b64 b64_load(const int8_t *p)
  *     v16i v16i_dot4(v16i acc, int32_t four, b64 b)     acc + the sums of four products, `four` being four of a's bytes
- *     int32_t dot4_bias(int32_t row)                    what the sum of a's row adds to a product, to be taken off
+ *     int32_t dot4_bias(const int8_t *a, size_t k4)     what a row adds to its products, to be taken off
  *
  * since the instructions of some tiers want one side without a sign. */
 #ifndef VQR_INT8_TILE_H
@@ -13,29 +13,28 @@
 
 #include "simd/generic/tile.h"
 
-/* dot4_bias of each row's sum. */
-static void row_biases(int32_t *bias, const int8_t *a, size_t a_stride, size_t rows, size_t k4)
+struct int8_rows {
+    int32_t bias[INT8_ROWS];
+};
+
+VQR_INLINE void prepare_rows(struct int8_rows *prepared, const int8_t *a, size_t a_stride, const size_t R, size_t k4)
 {
-    for (size_t r = 0; r < rows; r++) {
-        int32_t sum = 0;
-        for (size_t i = 0; i < 4 * k4; i++)
-            sum += a[r * a_stride + i];
-        bias[r] = dot4_bias(sum);
-    }
+    for (size_t r = 0; r < R; r++)
+        prepared->bias[r] = dot4_bias(a + r * a_stride, k4);
 }
 
 /* acc[r * P + p] = a[r][0 .. 4 k4) * b[p]; panel p of b starts at b + p * b_stride. */
 VQR_INLINE void dot_tile(v16i *acc, const size_t R, const size_t P, const int8_t *a, size_t a_stride,
-                         const int32_t *row_bias, const int8_t *b, size_t b_stride, size_t k4)
+                         const struct int8_rows *prepared, const int8_t *b, size_t b_stride, size_t k4)
 {
     VQR_UNROLL
     for (size_t r = 0; r < R; r++) {
         VQR_UNROLL
         for (size_t p = 0; p < P; p++)
-            acc[r * P + p] = v16i_set1(-row_bias[r]);
+            acc[r * P + p] = v16i_set1(-prepared->bias[r]);
     }
     for (size_t i = 0; i < k4; i++) {
-        b64 column[INT8_PANELS];
+        b64 column[INT8_ROW_PANELS];
         VQR_UNROLL
         for (size_t p = 0; p < P; p++)
             column[p] = b64_load(b + p * b_stride + i * 4 * VQR_LANES);

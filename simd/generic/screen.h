@@ -61,15 +61,16 @@ VQR_INLINE void screen_tile(const size_t R, uint8_t *needed, const int8_t *q, co
 {
     const size_t panels = vqr_panels(codewords), padded = vqr_padded(codewords), last = codewords % VQR_LANES;
     const size_t b_stride = k4 * 4 * VQR_LANES, bounds_stride = vqr_padded(panels);
-    int32_t bias[INT8_ROWS];
-    v16 s[INT8_ROWS], certain[INT8_ROWS];
-    row_biases(bias, q, 4 * k4, R, k4);
+    const struct starts start = {offset, 0};
+    struct int8_rows prepared;
+    v16 s[TILE_ACCUMULATORS], certain[INT8_ROWS];
+    prepare_rows(&prepared, q, 4 * k4, R, k4);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++)
         certain[r] = v16_set1(-INFINITY);
     for (size_t p = 0; p < panels; p++) {
-        score_tile(s, R, 1, q, 4 * k4, scale, bias, screen->b + p * b_stride, b_stride, screen->scale + p * VQR_LANES,
-                   k4, offset ? offset + p * VQR_LANES : NULL);
+        score_tile(s, R, 1, q, 4 * k4, scale, &prepared, screen->b + p * b_stride, b_stride,
+                   screen->scale + p * VQR_LANES, k4, starts_from(start, 0, p * VQR_LANES));
         VQR_UNROLL
         for (size_t r = 0; r < R; r++) {
             const v16 x = p + 1 == panels && last ? v16_keep(s[r], last, -INFINITY) : s[r];

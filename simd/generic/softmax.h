@@ -4,8 +4,10 @@
 
 #include <math.h>
 
-/* exp(s - max s) in place over one row of `stride` floats, its first `tokens` being scores; returns their sum. */
-static float softmax_row(float *s, size_t stride, size_t tokens, const float *bias, float alpha)
+/* exp(s - max s) in place over one row of `stride` floats, its first `tokens` being scores, each then times its
+ * scale (NULL: 1); returns their sum without scales. */
+static inline float softmax_row(float *s, size_t stride, size_t tokens, const float *bias, float alpha,
+                                const float *scale)
 {
     const v16 a = v16_set1(alpha);
     v16 top = v16_set1(-INFINITY);
@@ -20,7 +22,7 @@ static float softmax_row(float *s, size_t stride, size_t tokens, const float *bi
     v16 sum = v16_set1(0.0f);
     for (size_t j = 0; j < stride; j += VQR_LANES) {
         const v16 e = v16_exp(v16_sub(v16_load(s + j), max)); /* exp(-infinity) = 0 past the tokens */
-        v16_store(s + j, e);
+        v16_store(s + j, scale ? v16_mul(e, v16_load(scale + j)) : e);
         sum = v16_add(sum, e);
     }
     return v16_sum(sum);
@@ -36,7 +38,7 @@ static inline void divide_row(float *x, size_t n, float by)
 /* The softmax of one padded row in place, 0 past the tokens. */
 static inline void softmax_weights(float *row, size_t tokens, const float *bias, float alpha)
 {
-    const v16 sum = v16_set1(softmax_row(row, vqr_padded(tokens), tokens, bias, alpha));
+    const v16 sum = v16_set1(softmax_row(row, vqr_padded(tokens), tokens, bias, alpha, NULL));
     for (size_t j = 0; j < tokens; j += VQR_LANES) {
         const v16 weights = v16_div(v16_load(row + j), sum);
         /* Past the tokens 0 / sum, which is NaN where the sum is. */

@@ -1,4 +1,5 @@
-/* Tails of vectors for instruction sets without masks: included by their vec.h once whole vectors load and store. */
+/* Tails of vectors for instruction sets without masks: included by their vec.h once whole vectors load and store, and
+ * v16_load_half loads 8 lanes. */
 #ifndef VQR_TAIL_H
 #define VQR_TAIL_H
 
@@ -33,6 +34,8 @@ static inline void copy_tail(void *to, const void *from, size_t n, const size_t 
 /* n < 16: lanes from n on are 0 and their memory is not touched. */
 static inline v16 v16_load_n(const float *p, size_t n)
 {
+    if (n == 8) /* a usual width, worth no detour through memory */
+        return v16_load_half(p);
     float t[VQR_LANES] = {0};
     copy_tail(t, p, n, sizeof *t);
     return v16_load(t);

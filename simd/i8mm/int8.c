@@ -7,7 +7,14 @@
 
 /* smmla: two rows by two outputs, eight products each, added. Of a panel's [k4][16][4], two steps of k4 hold eight
  * numbers of k for every output; zipped in fours of bytes they are two outputs of eight each. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum {
+    INT8_ROWS = 6,
+    INT8_PANELS = 1,
+    INT8_SMALL_ROWS = 2,
+    INT8_SMALL_PANELS = 1,
+    INT8_ROW_PANELS = 4,
+    SCREEN_TILE = 6
+};
 
 /* Rows 2 j and 2 j + 1 of eight numbers each, from step i of k4; past the end they are 0. */
 static inline int8x16_t row_pair(const int8_t *a, size_t a_stride, size_t i, size_t k4)
@@ -19,12 +26,14 @@ static inline int8x16_t row_pair(const int8_t *a, size_t a_stride, size_t i, siz
     return vld1q_s8(eight);
 }
 
-static inline void multiply_pairs(int32x4_t sum[3][8], const int8_t *a, size_t a_stride, const int8_t *b, size_t k4)
+/* sum[j] += rows 2 j and 2 j + 1 by 16 outputs, for `pairs` pairs of rows. */
+VQR_INLINE void multiply_pairs(int32x4_t (*sum)[8], const size_t pairs, const int8_t *a, size_t a_stride,
+                               const int8_t *b, size_t k4)
 {
     for (size_t i = 0; i < k4; i += 2) {
-        int8x16_t row[3];
+        int8x16_t row[INT8_ROWS / 2];
         VQR_UNROLL
-        for (size_t j = 0; j < 3; j++)
+        for (size_t j = 0; j < pairs; j++)
             row[j] = row_pair(a + 2 * j * a_stride, a_stride, i, k4);
         VQR_UNROLL
         for (size_t q = 0; q < 4; q++) {
@@ -34,7 +43,7 @@ static inline void multiply_pairs(int32x4_t sum[3][8], const int8_t *a, size_t a
             const int8x16_t low = vreinterpretq_s8_s32(vzip1q_s32(first, second));
             const int8x16_t high = vreinterpretq_s8_s32(vzip2q_s32(first, second));
             VQR_UNROLL
-            for (size_t j = 0; j < 3; j++) {
+            for (size_t j = 0; j < pairs; j++) {
                 sum[j][2 * q] = vmmlaq_s32(sum[j][2 * q], row[j], low);
                 sum[j][2 * q + 1] = vmmlaq_s32(sum[j][2 * q + 1], row[j], high);
             }
@@ -50,42 +59,52 @@ static inline int32x4_t halves(int32x4_t x, int32x4_t y, int odd)
 }
 
 /* One row alone has no partner: by sdot. */
-static inline v16i one_row(const int8_t *a, const int8_t *b, size_t k4)
+VQR_INLINE void one_row(v16i *acc, const size_t P, const int8_t *a, const int8_t *b, size_t b_stride, size_t k4)
 {
-    v16i acc = v16i_set1(0);
     for (size_t i = 0; i < k4; i++, b += 64) {
         int32_t four;
         memcpy(&four, a + 4 * i, sizeof four);
         const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(four));
-        acc.a = vdotq_s32(acc.a, vld1q_s8(b), x);
-        acc.b = vdotq_s32(acc.b, vld1q_s8(b + 16), x);
-        acc.c = vdotq_s32(acc.c, vld1q_s8(b + 32), x);
-        acc.d = vdotq_s32(acc.d, vld1q_s8(b + 48), x);
+        VQR_UNROLL
+        for (size_t p = 0; p < P; p++) {
+            const int8_t *c = b + p * b_stride;
+            acc[p].a = vdotq_s32(acc[p].a, vld1q_s8(c), x);
+            acc[p].b = vdotq_s32(acc[p].b, vld1q_s8(c + 16), x);
+            acc[p].c = vdotq_s32(acc[p].c, vld1q_s8(c + 32), x);
+            acc[p].d = vdotq_s32(acc[p].d, vld1q_s8(c + 48), x);
+        }
     }
-    return acc;
 }
 
-static inline void row_biases(int32_t *bias, const int8_t *a, size_t a_stride, size_t rows, size_t k4)
+/* Rows are taken as they are. */
+struct int8_rows {
+    char nothing;
+};
+
+static inline void prepare_rows(struct int8_rows *prepared, const int8_t *a, size_t a_stride, size_t rows, size_t k4)
 {
-    (void)bias, (void)a, (void)a_stride, (void)rows, (void)k4;
+    (void)prepared, (void)a, (void)a_stride, (void)rows, (void)k4;
 }
 
-/* As in generic/int8_tile.h, for R = INT8_ROWS or 1 and P = 1. */
+/* As in generic/int8_tile.h, for an even R and P = 1, or R = 1. */
 VQR_INLINE void dot_tile(v16i *acc, const size_t R, const size_t P, const int8_t *a, size_t a_stride,
-                         const int32_t *row_bias, const int8_t *b, size_t b_stride, size_t k4)
+                         const struct int8_rows *prepared, const int8_t *b, size_t b_stride, size_t k4)
 {
-    (void)P, (void)row_bias, (void)b_stride;
+    (void)prepared;
     if (R == 1) {
-        acc[0] = one_row(a, b, k4);
+        VQR_UNROLL
+        for (size_t p = 0; p < P; p++)
+            acc[p] = v16i_set1(0);
+        one_row(acc, P, a, b, b_stride, k4);
         return;
     }
-    int32x4_t sum[3][8];
+    int32x4_t sum[INT8_ROWS / 2][8];
     VQR_UNROLL
-    for (size_t i = 0; i < 24; i++)
+    for (size_t i = 0; i < 4 * R; i++)
         sum[i / 8][i % 8] = vdupq_n_s32(0);
-    multiply_pairs(sum, a, a_stride, b, k4);
+    multiply_pairs(sum, R / 2, a, a_stride, b, k4);
     VQR_UNROLL
-    for (size_t r = 0; r < INT8_ROWS; r++) {
+    for (size_t r = 0; r < R; r++) {
         const int32x4_t *s = sum[r / 2];
         const v16i row = {halves(s[0], s[1], r & 1), halves(s[2], s[3], r & 1), halves(s[4], s[5], r & 1),
                           halves(s[6], s[7], r & 1)};
@@ -94,5 +113,4 @@ VQR_INLINE void dot_tile(v16i *acc, const size_t R, const size_t P, const int8_t
 }
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/screen.h"

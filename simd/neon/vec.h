@@ -46,6 +46,12 @@ static inline v16 v16_load(const float *p)
     return v16_four(vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12));
 }
 
+/* Lanes from 8 on are 0. */
+static inline v16 v16_load_half(const float *p)
+{
+    return v16_four(vld1q_f32(p), vld1q_f32(p + 4), vdupq_n_f32(0.0f), vdupq_n_f32(0.0f));
+}
+
 static inline void v16_store(float *p, v16 v)
 {
     vst1q_f32(p, v.a);
@@ -220,6 +226,13 @@ static inline void v16i_store_int8(int8_t *p, v16i v)
     const int16x8_t low = vcombine_s16(vmovn_s32(v.a), vmovn_s32(v.b));
     const int16x8_t high = vcombine_s16(vmovn_s32(v.c), vmovn_s32(v.d));
     vst1q_s8(p, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
+}
+
+/* a's 16 bytes and b's in turn: a0 b0 a1 b1 ... */
+static inline void zip_int8(int8_t *to, const int8_t *a, const int8_t *b)
+{
+    const int8x16x2_t both = {{vld1q_s8(a), vld1q_s8(b)}};
+    vst2q_s8(to, both);
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

@@ -2,7 +2,14 @@
 #include "simd/neon/vec.h"
 
 /* sdot: four products with signs, added. */
-enum { INT8_ROWS = 6, INT8_PANELS = 1, SCREEN_TILE = 6 };
+enum {
+    INT8_ROWS = 6,
+    INT8_PANELS = 1,
+    INT8_SMALL_ROWS = 2,
+    INT8_SMALL_PANELS = 2,
+    INT8_ROW_PANELS = 4,
+    SCREEN_TILE = 6
+};
 
 typedef struct {
     int8x16_t a, b, c, d;
@@ -22,14 +29,13 @@ static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
     return sum;
 }
 
-static inline int32_t dot4_bias(int32_t row)
+static inline int32_t dot4_bias(const int8_t *a, size_t k4)
 {
-    (void)row;
+    (void)a, (void)k4;
     return 0;
 }
 
 #include "simd/generic/int8_tile.h"
 
 #include "simd/generic/int8.h"
-#include "simd/generic/attention_i8.h"
 #include "simd/generic/screen.h"

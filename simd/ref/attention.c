@@ -84,11 +84,14 @@ static float softmax_row(float *s, const float *q, const float *k, size_t tokens
     return exponentials(s, tokens);
 }
 
-static float softmax_row_i8(float *s, const int8_t *q, float q_scale, const int8_t *k, const float *k_scale,
-                            size_t tokens, size_t qk_dim, const float *bias, float alpha)
+static float softmax_row_i8(float *s, const float *q, const int8_t *k, size_t tokens, size_t qk_dim, const float *bias,
+                            float alpha)
 {
     for (size_t j = 0; j < tokens; j++) {
-        const float dot = vqr_ref_product_i8(q, q_scale, k, k_scale, (qk_dim + 3) / 4, NULL, j);
+        const int8_t *key = k + j / VQR_LANES * qk_dim * VQR_LANES + j % VQR_LANES;
+        float dot = 0.0f;
+        for (size_t i = 0; i < qk_dim; i++)
+            dot = fmaf(q[i], (float)key[i * VQR_LANES], dot);
         s[j] = fmaf(alpha, dot, bias ? bias[j] : 0.0f);
     }
     return exponentials(s, tokens);
@@ -119,14 +122,12 @@ void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q
     }
 }
 
-void FN(softmax_attention_i8)(float *o, size_t o_stride, const int8_t *q, size_t q_stride, const float *q_scale,
-                              size_t rows, const int8_t *k, const float *k_scale, const int8_t *v, const float *v_scale,
-                              size_t tokens, size_t qk_dim, size_t v_dim, const float *bias, float alpha,
-                              float *scratch)
+void FN(softmax_attention_i8)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const int8_t *k,
+                              const int8_t *v, const float *v_scale, size_t tokens, size_t qk_dim, size_t v_dim,
+                              const float *bias, float alpha, float *scratch)
 {
     for (size_t r = 0; r < rows; r++) {
-        const float sum =
-            softmax_row_i8(scratch, q + r * q_stride, q_scale[r], k, k_scale, tokens, qk_dim, bias, alpha);
+        const float sum = softmax_row_i8(scratch, q + r * q_stride, k, tokens, qk_dim, bias, alpha);
         for (size_t d = 0; d < vqr_padded(v_dim); d++) {
             const int8_t *column = v + d / VQR_LANES * tokens * VQR_LANES + d % VQR_LANES;
             float x = 0.0f;
@@ -137,13 +138,12 @@ void FN(softmax_attention_i8)(float *o, size_t o_stride, const int8_t *q, size_t
     }
 }
 
-void FN(softmax_weights_i8)(float *w, size_t w_stride, const int8_t *q, size_t q_stride, const float *q_scale,
-                            size_t rows, const int8_t *k, const float *k_scale, size_t tokens, size_t qk_dim,
-                            const float *bias, float alpha)
+void FN(softmax_weights_i8)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const int8_t *k,
+                            size_t tokens, size_t qk_dim, const float *bias, float alpha)
 {
     for (size_t r = 0; r < rows; r++) {
         float *row = w + r * w_stride;
-        const float sum = softmax_row_i8(row, q + r * q_stride, q_scale[r], k, k_scale, tokens, qk_dim, bias, alpha);
+        const float sum = softmax_row_i8(row, q + r * q_stride, k, tokens, qk_dim, bias, alpha);
         for (size_t j = 0; j < vqr_padded(tokens); j++)
             row[j] = j < tokens ? row[j] / sum : 0.0f;
     }

@@ -4,6 +4,15 @@
 
 #include "simd/ref/ref.h"
 
+/* The scale of a row with this largest magnitude, and *steps, by which its numbers are multiplied: 0 if they become
+ * zeros. */
+static float scale_of(float max, int finite, float *steps)
+{
+    const int some = finite && max >= VQR_INT8_LEAST;
+    *steps = some ? 127.0f / max : 0.0f;
+    return !finite ? NAN : some ? max / 127.0f : 0.0f;
+}
+
 void FN(to_int8_f32)(int8_t *q, size_t q_stride, float *scale, const float *x, size_t x_stride, size_t rows, size_t n)
 {
     for (size_t r = 0; r < rows; r++) {
@@ -15,12 +24,41 @@ void FN(to_int8_f32)(int8_t *q, size_t q_stride, float *scale, const float *x, s
             max = magnitude > max ? magnitude : max;
         }
         memset(q + r * q_stride, 0, (n + 3) / 4 * 4);
-        scale[r] = !finite ? NAN : max < VQR_INT8_LEAST ? 0.0f : max / 127.0f;
-        if (!(scale[r] > 0.0f))
-            continue;
-        const float steps = 127.0f / max;
-        for (size_t i = 0; i < n; i++)
+        float steps;
+        scale[r] = scale_of(max, finite, &steps);
+        for (size_t i = 0; steps > 0.0f && i < n; i++)
             q[r * q_stride + i] = (int8_t)rintf(x[r * x_stride + i] * steps);
+    }
+}
+
+/* What is taken off a column: between its largest and its smallest number. */
+static float middle_of(const float *column, size_t stride, size_t n)
+{
+    float max = column[0], min = column[0];
+    for (size_t t = 1; t < n; t++) {
+        const float x = column[t * stride];
+        max = x > max ? x : max;
+        min = x < min ? x : min;
+    }
+    return 0.5f * max + 0.5f * min;
+}
+
+void FN(columns_to_int8_f32)(int8_t *dst, float *scale, const float *src, size_t src_stride, size_t n, size_t k)
+{
+    for (size_t i = 0; i < k; i++) {
+        const float middle = middle_of(src + i, src_stride, n);
+        float max = 0.0f, steps;
+        int finite = 1;
+        for (size_t t = 0; t < n; t++) {
+            const float magnitude = fabsf(src[t * src_stride + i] - middle);
+            finite &= magnitude <= FLT_MAX;
+            max = magnitude > max ? magnitude : max;
+        }
+        scale[i] = scale_of(max, finite, &steps);
+        for (size_t t = 0; t < vqr_padded(n); t++) {
+            const float x = t < n && steps > 0.0f ? (src[t * src_stride + i] - middle) * steps : 0.0f;
+            dst[(t / VQR_LANES * k + i) * VQR_LANES + t % VQR_LANES] = (int8_t)rintf(x);
+        }
     }
 }
 
@@ -34,17 +72,6 @@ float vqr_ref_product_i8(const int8_t *a, float a_scale, const int8_t *b, const 
     return fmaf((float)sum, a_scale * b_scale[o], init ? init[o] : 0.0f);
 }
 
-void FN(pack_quads_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
-{
-    for (size_t p = 0; p < vqr_panels(n); p++)
-        for (size_t i = 0; i < (k + 3) / 4 * 4; i += 4)
-            for (size_t l = 0; l < VQR_LANES; l++)
-                for (size_t m = i; m < i + 4; m++) {
-                    const size_t j = p * VQR_LANES + l;
-                    *dst++ = j < n && m < k ? src[j * src_stride + m] : 0;
-                }
-}
-
 void FN(pack_panels_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_t k, size_t n)
 {
     for (size_t p = 0; p < vqr_panels(n); p++)
@@ -56,21 +83,24 @@ void FN(pack_panels_i8)(int8_t *dst, const int8_t *src, size_t src_stride, size_
 }
 
 void FN(gemm_i8)(float *c, size_t c_stride, const int8_t *a, size_t a_stride, const float *a_scale, size_t rows,
-                 const int8_t *b, const float *b_scale, size_t k4, size_t panels, const float *init)
+                 const int8_t *b, const float *b_scale, size_t k4, size_t panels, const float *init, size_t init_stride)
 {
-    for (size_t r = 0; r < rows; r++)
+    for (size_t r = 0; r < rows; r++) {
+        const float *start = init ? init + r * init_stride : NULL;
         for (size_t o = 0; o < panels * VQR_LANES; o++)
-            c[r * c_stride + o] = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, init, o);
+            c[r * c_stride + o] = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, start, o);
+    }
 }
 
 void FN(quantize_i8)(uint32_t *z, const int8_t *a, size_t a_stride, const float *a_scale, size_t rows, const int8_t *b,
-                     const float *b_scale, size_t k4, const float *offset, size_t codewords)
+                     const float *b_scale, size_t k4, const float *offset, size_t offset_stride, size_t codewords)
 {
     for (size_t r = 0; r < rows; r++) {
+        const float *start = offset ? offset + r * offset_stride : NULL;
         float best = -INFINITY;
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
-            const float s = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, offset, w);
+            const float s = vqr_ref_product_i8(a + r * a_stride, a_scale[r], b, b_scale, k4, start, w);
             if (s > best) {
                 best = s;
                 z[r] = (uint32_t)w;

@@ -302,8 +302,8 @@ def test_inspect_of_vql(tmp_path, case):
     (found,) = told["sequences"]
     assert [type(s) for s in found.pop("exponents")] == [int] * a
     bytes_, work = found.pop("state_bytes"), found.pop("candidate_work")
-    assert found == {"name": "keys", "kind": "vql", "scores": "fp32", "heads": a, "dim": d, "v_dim": dv, "groups": groups,
-                     "decay_terms": terms, "out": out}  # fmt: skip
+    assert found == {"name": "keys", "kind": "vql", "scores": "fp32", "heads": a, "dim": d, "v_dim": dv,
+                     "groups": groups, "decay_terms": terms, "out": out}  # fmt: skip
     # Queries of a candidate 13 wide, heads over their groups' codewords, output projection.
     heads = sum(len(g["heads"]) * g["codewords"] * (d + dv + 16) for g in groups)
     assert work == 13 * a * d + heads + a * dv * (out or 0)

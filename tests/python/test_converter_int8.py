@@ -9,11 +9,14 @@ from converter_support import (
     CONFIG,
     File,
     config_of_every_kind,
+    config_of_hstu,
+    config_of_sdim,
     config_of_search,
     config_of_vql,
     config_with,
     quantized,
     weights,
+    width,
     write,
 )
 
@@ -23,6 +26,8 @@ from vqrank_convert.config import parse_config
 from vqrank_convert.int8_rows import rows_to_int8
 
 LARGEST = float(np.finfo(np.float32).max)
+# The columns of CONFIG's events and candidates that are of one number; of the latter once they have a size.
+DWELL, SIZE = (17,), (8,)
 
 
 RNG = np.random.default_rng(5)
@@ -82,9 +87,19 @@ def convert(tmp_path, config, tensors, *options, name="m"):
     return File(tmp_path / f"{name}.vqr")
 
 
-def check_columns(file, name, scale, values):
-    """An int8 matrix [..., in, out] and the scales of its columns, against `values` in float32."""
+def check_columns(file, name, scale, values, kept=()):
+    """An int8 matrix [..., in, out] and the scales of its columns, against `values` in float32, of which rows are kept
+    so."""
     tensor, steps = file.tensors[name], file.tensors[scale]
+    beside = scale.removesuffix(".scale") + ".kept"
+    assert (beside in file.tensors, f"{beside}.weight" in file.tensors) == (len(kept) > 0, len(kept) > 0)
+    if kept:
+        assert (file.tensors[beside].type, file.tensors[beside].layout) == (2, 0)
+        assert file.values(beside).tolist() == list(kept)
+        assert (file.tensors[f"{beside}.weight"].type, file.tensors[f"{beside}.weight"].layout) == (0, 2)
+        np.testing.assert_array_equal(file.values(f"{beside}.weight"), values[..., list(kept), :])
+        values = values.copy()
+        values[..., list(kept), :] = 0
     assert (tensor.type, tensor.layout, file.shape(name)) == (3, 3, values.shape)
     *outer, inputs, outputs = values.shape
     assert (steps.type, steps.layout, file.shape(scale)) == (0, 1, (*outer, outputs))
@@ -105,10 +120,11 @@ def test_server(tmp_path):
     plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "server")
     changed = {name for name in file.tensors if name not in plain.tensors or file.tensors[name].type == 3}
     assert changed == {
-        "sequences.long.fold", "sequences.long.fold.scale", "head.0.shared", "head.0.weight", "head.0.scale",
+        "sequences.long.fold", "sequences.long.fold.scale", "sequences.long.fold.kept",
+        "sequences.long.fold.kept.weight", "head.0.shared", "head.0.weight", "head.0.scale",
         "head.1.weight", "head.1.scale",
     }  # fmt: skip
-    check_columns(file, "sequences.long.fold", "sequences.long.fold.scale", plain.values("sequences.long.fold"))
+    check_columns(file, "sequences.long.fold", "sequences.long.fold.scale", plain.values("sequences.long.fold"), DWELL)
     shared = 4  # age and repository
     check_columns(file, "head.0.weight", "head.0.scale", head_of(tensors, 0)[shared:])
     assert (file.tensors["head.0.shared"].type, file.tensors["head.0.shared"].layout) == (0, 2)
@@ -172,12 +188,11 @@ def test_vql_in_int8(tmp_path, monkeypatch):
     plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "server")
     for group in range(2):
         name = f"sequences.keys.vql.groups.{group}"
-        check_columns(file, f"{name}.fold", f"{name}.fold.scale", plain.values(f"{name}.fold"))
+        check_columns(file, f"{name}.fold", f"{name}.fold.scale", plain.values(f"{name}.fold"), DWELL)
         assert file.flat(f"{name}.offset").tobytes() == plain.flat(f"{name}.offset").tobytes()
-    for part in ("q", "out"):
-        name = f"sequences.keys.vql.{part}"
-        check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T)
-    assert file.tensors["sequences.keys.vql.v.weight"].type == 0
+    name = "sequences.keys.vql.out"
+    check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T)
+    assert {file.tensors[f"sequences.keys.vql.{part}.weight"].type for part in "vq"} == {0}
     assert file.tensors["sequences.keys.vql.groups.0.codebook"].type == 0
     assert file.header.sequences[0].kind.scores == 1
 
@@ -195,6 +210,63 @@ def test_layers_of_every_codebook(tmp_path, monkeypatch):
     assert {file.tensors[f"sequences.long.attention.mlp.0.{p}"].type for p in ("target", "event", "product")} == {0}
     name = "sequences.short.attention.q"
     check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T[np.newaxis])
+
+
+# Of each sequence the layers and folds that read events or candidates as they are, and what they keep of these.
+READS = {
+    "dmqn": (CONFIG, {"long.fold": DWELL}),
+    "dmqn, din": (config_of_every_kind(), {"short.attention.q": SIZE, "long.attention.q": SIZE, "long.fold": (34,)}),
+    "din, dot": (
+        config_of_every_kind(short={"kind": "dot", "heads": 2, "dim": 5, "out": True}),
+        {"short.attention.v": (34,), "long.attention.q": SIZE, "long.fold": (34,)},
+    ),
+    "vql": (config_of_vql(out=True), {"keys.vql.groups.0.fold": DWELL, "keys.vql.groups.1.fold": DWELL}),
+    "sim_hard": (config_of_search("sim_hard"), {"search.attention.v": DWELL}),
+    "sim_hard, din": (
+        config_of_search("sim_hard", {"kind": "din", "hidden": [7], "activation": "relu"}), {"search.attention.q": SIZE}
+    ),
+    "twin": (config_of_search("twin", {"kind": "dot", "heads": 2, "dim": 5}), {"search.attention.v": DWELL}),
+    "hstu": (config_of_hstu(attention={"kind": "dot", "heads": 2, "dim": 5}), {}),
+    "hstu, din": (
+        config_of_hstu(attention={"kind": "din", "hidden": [7], "activation": "relu"}), {"all.attention.q": SIZE}
+    ),
+    "sdim": (config_of_sdim(), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READS)
+def test_float_features_are_kept(tmp_path, monkeypatch, case):
+    """And nothing else is: vectors, clusters and what HSTU gives become int8 whole."""
+    monkeypatch.setattr(int8, "INPUTS_MIN", 1)
+    monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
+    config, reads = copy.deepcopy(READS[case])
+    config["candidate"].insert(1, {"name": "size", "kind": "float"})
+    config["candidate"].append({"name": "age", "kind": "float", "std": 2.0})
+    file = convert(tmp_path, config, weights(config), "--preset", "server")
+    last = width(config, "candidate") - 1
+    want = {f"sequences.{name}": [*kept, last] if kept == SIZE else list(kept) for name, kept in reads.items()}
+    want["head.0"] = [*SIZE, last]
+    found = {name.removesuffix(".kept"): file.values(name).tolist() for name in file.tensors if name.endswith(".kept")}
+    assert found == want
+    for name, kept in want.items():
+        assert file.shape(f"{name}.kept.weight")[-2] == len(kept)
+    narrow = {name.removesuffix(".weight") for name, tensor in file.tensors.items() if tensor.type == 3}
+    assert set(want) <= narrow
+
+
+def test_inputs_that_are_all_kept(tmp_path, capsys, monkeypatch):
+    """Nothing of them could be int8: neither layers nor folds are."""
+    monkeypatch.setattr(int8, "INPUTS_MIN", 1)
+    monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
+    numbers = [{"name": f"n{i}", "kind": "float"} for i in range(3)]
+    config = config_of_every_kind() | {"event": numbers, "candidate": numbers}
+    lines = summary(tmp_path, capsys, config, "--preset", "server")
+    assert lines[0] == "codebook int8: nothing to do; kept in fp32: long (events of numbers alone)"
+    assert "short.attention.q, long.attention.q (too small: 0 x 3)" in lines[1]
+    file = File(tmp_path / "m.vqr")
+    assert [sequence.kind.scores for sequence in file.header.sequences if hasattr(sequence.kind, "scores")] == [0]
+    exact = convert(tmp_path, config, weights(config), "--codebook", "int8-exact")
+    assert exact.header.sequences[1].kind.scores == 2
 
 
 def test_nothing_shared(tmp_path):
@@ -217,7 +289,7 @@ def test_overrides(tmp_path):
 def test_what_gains(inputs, outputs, small):
     parts = int8.Parts(parse_config(CONFIG), int8.Int8Options(weights="int8"))
     assert parts.layer_is_int8("head.0", inputs, outputs) is not small
-    assert parts.layer("head.0", 2**17 + 1, 64) == "more than 131072 inputs"
+    assert parts.why_fp32("head.0", 2**17 + 1, 64) == "more than 131072 inputs"
     assert not int8.Parts(parse_config(CONFIG), int8.FP32).layer_is_int8("head.0", inputs, outputs)
 
 
@@ -233,16 +305,17 @@ def summary(tmp_path, capsys, config, *options):
 
 def test_summary(tmp_path, capsys):
     config = wide()
+    config["candidate"] += [{"name": "size", "kind": "float"}, {"name": "age", "kind": "float"}]
     assert summary(tmp_path, capsys, config) == []
     plain = (tmp_path / "m.vqr").stat().st_size
     lines = summary(tmp_path, capsys, config, "--preset", "mobile")
     size = (tmp_path / "m.vqr").stat().st_size
     assert lines == [
-        "codebook int8: long",
+        "codebook int8: long (keeps 1 column)",
         "tables int8: item, directory, action; kept in fp32: repository (too narrow: 3)",
-        "weights int8: head.0, head.1; kept in fp32: long.hstu.0.f1 (too small: 18 x 56); long.hstu.0.f2, "
-        "long.attention.k, long.attention.v (too small: 18 x 18); long.attention.q (too small: 13 x 18); "
-        "head.2 (too small: 33 x 1)",
+        "weights int8: head.0 (keeps 2 columns), head.1; kept in fp32: long.attention.q, long.attention.k "
+        "(enters exponents); long.hstu.0.f1 (too small: 18 x 56); "
+        "long.hstu.0.f2, long.attention.v (too small: 18 x 18); head.2 (too small: 33 x 1)",
         "state int8: long",
         f"{size:,} bytes, in fp32 about {plain:,}",
     ]
@@ -274,8 +347,9 @@ def test_a_model_of_narrow_tables(tmp_path, capsys):
 # ---- what is refused ----
 
 
-def test_rows_that_float32_does_not_give_back(tmp_path, capsys):
+def test_rows_that_float32_does_not_give_back(tmp_path, capsys, monkeypatch):
     """The largest number of all, in steps that are rounded up."""
+    monkeypatch.setattr(checkpoint, "CHUNK_BYTES", 7 * 8 * 4)
     tensors = weights(CONFIG)
     tensors["tables.item.weight"][41, 2] = -LARGEST
     source = write(tmp_path / "m.safetensors", CONFIG, tensors)

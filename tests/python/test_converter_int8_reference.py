@@ -3,6 +3,7 @@ golden request is held to."""
 
 import json
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from converter_support import (
 from test_converter_reference_parts import Model
 
 from vqrank_convert import golden, int8, reference
+from vqrank_convert.errors import ConversionError
 from vqrank_convert.int8 import Int8Options
 from vqrank_convert.reference_int8 import assign, near_a_step
 
@@ -57,24 +59,44 @@ class Int8Model(Model):
         return [single(x * scale) for x in q]
 
     def linear(self, name, x, j=None):
-        if self.options.weights == "fp32" or name.endswith("mlp.0"):
+        if self.options.weights == "fp32" or name.endswith("mlp.0") or self.is_exponent(name):
             return super().linear(name, x, j)
         weight, bias = self.part(f"{name}.weight", j), self.part(f"{name}.bias", j)
         shared = len(self.embed("user", {}) + self.embed("context", {})) if name == "head.0" else 0
-        a, s = integers(x[shared:])
+        exact = [*range(shared), *(shared + i for i in self.kept(name))]
+        own = [0.0 if i in exact else value for i, value in enumerate(x)][shared:]
+        a, s = integers(own)
         result = []
         for row, b in zip(weight, bias, strict=True):
-            w, t = quantized(row[shared:])
-            start = [u * v for u, v in zip(row[:shared], x[:shared], strict=True)]
-            result.append(dot(a, w) * (s * t) + math.fsum([b, *start]))
+            w, t = quantized([0.0 if i in exact else value for i, value in enumerate(row)][shared:])
+            result.append(dot(a, w) * (s * t) + math.fsum([b, *(row[i] * x[i] for i in exact)]))
         return result
+
+    def is_exponent(self, name):
+        _, sequence, *_, part = name.split(".") if name.startswith("sequences.") else ("", "", "")
+        kinds = {s["name"]: s["attention"]["kind"] for s in self.config["sequences"]}
+        return part in ("q", "k") and kinds[sequence] == "dot"
+
+    def kept(self, name):
+        """Where a layer or fold reads events or candidates themselves, their columns that are of one number."""
+        groups = {"head.0": "candidate", "q": "candidate", "long.projection": "event", "short.attention.v": "event"}
+        found = [group for end, group in groups.items() if name.endswith(f".{end}") or name == end]
+        widths = {"float": lambda f: 1, "time": lambda f: 0, "vector": lambda f: f["dim"]}
+        table = lambda f: self.config["tables"][f["table"]]["dim"]  # noqa: E731
+        kinds = (
+            [f["kind"] for f in self.config[found[0]] for _ in range(widths.get(f["kind"], table)(f))] if found else []
+        )
+        return [i for i, kind in enumerate(kinds) if kind == "float"]
 
     def head(self, q, k, v, bias):
         if self.options.state == "fp32":
             return super().head(q, k, v, bias)
-        (q, s), alpha = integers(q), 1 / math.sqrt(len(q))
-        k, v = [integers(key) for key in k], [integers(value) for value in v]
-        logits = [alpha * (dot(q, key) * (s * step)) + b for (key, step), b in zip(k, bias, strict=True)]
+        alpha, v, columns = 1 / math.sqrt(len(q)), [integers(value) for value in v], []
+        for column in zip(*k, strict=True):
+            middle = max(column) / 2 + min(column) / 2
+            columns.append(integers([x - middle for x in column]))
+        moved = [[x * step for x in column] for column, step in columns]
+        logits = [alpha * math.fsum(map(operator.mul, q, key)) + b for *key, b in zip(*moved, bias, strict=True)]
         e = [math.exp(x - max(logits)) for x in logits]
         return [
             math.fsum(weight * step * value[i] for weight, (value, step) in zip(e, v, strict=True)) / math.fsum(e)
@@ -85,14 +107,15 @@ class Int8Model(Model):
         if self.options.codebook != "int8":
             return super().codewords(p, j, e)
         fold = np.array(self.t[f"{p}.projection"][j]) @ np.array(self.t[f"{p}.codebook"][j]).T
-        columns = [quantized(column) for column in fold.T.astype(np.float32).tolist()]
-        return [first_of_largest(integers(event), columns, [0.0] * len(columns)) for event in e]
+        columns, kept = fold.T.astype(np.float32).tolist(), self.kept(f"{p}.projection")
+        return [first_of_largest(event, columns, [0.0] * len(columns), kept) for event in e]
 
 
-def first_of_largest(event, columns, offset):
-    (a, s), scores = event, []
-    for (w, t), o in zip(columns, offset, strict=True):
-        scores.append(dot(a, w) * (s * t) + o)
+def first_of_largest(event, columns, offset, kept):
+    (a, s), scores = integers([0.0 if i in kept else x for i, x in enumerate(event)]), []
+    for column, o in zip(columns, offset, strict=True):
+        w, t = quantized([0.0 if i in kept else x for i, x in enumerate(column)])
+        scores.append(dot(a, w) * (s * t) + math.fsum([o, *(column[i] * event[i] for i in kept)]))
     return scores.index(max(scores))
 
 
@@ -111,6 +134,7 @@ def test_second_writing(options, kind):
     short = {"kind": "dot", "heads": 2, "dim": 9, "out": True}
     attention = DOT if kind == "dot" else {"kind": "din", "hidden": [7, 5], "activation": "silu"}
     config = config_of_every_kind("dice", attention, short, hstu={"layers": 0})
+    config["candidate"].insert(1, {"name": "size", "kind": "float", "mean": 1.0, "std": 2.0})
     tensors = weights(config, seed=1)
     request = request_of(config, seed=2, events=9, candidates=3)
     request["events"][1].update(tags=[], parts=[], image=None)
@@ -139,9 +163,9 @@ def test_codewords_of_vql():
     for g, heads in enumerate([[2, 0], [1]]):
         c = tensors[f"sequences.keys.vql.groups.{g}.codebook"].astype(np.float64)
         fold = c @ np.concatenate([key[head] for head in heads])
-        columns = [quantized(row) for row in fold.astype(np.float32).tolist()]
+        columns, dwell = fold.astype(np.float32).tolist(), [17]
         offset = (-(c * c).sum(axis=1) / 2).astype(np.float32).tolist()
-        expected = [first_of_largest(integers(row), columns, offset) for row in e.tolist()]
+        expected = [first_of_largest(row, columns, offset, dwell) for row in e.tolist()]
         assert found.assignments[:, g].tolist() == expected
     assert 7 not in found.assignments[:, 0] and 2 in found.assignments[:, 0]
     clear = (found.margins >= 2 * found.bounds).all(axis=1)
@@ -153,21 +177,21 @@ def test_which_events_are_clear():
     fold = np.array([[1.0, 0.5, 1.0], [0.0, 1.0, 0.0]])
     rows = {(127.0, 3.0): True, (127.0, 3.5): False, (127.0, -3.50009): False, (127.0, 3.5002): True, (0.0, 0.0): True}
     rows |= {(1.0, 0.5): False, (2.0**-100, 0.0): False, (2.0**-101, 2.0**-102): True}
-    found = assign(np.array(list(rows)), fold, None, "fold")
+    found = assign(np.array(list(rows)), fold, None, "fold", ())
     assert (found.margins >= 2 * found.bounds)[:, 0].tolist() == list(rows.values())
     assert near_a_step(np.array(list(rows))).tolist() == [not clear for clear in rows.values()]
     # Of scores that are equal but for what float32 rounds, neither has won.
     e = np.array([[127.0, 0.0]])
     for apart, clear in ((0.0, True), (2.0**-23, False), (2.0**-16, True)):
-        found = assign(e, np.array([[1.0, 1.0 + apart], [0.0, 0.0]]), None, "fold")
+        found = assign(e, np.array([[1.0, 1.0 + apart], [0.0, 0.0]]), None, "fold", ())
         assert bool((found.margins >= 2 * found.bounds).all()) is clear
 
 
 @pytest.mark.usefixtures("everything_gains")
 def test_shaking():
     """It moves what becomes int8 on the way, always in the same way, and neither codewords nor what is fp32."""
-    config = config_with()
-    tensors, request = weights(config), request_of(config, candidates=100)
+    config = config_with(sequence={"codewords": 90})
+    tensors, request = weights(config), request_of(config, events=300, candidates=30)
     score = lambda options, shaken: reference.score(config, tensors, request, int8=options, shaken=shaken)  # noqa: E731
     for name, options in OPTIONS.items():
         still, *runs = (score(options, shaken) for shaken in (None, 1, 2, 3, 4))
@@ -210,3 +234,37 @@ def test_what_decides_is_not_int8():
         x = t if part == "q" else e
         name = f"sequences.search.attention.{part}"
         assert np.array_equal(plain.layers.linear(x, name, None), found.layers.linear(x, name, None)) is same
+
+
+def model_of_one_row(row, sequence, **more):
+    """A model whose events and candidates all have this embedding, with a sequence and its tensors."""
+    config = config_with(user=[], context=[], head={"hidden": []})
+    item = {"name": "item", "kind": "id", "table": "item"}
+    config["event"], config["candidate"], config["sequences"] = [item], [item], [sequence]
+    config["tables"] = {"item": {"rows": 6, "dim": len(row), "ids": "direct"}}
+    tensors = {"tables.item.weight": np.tile(np.array(row, np.float32), (6, 1)), **more}
+    own = weights(config) | tensors
+    return reference.parse_config(config), own
+
+
+def test_events_on_a_step_are_left_out_of_the_golden_request():
+    """Only where the codebook is int8: what it makes of a half is for float32 to decide."""
+    sequence = config_with(hstu={"layers": 0})["sequences"][0]
+    model = model_of_one_row([127.0, 0.5, 3.0, -1.0], sequence)
+    events = {
+        codebook: golden.make(*model, Int8Options(codebook)).events for codebook in ("fp32", "int8", "int8-exact")
+    }
+    assert events == {"fp32": 40, "int8": 0, "int8-exact": 40}
+
+
+def test_what_is_clear_is_so_of_int8_tables():
+    """A row whose hash is decided by rounding in fp32 and not in int8, where the row is another."""
+    sequence = {"name": "hashed", "kind": "sdim", "hashes": 1, "bits": 1}
+    row, name = np.array([1.0, 0.503, 0.0, 0.0], np.float32), "sequences.hashed.sdim"
+    direction = np.array([[row[1], -1, 0, 0]], np.float32)
+    more = {f"{name}.hash": direction, f"{name}.q.weight": np.eye(4), f"{name}.q.bias": np.zeros(4)}
+    model = model_of_one_row(row, sequence, **more)
+    with pytest.raises(ConversionError, match="expected a candidate whose hashes float32 rounding does not decide"):
+        golden.make(*model)
+    made = golden.make(*model, Int8Options(tables="int8"))
+    assert made.events == 40 and len(made.float64) == 4
