@@ -42,7 +42,7 @@ VARIANTS = {
     "server": ["--preset", "server"],
     "mobile": ["--preset", "mobile"],
 }
-MOMENTS = {"commits": 8000, "kuairand": 0}  # of the test part that are scored; 0: all
+MOMENTS = {"commits": 4000, "kuairand": 0}  # of the test part that are scored; 0: all
 ASSIGNED = 50_000  # events whose codewords are compared
 COLUMN_FLOAT32 = 5  # enum vqr_column_type
 INFLUENCE = "influence.npy"  # of a run: [variants, moments]
@@ -355,7 +355,7 @@ def main() -> None:
     parser.add_argument("--sets", type=lambda text: text.split(","), default=list(SETS), help="of commits,kuairand")
     parser.add_argument("--seeds", type=lambda text: [int(s) for s in text.split(",")], default=[0, 1, 2])
     parser.add_argument("--row", action="append", default=[], help="only this row; may be repeated")
-    parser.add_argument("--moments", type=int, help="test moments to score; 0: all (8,000 of commits, all of kuairand)")
+    parser.add_argument("--moments", type=int, help="test moments to score; 0: all (4,000 of commits, all of kuairand)")
     parser.add_argument("--seed", type=int, default=7, help="of moments and negatives")
     args = parser.parse_args()
     plan = list(every_run(args))

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqrank_train.config import Table
-from vqrank_train.errors import DataError
+from vqrank_train.config import ConfigError, Table
+from vqrank_train.errors import DataError, quote
 from vqrank_train.trainer.dataset import Sample, check_columns, reading
 
 FEATURES = ("item", "folder", "directory", "stem", "extension")  # of a file
@@ -145,7 +145,7 @@ class Commits:
         for row, key in enumerate(table.keys, 1):
             code = codes.get(str(key), key)
             if isinstance(code, str):
-                raise ValueError(f"table {name}: no id of the data set is {code!r}")
+                raise ConfigError(f"config.tables.{name}.keys: expected ids of the data set, found {quote(code)}")
             rows[code] = row
         return rows
 
