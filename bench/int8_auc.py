@@ -245,7 +245,7 @@ def measure(checkpoint: Path, given: Moments, sample: Sample, folder: Path, bar:
         other = Auc.of(sample.label, scores)
         moved[i] = influence(sample.label, other.part - auc.part, sample.moment)
         far = np.abs(scores.astype(np.float64) - base)
-        changed = [float((a != b).mean()) for a, b in zip(own, codewords, strict=True)]
+        changed = [float((a != b).mean()) if a.size else 0.0 for a, b in zip(own, codewords, strict=True)]
         result["variants"][name] = {
             "difference": other.value - auc.value,
             "error": float(np.sqrt(np.square(moved[i]).sum())),

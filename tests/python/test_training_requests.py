@@ -114,12 +114,11 @@ def script(monkeypatch):
 def test_what_int8_costs(folder, monkeypatch, tmp_path, capsys, script):
     """A run of the script: AUC of fp32 is the trainer's, variants that change nothing have no figure."""
     given = ["--data", str(folder), "--runs", str(folder), "--out", str(tmp_path), "--seeds", "0", "--moments", "0"]
-    monkeypatch.setattr(sys, "argv", ["int8_auc.py", *given])
-    monkeypatch.setenv("PATH", "")  # needs no command
+    monkeypatch.setattr(sys, "argv", ["int8_auc.py", *given, "--sets", "commits"])
     script.main()
     text = capsys.readouterr().out
     assert text == (tmp_path / "table.md").read_text() + "\n"
-    for name, row in ROWS:
+    for name, row in ROWS[:2]:
         _, sample, scores = expected(folder, name, row, count=0)
         found = json.loads((run_of(tmp_path, name, row) / "result.json").read_text())
         assert found["auc"] == pytest.approx(roc_auc_score(sample.label, scores), abs=1e-4)
