@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +18,12 @@ from typing import Any
 
 import numpy as np
 from tqdm import tqdm
+
 from vqrank_convert.cli import main as convert
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "python"))
 import library as c
+
 from vqrank_train.checkpoint import load_checkpoint
 from vqrank_train.cli import CONFIGS
 from vqrank_train.experiments.config import rows_of
@@ -157,7 +158,9 @@ class Scorer:
                 done = history
             self.call("vqr_refresh", self.session, self.state)
             request = c.Request(
-                given.user.rows(user, user + 1), given.context.rows(moment, moment + 1), given.candidates.rows(low, high)
+                given.user.rows(user, user + 1),
+                given.context.rows(moment, moment + 1),
+                given.candidates.rows(low, high),
             )
             if moments.time is not None:
                 request.time = ctypes.pointer(ctypes.c_int64(int(moments.time[moment])))
@@ -276,26 +279,26 @@ class Row:
         """Of the mean difference."""
         return float(np.sqrt(np.square(self.moved[list(VARIANTS).index(variant)]).sum()))
 
+    def scores(self, variant: str) -> list[str]:
+        """How far scores differ, codewords and the file's size, in words."""
+        mine = [found["variants"][variant] for found in self.results if variant in found["variants"]]
+        if not mine:
+            return [""] * 4
+        size = np.mean([one["bytes"] for one in mine]) / np.mean([found["bytes"] for found in self.results])
+        return [
+            f"{np.mean([one['mean_score_difference'] for one in mine]):.5f}",
+            f"{max(one['largest_score_difference'] for one in mine):.3f}",
+            ", ".join(f"{share:.1%}" for share in np.mean([one["codewords_changed"] for one in mine], 0)),
+            f"{size:.0%}",
+        ]
+
     def lines(self) -> tuple[str, str]:
         """Of the table of AUC, and of that of scores and codewords."""
         cells = [self.name, f"{np.mean([found['auc'] for found in self.results]):.4f}"]
         for variant in VARIANTS:
             value = self.mean(variant, "difference")
             cells.append("" if value is None else f"{1e4 * value:+.1f} ± {1e4 * self.error(variant):.1f}")
-        more = [self.name]
-        for variant in ("server", "mobile"):
-            mine = [found["variants"][variant] for found in self.results if variant in found["variants"]]
-            changed = [np.mean([one["codewords_changed"][i] for one in mine]) for i in range(len(mine[0]["codewords_changed"]))] if mine else []
-            more += (
-                [
-                    f"{np.mean([one['mean_score_difference'] for one in mine]):.5f}",
-                    f"{max(one['largest_score_difference'] for one in mine):.3f}",
-                    ", ".join(f"{share:.1%}" for share in changed),
-                    f"{np.mean([one['bytes'] for one in mine]) / np.mean([found['bytes'] for found in self.results]):.0%}",
-                ]
-                if mine
-                else [""] * 4
-            )
+        more = [self.name, *self.scores("server"), *self.scores("mobile")]
         return f"| {' | '.join(cells)} | {len(self.results)} |", f"| {' | '.join(more)} |"
 
 
@@ -346,9 +349,7 @@ def write_tables(args: argparse.Namespace, plan: list[tuple[str, str, int, Path]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder that holds commits/ and kuairand-pure/")
     parser.add_argument("--runs", type=Path, required=True, help="what `vqrank-train table --out` made")
     parser.add_argument("--out", type=Path, required=True, help="folder for results and tables")

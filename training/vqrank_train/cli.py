@@ -249,12 +249,12 @@ def main() -> None:
     )
     added.epilog = "example: vqrank-train requests commits runs/table/commits/DMQN/0 --data DATA --out requests.jsonl"
     added.add_argument("set", choices=("commits", "kuairand", "content"), help="data set")
-    added.add_argument("checkpoint", type=Path, metavar="RUN", help="a checkpoint, or a run's folder that holds model.safetensors")
+    added.add_argument("checkpoint", type=Path, metavar="RUN", help="a checkpoint, or the folder of a run")
     added.add_argument("--out", type=Path, required=True, help="file of the requests")
     added.add_argument(
         "--moments", type=natural, help="test moments to write, at random; 0: all; None: those of docs/auc.md's tables"
     )
-    added.add_argument("--seed", type=natural, default=7, help="of the moments and the negatives; 7: that of the tables")
+    added.add_argument("--seed", type=natural, default=7, help="of moments and negatives; the tables have 7")
     added.add_argument("--no-labels", dest="labels", action="store_false", default=True, help="leave out the labels")
     added.add_argument("--quantizers", type=Path, default=Path(), help="folder of files of codes, as table's")
 

@@ -155,4 +155,5 @@ def export(
     test = data.parts()[2]
     sample = test_sample(name, data, test, count, seed)
     written = write_requests(out, Writer(data, module), test, sample, labels)
-    return f"{out}: {written:,} moments of {len(test):,}, {len(sample.item):,} candidates, {sample.label.sum():,} positive"
+    positive = int(sample.label.sum())
+    return f"{out}: {written:,} moments of {len(test):,}, {len(sample.item):,} candidates, {positive:,} positive"
