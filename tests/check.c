@@ -48,11 +48,13 @@ REFERENCE_CHECK(cases)
 REFERENCE_CHECK(functions)
 REFERENCE_CHECK(baselines)
 REFERENCE_CHECK(top)
+REFERENCE_CHECK(int8)
 
 static const struct check reference_checks[] = {
     {"reference_sums", NULL, reference_sums},
     {"reference_cases", NULL, reference_cases},
     {"reference_top", NULL, reference_top},
+    {"reference_int8", NULL, reference_int8},
     {"reference_functions", NULL, reference_functions},
     {"reference_baselines", NULL, reference_baselines},
 };

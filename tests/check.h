@@ -71,6 +71,9 @@ bool check_same_i64(const struct check_output *output);
 /* Only that nothing around the two was written. */
 bool check_bounds(const struct check_output *output, size_t size);
 
+/* Whether got is within `bound` of want; says where it is not. */
+bool check_near(const char *what, size_t row, size_t column, float got, double want, double bound);
+
 /* Whether two floats have the same bits or are both NaN. */
 bool check_equal_f32(float a, float b);
 
@@ -93,5 +96,6 @@ bool check_reference_cases(const struct vqr_kernels *ref);
 bool check_reference_functions(const struct vqr_kernels *ref);
 bool check_reference_baselines(const struct vqr_kernels *ref);
 bool check_reference_top(const struct vqr_kernels *ref);
+bool check_reference_int8(const struct vqr_kernels *ref);
 
 #endif

@@ -11,12 +11,6 @@ static const double u = FLT_EPSILON / 2;
 
 /* ---- against double precision ---- */
 
-static bool near(const char *what, size_t row, size_t column, float got, double want, double bound)
-{
-    return check_that(fabs((double)got - want) <= bound, "%s[%zu][%zu]: want %.9g within %.3g, got %.9g", what, row,
-                      column, want, bound, (double)got);
-}
-
 static bool gemm_sums(const struct vqr_kernels *ref, size_t rows, size_t k, size_t panels, enum check_fill fill)
 {
     const size_t n = panels * VQR_LANES, b_stride = k * VQR_LANES + 5;
@@ -33,7 +27,7 @@ static bool gemm_sums(const struct vqr_kernels *ref, size_t rows, size_t k, size
                 sum += term;
                 size += fabs(term);
             }
-            if (!near("c", r, j, c[r * n + j], sum, (double)(k + 1) * u * size))
+            if (!check_near("c", r, j, c[r * n + j], sum, (double)(k + 1) * u * size))
                 return false;
         }
     return true;
@@ -98,7 +92,7 @@ static bool hstu_sums(const struct vqr_kernels *ref, size_t tokens, size_t qk_di
                 /* SiLU's slope is at most 1.1; exp, +, /, * round once each, exp twice. */
                 bound += fabs(v) * (1.1 * score_bound + (double)(tokens + 6) * u * fabs(silu));
             }
-            if (!near("o", r, d, a.o[r * stride + d], sum, bound))
+            if (!check_near("o", r, d, a.o[r * stride + d], sum, bound))
                 return false;
         }
     return true;
@@ -127,7 +121,7 @@ static bool softmax_sums(const struct vqr_kernels *ref, size_t rows, size_t toke
                 sum += term;
                 size += fabs(term);
             }
-            if (!near("o", r, d, a.o[r * stride + d], sum, 1.01 * relative * size))
+            if (!check_near("o", r, d, a.o[r * stride + d], sum, 1.01 * relative * size))
                 return false;
         }
     }
@@ -176,7 +170,7 @@ static bool softmax_of_logits(const struct vqr_kernels *ref, size_t tokens, size
             size += fabs(term);
         }
         /* score - max, at most 20, rounds once, in a weight and in the sum; the rest as in softmax_sums. */
-        if (!near("o", 0, d, o[d], sum, 1.01 * ((double)(2 * tokens + 12) + 40.0) * u * size))
+        if (!check_near("o", 0, d, o[d], sum, 1.01 * ((double)(2 * tokens + 12) + 40.0) * u * size))
             return false;
     }
     return true;
@@ -208,7 +202,7 @@ static bool norm_sums(const struct vqr_kernels *ref, size_t n)
         const double plain = ((double)x[i] - mean) / deviation, w = weighted ? (double)weight[i] : 1.0;
         const double b = weighted ? (double)bias[i] : 0.0;
         const double plain_bound = fabs(plain) * relative + 2.0 * mean_bound / deviation;
-        if (!near("y", 0, i, y[i], plain * w + b, fabs(w) * plain_bound + u * (fabs(plain * w) + fabs(b))))
+        if (!check_near("y", 0, i, y[i], plain * w + b, fabs(w) * plain_bound + u * (fabs(plain * w) + fabs(b))))
             return false;
     }
     return true;
@@ -307,7 +301,7 @@ static bool dice_values(const struct vqr_kernels *ref, enum check_fill fill)
          * quotient round once each. 1 - a, the fma and the product round once each. */
         const double p_relative = (1.0 - p) * 2.0 * u * (fabs(z) + 1.0) + 2.0 * u;
         const double bound = p * fabs(1.0 - a) * (p_relative + u) + 2.0 * u * fabs(slope);
-        if (!near("y", 0, i, y[i], slope * (double)x[i], 1.01 * bound * fabs((double)x[i]) + 0x1p-149))
+        if (!check_near("y", 0, i, y[i], slope * (double)x[i], 1.01 * bound * fabs((double)x[i]) + 0x1p-149))
             return false;
     }
     return true;
@@ -331,7 +325,7 @@ static bool sums_of_rows(const struct vqr_kernels *ref, size_t count, size_t dim
             sum += (double)table[index[r] * dim + i];
             size += fabs((double)table[index[r] * dim + i]);
         }
-        if (!near("dst", 0, i, dst[i], sum, (double)count * u * size))
+        if (!check_near("dst", 0, i, dst[i], sum, (double)count * u * size))
             return false;
     }
     check_case("madd_panels k %zu panels 2", dim);
@@ -341,7 +335,7 @@ static bool sums_of_rows(const struct vqr_kernels *ref, size_t count, size_t dim
     ref->madd_panels_f32(madd, scale, a, b, dim, 2);
     for (size_t i = 0; i < n; i++) {
         const double want = fma((double)scale[i / VQR_LANES % dim], (double)a[i], (double)b[i]);
-        if (!near("dst", i / VQR_LANES, i % VQR_LANES, madd[i], want, 1.0001 * u * fabs(want) + 0x1p-150))
+        if (!check_near("dst", i / VQR_LANES, i % VQR_LANES, madd[i], want, 1.0001 * u * fabs(want) + 0x1p-150))
             return false;
     }
     return true;

@@ -7,12 +7,6 @@
 
 static const double u = FLT_EPSILON / 2;
 
-static bool near(const char *what, size_t row, size_t column, float got, double want, double bound)
-{
-    return check_that(fabs((double)got - want) <= bound, "%s[%zu][%zu]: want %.9g within %.3g, got %.9g", what, row,
-                      column, want, bound, (double)got);
-}
-
 /* ---- sign_codes ---- */
 
 static bool sign_cases(const struct vqr_kernels *ref)
@@ -38,7 +32,7 @@ static bool unit_sums(const struct vqr_kernels *ref, size_t n, enum check_fill f
     for (size_t i = 0; i < n; i++) {
         const double want = squares > 0 ? (double)((long double)x[i] / sqrtl(squares)) : 0.0;
         /* In double all but the last rounding cost nothing that shows, half a unit of which is 2^-150 below 2^-126. */
-        if (!near("y", 0, i, y[i], want, 1.001 * u * fabs(want) + 0x1p-150))
+        if (!check_near("y", 0, i, y[i], want, 1.001 * u * fabs(want) + 0x1p-150))
             return false;
         length += (long double)y[i] * (long double)y[i];
     }
@@ -98,7 +92,7 @@ static bool causal_sums(const struct vqr_kernels *ref, size_t first, size_t rows
                 /* As hstu_attention: SiLU's slope is at most 1.1; exp, +, /, * round once each, exp twice. */
                 bound += fabs(value) * (1.1 * score_bound + (double)(end + 6) * u * fabs(silu));
             }
-            if (!near("o", r, d, o[r * stride + d], sum, bound))
+            if (!check_near("o", r, d, o[r * stride + d], sum, bound))
                 return false;
         }
     return true;

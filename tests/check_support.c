@@ -249,6 +249,12 @@ size_t check_extent(size_t rows, size_t stride, size_t width)
 
 /* ---- comparisons ---- */
 
+bool check_near(const char *what, size_t row, size_t column, float got, double want, double bound)
+{
+    return check_that(fabs((double)got - want) <= bound, "%s[%zu][%zu]: want %.9g within %.3g, got %.9g", what, row,
+                      column, want, bound, (double)got);
+}
+
 bool check_equal_f32(float a, float b)
 {
     return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import numpy as np
+import numpy.typing as npt
+
 from vqrank_convert.config import Config, TableConfig
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
@@ -17,14 +20,18 @@ from vqrank_convert.config_sequences import (
 )
 from vqrank_convert.config_vql import VqlConfig
 
+F32 = npt.NDArray[np.float32]
+
 # A row of n numbers takes n + 4 bytes in place of 4 n. Narrower tables gain little or grow.
 TABLE_DIM_MIN = 4
 # A smaller layer does not win back the time that its inputs take to become int8.
 INPUTS_MIN, OUTPUTS_MIN = 32, 32
 # A longer sum of products might not fit an int32.
 INPUTS_MAX = 2**17
-# Why a layer stays fp32.
-EXPONENT = "enters exponents"
+# A column of a layer's input is kept in fp32 if its largest weight is more than this many times the median column's, as
+# counts may have that stand beside embeddings: int8 would round the others to its steps. At most one in eight columns,
+# the largest.
+LARGE, LARGE_SHARE = 8.0, 8
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,14 @@ def too_small(inputs: int, outputs: int) -> bool:
     return inputs < INPUTS_MIN or outputs < OUTPUTS_MIN
 
 
+def large_columns(weight: F32) -> tuple[int, ...]:
+    """The inputs of a layer [..., out, in] whose weights are far larger than those of most."""
+    largest = np.abs(weight).reshape(-1, weight.shape[-1]).max(axis=0)
+    limit, most = LARGE * float(np.median(largest)), len(largest) // LARGE_SHARE
+    order = np.argsort(-largest, kind="stable")[:most]
+    return tuple(sorted(int(column) for column in order if largest[column] > limit > 0))
+
+
 class Parts:
     """What the options make of one model."""
 
@@ -70,9 +85,13 @@ class Parts:
         self._event_is_kept = len(float_columns(config, "event")) == config.width("event")
 
     def kept(self, name: str) -> tuple[int, ...]:
-        """The columns that the layer or fold of this name, where it is int8, reads in fp32; of the head's first layer
-        counted from the first that candidates do not share."""
+        """The columns that the layer or fold of this name, where it is int8, reads in fp32 whatever its weights; of the
+        head's first layer counted from the first that candidates do not share."""
         return self._kept.get(name, ())
+
+    def layer_kept(self, name: str, weight: F32) -> tuple[int, ...]:
+        """The same of a layer with these weights, [..., out, in]."""
+        return tuple(sorted({*self.kept(name), *large_columns(weight)}))
 
     def why_fp32(self, name: str, inputs: int, outputs: int) -> str | None:
         """Why the linear layer of this name stays fp32 when weights become int8; None where it does not. `inputs`: of
@@ -129,19 +148,20 @@ def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int
     prefix, attention = sequence.prefix, getattr(sequence, "attention", None)
     events, candidates = float_columns(config, "event"), float_columns(config, "candidate")
     if isinstance(sequence, VqlConfig):
-        return [(f"{prefix}.vql.groups.{g}.fold", events) for g in range(len(sequence.groups))]
+        folds = [(f"{prefix}.vql.groups.{g}.fold", events) for g in range(len(sequence.groups))]
+        return [*folds, (f"{prefix}.vql.q", candidates)]
     result = [(f"{prefix}.fold", events)] if isinstance(sequence, DmqnConfig) else []
-    if isinstance(attention, DinAttentionConfig):
+    if attention is not None:
         result.append((f"{prefix}.attention.q", candidates))
-    elif isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
-        result.append((f"{prefix}.attention.v", events))
+    if isinstance(attention, DotAttentionConfig) and isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
+        result += [(f"{prefix}.attention.{part}", events) for part in ("k", "v")]
     return result
 
 
 def _fixed(sequence: SequenceConfig) -> list[tuple[str, str]]:
     """The linear layers that stay fp32 in any model, and why."""
     if isinstance(sequence, VqlConfig):
-        return [(f"{sequence.prefix}.vql.v", "enters exact sums"), (f"{sequence.prefix}.vql.q", EXPONENT)]
+        return [(f"{sequence.prefix}.vql.v", "enters exact sums")]
     if isinstance(sequence, SdimConfig):
         return [(f"{sequence.prefix}.sdim.{part}", "decides which events take part") for part in ("hash", "q")]
     attention = f"{sequence.prefix}.attention"
@@ -149,4 +169,4 @@ def _fixed(sequence: SequenceConfig) -> list[tuple[str, str]]:
         return [(f"{attention}.{part}", "decides which events take part") for part in ("q", "k")]
     if isinstance(sequence.attention, DinAttentionConfig):
         return [(f"{attention}.mlp.0", "a product for each candidate")]
-    return [(f"{attention}.{part}", EXPONENT) for part in ("q", "k")] if sequence.attention is not None else []
+    return []

@@ -28,21 +28,23 @@ def add_weight(plan: Plan, layer: str, part: str, values: F64) -> None:
     """The weight [..., in, out] of a linear layer, int8 where that is asked for and gains."""
     shared = shared_columns(plan.config) if layer == "head.0" else 0
     *_, inputs, outputs = values.shape
+    own = values[..., shared:, :]
+    kept = plan.parts.layer_kept(layer, np.swapaxes(round32(own, f"{layer}.weight"), -1, -2))
     if plan.parts.options.weights == "int8" and layer not in plan.parts.fixed:
-        plan.int8("weights", layer, plan.parts.why_fp32(layer, inputs - shared, outputs), plan.parts.kept(layer))
+        plan.int8("weights", layer, plan.parts.why_fp32(layer, inputs - shared, outputs), kept)
     if not plan.parts.layer_is_int8(layer, inputs - shared, outputs):
         plan.add(f"{layer}.weight", part, Layout.PANELS, values)
         return
     if shared:
         plan.add(f"{layer}.shared", part, Layout.PANELS, values[:shared], fp32_shape=())
-    add_columns(plan, layer, f"{layer}.weight", part, values[..., shared:, :], values.shape)
+    add_columns(plan, layer, f"{layer}.weight", part, own, kept, values.shape)
 
 
 def add_fold(plan: Plan, name: str, sequence: SequenceConfig, values: F64) -> None:
     """A fold [..., D, W], int8 where the sequence's scores are computed from that alone."""
     scores, owner = plan.parts.scores(sequence), name.removesuffix(".fold")
     if scores == "int8":
-        add_columns(plan, name, name, "fold", values, values.shape)
+        add_columns(plan, name, name, "fold", values, plan.parts.kept(name), values.shape)
     else:
         plan.add(name, "fold", Layout.PANELS, values)
     if scores != "fp32":
@@ -51,10 +53,12 @@ def add_fold(plan: Plan, name: str, sequence: SequenceConfig, values: F64) -> No
         plan.int8("codebook", owner, "events of numbers alone")
 
 
-def add_columns(plan: Plan, of: str, name: str, part: str, values: F64, fp32_shape: tuple[int, ...]) -> None:
+def add_columns(
+    plan: Plan, of: str, name: str, part: str, values: F64, kept: Sequence[int], fp32_shape: tuple[int, ...]
+) -> None:
     """The tensor `name` [..., in, out] in int8, from float32, of the layer or fold `of`; the scale of each of its
     columns; and the rows that are kept in float32. `fp32_shape`: that of the tensor in a file without int8."""
-    single, kept = round32(values, name), plan.parts.kept(of)
+    single = round32(values, name)
     q, scale = columns_to_int8(single, kept)
     plan.add_packed(name, part, TensorType.I8, Layout.QUADS, q, fp32_shape)
     plan.add_packed(f"{of}.scale", part, TensorType.F32, Layout.PADDED_ROWS, scale, ())

@@ -53,7 +53,7 @@ class Rounding:
         self.parts = Parts(config, options)
         self._bits = None if shaken is None else np.random.PCG64(shaken)
         self._states = {f"{s.prefix}.attention" for s in config.sequences if self.parts.state_is_int8(s)}
-        self._weights: dict[str, tuple[F32, F32]] = {}
+        self._weights: dict[str, tuple[F32, F32, tuple[int, ...]]] = {}
 
     def tables(self, config: Config, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """The tensors, with int8 tables in their place."""
@@ -74,12 +74,13 @@ class Rounding:
         raw = self._bits.random_raw(math.prod(shape)).astype(np.float64).reshape(shape)  # 64 bits, a promised stream
         return np.asarray((raw * 2.0**-63 - 1) * SHAKE)
 
-    def weight(self, name: str, tensor: Any) -> tuple[F32, F32]:
-        """A linear layer's weight [..., out, in] as the file holds it: its integers, and a scale for each output. Those
-        of columns that it keeps are zeros."""
+    def weight(self, name: str, tensor: Any) -> tuple[F32, F32, tuple[int, ...]]:
+        """A linear layer's weight [..., out, in] as the file holds it: its integers, a scale for each output, and the
+        columns that it keeps, whose integers are zeros."""
         if name not in self._weights:
             single = round32(np.asarray(tensor, np.float64), name)
-            self._weights[name] = rows_to_int8(without(single, self.parts.kept(name)))
+            kept = self.parts.layer_kept(name, single)
+            self._weights[name] = (*rows_to_int8(without(single, kept)), kept)
         return self._weights[name]
 
     def linear(self, x: Array, w: Array, scale: Array, start: Array | float) -> Array:

@@ -71,10 +71,9 @@ class Layers:
         *_, outputs, inputs = np.shape(self.tensors[f"{name}.weight"])
         if self.rounding is None or not self.rounding.parts.layer_is_int8(name, inputs - shared, outputs):
             return chain(x, self.tensor(f"{name}.weight", j).T, bias)
-        kept = self.rounding.parts.kept(name)
+        w, scale, kept = self.rounding.weight(name, np.asarray(self.tensors[f"{name}.weight"])[..., shared:])
         exact = [*range(shared), *(shared + column for column in kept)]
         start = chain(x[..., exact], self.tensor(f"{name}.weight", j)[:, exact].T, bias)
-        w, scale = self.rounding.weight(name, np.asarray(self.tensors[f"{name}.weight"])[..., shared:])
         w, scale = (w, scale) if j is None else (w[_at(w, j)], scale[_at(w, j)])
         return self.rounding.linear(without(x[..., shared:], kept), w, scale, start)
 

@@ -192,7 +192,9 @@ def test_vql_in_int8(tmp_path, monkeypatch):
         assert file.flat(f"{name}.offset").tobytes() == plain.flat(f"{name}.offset").tobytes()
     name = "sequences.keys.vql.out"
     check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T)
-    assert {file.tensors[f"sequences.keys.vql.{part}.weight"].type for part in "vq"} == {0}
+    name = "sequences.keys.vql.q"
+    check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T)
+    assert file.tensors["sequences.keys.vql.v.weight"].type == 0
     assert file.tensors["sequences.keys.vql.groups.0.codebook"].type == 0
     assert file.header.sequences[0].kind.scores == 1
 
@@ -214,19 +216,26 @@ def test_layers_of_every_codebook(tmp_path, monkeypatch):
 
 # Of each sequence the layers and folds that read events or candidates as they are, and what they keep of these.
 READS = {
-    "dmqn": (CONFIG, {"long.fold": DWELL}),
+    "dmqn": (CONFIG, {"long.fold": DWELL, "long.attention.q": SIZE}),
     "dmqn, din": (config_of_every_kind(), {"short.attention.q": SIZE, "long.attention.q": SIZE, "long.fold": (34,)}),
     "din, dot": (
         config_of_every_kind(short={"kind": "dot", "heads": 2, "dim": 5, "out": True}),
-        {"short.attention.v": (34,), "long.attention.q": SIZE, "long.fold": (34,)},
+        {"short.attention.q": SIZE, "short.attention.k": (34,), "short.attention.v": (34,), "long.attention.q": SIZE,
+         "long.fold": (34,)},
     ),
-    "vql": (config_of_vql(out=True), {"keys.vql.groups.0.fold": DWELL, "keys.vql.groups.1.fold": DWELL}),
-    "sim_hard": (config_of_search("sim_hard"), {"search.attention.v": DWELL}),
+    "vql": (
+        config_of_vql(out=True),
+        {"keys.vql.groups.0.fold": DWELL, "keys.vql.groups.1.fold": DWELL, "keys.vql.q": SIZE},
+    ),
+    "sim_hard": (
+        config_of_search("sim_hard"),
+        {"search.attention.q": SIZE, "search.attention.k": DWELL, "search.attention.v": DWELL},
+    ),
     "sim_hard, din": (
         config_of_search("sim_hard", {"kind": "din", "hidden": [7], "activation": "relu"}), {"search.attention.q": SIZE}
     ),
     "twin": (config_of_search("twin", {"kind": "dot", "heads": 2, "dim": 5}), {"search.attention.v": DWELL}),
-    "hstu": (config_of_hstu(attention={"kind": "dot", "heads": 2, "dim": 5}), {}),
+    "hstu": (config_of_hstu(attention={"kind": "dot", "heads": 2, "dim": 5}), {"all.attention.q": SIZE}),
     "hstu, din": (
         config_of_hstu(attention={"kind": "din", "hidden": [7], "activation": "relu"}), {"all.attention.q": SIZE}
     ),
@@ -252,6 +261,31 @@ def test_float_features_are_kept(tmp_path, monkeypatch, case):
         assert file.shape(f"{name}.kept.weight")[-2] == len(kept)
     narrow = {name.removesuffix(".weight") for name, tensor in file.tensors.items() if tensor.type == 3}
     assert set(want) <= narrow
+
+
+def test_large_columns_are_kept(tmp_path, monkeypatch):
+    """At most one in eight, the largest; of the head's first layer counted behind what candidates share."""
+    monkeypatch.setattr(int8, "INPUTS_MIN", 1)
+    monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
+    config = config_with()
+    tensors = weights(config)
+    shared, inputs = width(config, "user") + width(config, "context"), tensors["head.0.weight"].shape[1]
+    head, value = tensors["head.0.weight"], tensors["sequences.long.attention.v.weight"]
+    head[:, 0] *= 1000.0  # shared: not int8 in any case
+    head[2, shared + 2] = -9 * np.median(np.abs(head[:, shared:]).max(axis=0))
+    value[:, :, 3:9] *= 100.0
+    value[-1, 4, 5] = 1e6
+    file = convert(tmp_path, config, tensors, "--weights", "int8")
+    assert shared + 2 < inputs and file.values("head.0.kept").tolist() == [2]
+    assert file.values("head.0.kept.weight")[0].tobytes() == head[:, shared + 2].astype(np.float32).tobytes()
+    kept = file.values("sequences.long.attention.v.kept").tolist()
+    assert len(kept) == value.shape[-1] // 8 and 5 in kept and set(kept) <= set(range(3, 9))
+    dead = np.zeros((3, 40), np.float32)
+    dead[:, 7] = 1.0
+    assert int8.large_columns(dead) == ()  # where most columns are 0 there is nothing to be larger than
+    dead[:, :30] = [[8.0]] * 3
+    dead[0, 7], dead[1, 9] = 64.0, -65.0
+    assert int8.large_columns(dead) == (9,)
 
 
 def test_inputs_that_are_all_kept(tmp_path, capsys, monkeypatch):
@@ -313,9 +347,9 @@ def test_summary(tmp_path, capsys):
     assert lines == [
         "codebook int8: long (keeps 1 column)",
         "tables int8: item, directory, action; kept in fp32: repository (too narrow: 3)",
-        "weights int8: head.0 (keeps 2 columns), head.1; kept in fp32: long.attention.q, long.attention.k "
-        "(enters exponents); long.hstu.0.f1 (too small: 18 x 56); "
-        "long.hstu.0.f2, long.attention.v (too small: 18 x 18); head.2 (too small: 33 x 1)",
+        "weights int8: head.0 (keeps 2 columns), head.1; kept in fp32: long.hstu.0.f1 (too small: 18 x 56); "
+        "long.hstu.0.f2, long.attention.k, long.attention.v (too small: 18 x 18); "
+        "long.attention.q (too small: 13 x 18); head.2 (too small: 33 x 1)",
         "state int8: long",
         f"{size:,} bytes, in fp32 about {plain:,}",
     ]

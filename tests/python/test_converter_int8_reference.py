@@ -59,7 +59,7 @@ class Int8Model(Model):
         return [single(x * scale) for x in q]
 
     def linear(self, name, x, j=None):
-        if self.options.weights == "fp32" or name.endswith("mlp.0") or self.is_exponent(name):
+        if self.options.weights == "fp32" or name.endswith("mlp.0"):
             return super().linear(name, x, j)
         weight, bias = self.part(f"{name}.weight", j), self.part(f"{name}.bias", j)
         shared = len(self.embed("user", {}) + self.embed("context", {})) if name == "head.0" else 0
@@ -72,14 +72,10 @@ class Int8Model(Model):
             result.append(dot(a, w) * (s * t) + math.fsum([b, *(row[i] * x[i] for i in exact)]))
         return result
 
-    def is_exponent(self, name):
-        _, sequence, *_, part = name.split(".") if name.startswith("sequences.") else ("", "", "")
-        kinds = {s["name"]: s["attention"]["kind"] for s in self.config["sequences"]}
-        return part in ("q", "k") and kinds[sequence] == "dot"
-
     def kept(self, name):
         """Where a layer or fold reads events or candidates themselves, their columns that are of one number."""
-        groups = {"head.0": "candidate", "q": "candidate", "long.projection": "event", "short.attention.v": "event"}
+        groups = {"head.0": "candidate", "q": "candidate", "long.projection": "event"}
+        groups |= {f"short.attention.{part}": "event" for part in "kv"}
         found = [group for end, group in groups.items() if name.endswith(f".{end}") or name == end]
         widths = {"float": lambda f: 1, "time": lambda f: 0, "vector": lambda f: f["dim"]}
         table = lambda f: self.config["tables"][f["table"]]["dim"]  # noqa: E731
