@@ -107,6 +107,13 @@ def table(args: argparse.Namespace) -> None:
         sys.exit(f"vqrank-train: {failed} {'run' if failed == 1 else 'runs'} failed")
 
 
+def requests(args: argparse.Namespace) -> None:
+    """Write test moments as requests."""
+    from vqrank_train.experiments.requests import export
+
+    print(export(args.set, args.data, args.checkpoint, args.out, args.moments, args.seed, args.labels, args.quantizers))
+
+
 class UsageError(ValueError):
     """An argument that names nothing."""
 
@@ -232,6 +239,24 @@ def main() -> None:
     )
     added.add_argument("--trial", nargs=3, metavar=("SET", "ROW", "SETTING"), help=argparse.SUPPRESS)
     added.add_argument("--one", nargs=3, metavar=("SET", "ROW", "SEED"), help=argparse.SUPPRESS)
+
+    added = command("requests", requests, "write moments of the test part as requests of the command vqrank, labelled")
+    added.description = (
+        "Writes moments of a data set's test part as requests, one JSON object a line, with the features and as many "
+        "events as a checkpoint's model reads: what `vqrank score` makes of them is what the trainer's AUC is measured "
+        'on. The last key, "labels", holds for the output 0 or 1 a candidate; calibration reads it, `vqrank score` '
+        "takes requests without (--no-labels)."
+    )
+    added.epilog = "example: vqrank-train requests commits runs/table/commits/DMQN/0 --data DATA --out requests.jsonl"
+    added.add_argument("set", choices=("commits", "kuairand", "content"), help="data set")
+    added.add_argument("checkpoint", type=Path, metavar="RUN", help="a checkpoint, or the folder of a run")
+    added.add_argument("--out", type=Path, required=True, help="file of the requests")
+    added.add_argument(
+        "--moments", type=natural, help="test moments to write, at random; 0: all; None: those of docs/auc.md's tables"
+    )
+    added.add_argument("--seed", type=natural, default=7, help="of moments and negatives; the tables have 7")
+    added.add_argument("--no-labels", dest="labels", action="store_false", default=True, help="leave out the labels")
+    added.add_argument("--quantizers", type=Path, default=Path(), help="folder of files of codes, as table's")
 
     added = commands.add_parser("codebooks", help="draw what `vqrank inspect --codebooks --json` measured, as a PNG")
     added.add_argument("report", type=Path, help="what the command printed")

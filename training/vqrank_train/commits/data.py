@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqrank_train.config import Table
-from vqrank_train.errors import DataError
+from vqrank_train.config import ConfigError, Table
+from vqrank_train.errors import DataError, quote
 from vqrank_train.trainer.dataset import Sample, check_columns, reading
 
 FEATURES = ("item", "folder", "directory", "stem", "extension")  # of a file
@@ -145,9 +145,14 @@ class Commits:
         for row, key in enumerate(table.keys, 1):
             code = codes.get(str(key), key)
             if isinstance(code, str):
-                raise ValueError(f"table {name}: no id of the data set is {code!r}")
+                raise ConfigError(f"config.tables.{name}.keys: expected ids of the data set, found {quote(code)}")
             rows[code] = row
         return rows
+
+    def raw(self, name: str) -> list[int | str | None]:
+        """The ids themselves, but for actions their letters; 0 is none."""
+        given: dict[int, str] = ACTIONS if name == "action" else {}
+        return [None, *(given.get(i, i) for i in range(1, max(int(self.event[name].max()), *ACTIONS) + 1))]
 
     def parts(self) -> tuple[Moments, Moments, Moments]:
         """Moments of the training, validation and test part, in time."""

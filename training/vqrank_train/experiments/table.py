@@ -72,10 +72,10 @@ def load(name: str, data: Path, spec: dict[str, Any] | None = None, files: Path 
     return Commits(data) if name == "commits" else KuaiRand(data, found)
 
 
-def test_sample(name: str, data: Any, test: Any) -> Sample:
-    """What is scored of the test moments."""
-    which = draw(test, TEST_MOMENTS[name], TEST_SEED + 3)
-    return data.sample(test, np.random.default_rng(TEST_SEED), which)
+def test_sample(name: str, data: Any, test: Any, count: int | None = None, seed: int = TEST_SEED) -> Sample:
+    """What is scored of the test moments: of so many at random (0: all), unless told what the table scores."""
+    which = draw(test, TEST_MOMENTS[name] if count is None else count, seed + 3)
+    return data.sample(test, np.random.default_rng(seed), which)
 
 
 def parts_of(name: str, data: Any, test: Any, sample: Sample) -> list[np.ndarray]:

@@ -225,6 +225,10 @@ class KuaiRand:
         row = {key: i for i, key in enumerate(table.keys, 1)}
         return torch.tensor([0, *(row.get(key, 0) for key in self.codes[name].names)])
 
+    def raw(self, name: str) -> list[int | str | None]:
+        """The raw ids by code."""
+        return [None, *self.codes[name].names]
+
     def moments(self, rows: Impressions) -> Moments:
         """Impressions by user, tab and time, WIDTH at most together."""
         order = np.lexsort((rows.time, rows.tab, rows.user))

@@ -90,6 +90,9 @@ class DataSet(Protocol):
     def table_rows(self, name: str, table: Table) -> Tensor:
         """id -> row of a table, [largest id + 1]."""
 
+    def raw(self, name: str) -> list[int | str | None]:
+        """What requests have for every id of a column of ids, [largest id + 1]; None: they lack the feature."""
+
     def parts(self) -> tuple[Any, Any, Any]:
         """Moments of the training, validation and test part, in time."""
 
