@@ -8,7 +8,7 @@ import math
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,17 +77,22 @@ class Measured:
     refused: int
 
 
+def alone(part: str, choice: str, among: Int8Options) -> Int8Options:
+    """One of the options and no other, as it is `among` them."""
+    parts = {name: choice if name == part else "fp32" for name in CHOICES}
+    return Int8Options(**parts, narrowest=among.narrowest)
+
+
 def variants(options: Int8Options) -> list[Variant]:
     """fp32; each part that `options` make int8 alone; and all of them. Where they make nothing so: everything that
     there is, and the presets."""
     result = [Variant("fp32", FP32)]
     if options == FP32:
         for part, choices in CHOICES.items():
-            result += [Variant(f"{part} {choice}", replace(FP32, **{part: choice})) for choice in choices[1:]]
+            result += [Variant(f"{part} {choice}", alone(part, choice, FP32)) for choice in choices[1:]]
         return result + [Variant(f"preset {name}", preset) for name, preset in PRESETS.items()]
     given = {part: getattr(options, part) for part in CHOICES if getattr(options, part) != "fp32"}
-    alone = replace(FP32, narrowest=options.narrowest)
-    result += [Variant(f"{part} {choice}", replace(alone, **{part: choice})) for part, choice in given.items()]
+    result += [Variant(f"{part} {choice}", alone(part, choice, options)) for part, choice in given.items()]
     return result + ([Variant("together", options)] if len(given) > 1 else [])
 
 
