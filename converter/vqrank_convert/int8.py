@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vqrank_convert.config import Config, TableConfig
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
-from vqrank_convert.config_search import SimHardConfig, TwinConfig
+from vqrank_convert.config_search import TwinConfig
 from vqrank_convert.config_sequences import (
     DinAttentionConfig,
     DinConfig,
@@ -155,7 +155,8 @@ def float_columns(config: Config, group: str) -> tuple[int, ...]:
 
 
 def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int, ...]]]:
-    """The layers and folds of a sequence that read events or candidates as they are, and the columns kept of these."""
+    """The layers and folds of a sequence that read events, tokens of the same columns (means of clusters, outputs of
+    HSTU) or candidates, and the columns kept of these."""
     prefix, attention = sequence.prefix, getattr(sequence, "attention", None)
     events, candidates = float_columns(config, "event"), float_columns(config, "candidate")
     if isinstance(sequence, VqlConfig):
@@ -164,7 +165,9 @@ def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int
     result = [(f"{prefix}.fold", events)] if isinstance(sequence, DmqnConfig) else []
     if attention is not None:
         result.append((f"{prefix}.attention.q", candidates))
-    if isinstance(attention, DotAttentionConfig) and isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
+    if isinstance(sequence, DmqnConfig | HstuLastConfig):
+        result += [(f"{prefix}.hstu.{layer}.f1", events) for layer in range(sequence.hstu.layers)]
+    if isinstance(attention, DotAttentionConfig):
         result += [(f"{prefix}.attention.{part}", events) for part in ("k", "v")]
     return result
 

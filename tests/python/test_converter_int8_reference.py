@@ -73,9 +73,9 @@ class Int8Model(Model):
         return result
 
     def kept(self, name):
-        """Where a layer or fold reads events or candidates themselves, their columns that are of one number."""
+        """Where a layer or fold reads events, their clusters or candidates, the columns that are of one number."""
         groups = {"head.0": "candidate", "q": "candidate", "long.projection": "event"}
-        groups |= {f"short.attention.{part}": "event" for part in "kv"}
+        groups |= {f"attention.{part}": "event" for part in "kv"}
         found = [group for end, group in groups.items() if name.endswith(f".{end}") or name == end]
         widths = {"float": lambda f: 1, "time": lambda f: 0, "vector": lambda f: f["dim"]}
         table = lambda f: self.config["tables"][f["table"]]["dim"]  # noqa: E731
