@@ -275,7 +275,7 @@ READS = {
 
 @pytest.mark.parametrize("case", READS)
 def test_float_features_are_kept(tmp_path, monkeypatch, case):
-    """And nothing else is: vectors become int8 whole, as do what HSTU makes of its tokens on the way and outputs of heads."""
+    """And nothing else is: vectors become int8 whole, as do values between the layers of HSTU and outputs of heads."""
     monkeypatch.setattr(int8, "INPUTS_MIN", 1)
     monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
     config, reads = copy.deepcopy(READS[case])
@@ -320,6 +320,27 @@ def test_large_columns_are_kept(tmp_path, monkeypatch):
     assert int8.large_columns(dead) == (9,)
     with np.errstate(over="raise"):
         assert int8.large_columns(np.full((2, 9), LARGEST, np.float32)) == ()
+
+
+def test_fine_keys(tmp_path, capsys):
+    """Where the state is int8, outputs of far larger weights, over inputs and codebooks: at most one in eight."""
+    dot = {"kind": "dot", "heads": 2, "dim": 13}
+    config = config_of_every_kind(short=dot, attention={"kind": "dot", "heads": 3, "dim": 6, "count_bias": True})
+    config["sequences"] += [dict(config["sequences"][0], name="plain")]
+    tensors = weights(config)
+    short, long = (tensors[f"sequences.{name}.attention.k.weight"] for name in ("short", "long"))
+    short[[25, 3, 9, 14], :] *= np.array([[50.0], [20.0], [60.0], [70.0]])  # 26 / 8 of them
+    median = np.median(np.abs(long).max(axis=(0, 2)))
+    long[1, 16, 4], long[2, 5, 4] = -8.5 * median, 7.5 * median
+    capsys.readouterr()
+    file = convert(tmp_path, config, tensors, "--state", "int8")
+    assert "  int8      state int8: short (3 fine keys), long (1 fine key), plain\n" in capsys.readouterr().out
+    found = {name: file.values(name).tolist() for name in file.tensors if name.endswith(".fine")}
+    assert found == {"sequences.short.attention.k.fine": [9, 14, 25], "sequences.long.attention.k.fine": [16]}
+    assert {(file.tensors[name].type, file.tensors[name].layout) for name in found} == {(2, 0)}
+    for options in (("--weights", "int8"), ("--preset", "mobile")):  # the state stays fp32; of the latter for its heads
+        file = convert(tmp_path, config, tensors, *options)
+        assert not [name for name in file.tensors if name.endswith(".fine")]
 
 
 def test_inputs_that_are_all_kept(tmp_path, capsys, monkeypatch):
