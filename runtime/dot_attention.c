@@ -45,7 +45,7 @@ static enum vqr_status bind(struct vqr_binder *binder, const struct vqr_header_s
         snprintf(name, sizeof name, "sequences.%s.attention.out", header->name);
         status = vqr_bind_linear(binder, &a->out, stack, a->width, c->out, name);
     }
-    return status;
+    return status || !a->int8 ? status : vqr_dot_int8_bind(binder, header->name, attention);
 }
 
 static void take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
@@ -198,8 +198,6 @@ static void attend(const struct vqr_target_attention *attention, const struct vq
     vqr_dot_queries(attention, k, scratch, codebook, t, t_stride, rows);
     size_t o_stride = out_stride;
     float *o = vqr_dot_heads(attention, scratch, out, &o_stride);
-    if (a->int8)
-        vqr_dot_int8_queries(attention, k, scratch, interests, rows);
     for (size_t h = 0; a->int8 && h < c->heads; h++)
         vqr_dot_int8_attend(attention, k, scratch, interests, h, rows, o + h * dim, o_stride);
     for (size_t h = 0; !a->int8 && h < c->heads; h++)
@@ -217,8 +215,6 @@ static void weigh(const struct vqr_target_attention *attention, const struct vqr
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
     vqr_dot_queries(attention, k, scratch, codebook, t, 0, 1);
-    if (attention->dot.int8)
-        vqr_dot_int8_queries(attention, k, scratch, interests, 1);
     memset(weights, 0, tokens * sizeof *weights);
     for (size_t h = 0; h < c->heads; h++) {
         if (attention->dot.int8)

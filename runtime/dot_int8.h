@@ -5,6 +5,11 @@
 
 #include "runtime/target_attention.h"
 
+/* Which columns of keys are kept twice, once the rest of the attention is bound; vqr_target_unbind frees.
+ * Errors: FORMAT, MEMORY. */
+enum vqr_status vqr_dot_int8_bind(struct vqr_binder *binder, const char *sequence,
+                                  struct vqr_target_attention *attention);
+
 void vqr_dot_int8_take_scratch(const struct vqr_target_attention *attention, struct vqr_target_scratch *scratch,
                                struct vqr_arena *arena);
 void vqr_dot_int8_take_interests(const struct vqr_target_attention *attention, struct vqr_interests *interests,
@@ -16,11 +21,7 @@ void vqr_dot_int8_keep_keys(const struct vqr_target_attention *attention, const 
 void vqr_dot_int8_keep_values(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                               struct vqr_target_scratch *scratch, struct vqr_interests *interests);
 
-/* The `rows` queries in scratch->q take the keys' steps, of all heads: before the two below. */
-void vqr_dot_int8_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                          struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t rows);
-
-/* Head h for the `rows` queries in scratch->q: o[rows, o_stride], whole panels. */
+/* Head h for the `rows` queries in scratch->q, whose part of them it may overwrite: o[rows, o_stride], whole panels. */
 void vqr_dot_int8_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                          struct vqr_target_scratch *scratch, const struct vqr_interests *interests, size_t h,
                          size_t rows, float *o, size_t o_stride);

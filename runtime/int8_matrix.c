@@ -43,30 +43,39 @@ static enum vqr_status bind_scale(struct vqr_binder *binder, struct vqr_int8_mat
     return status;
 }
 
+enum vqr_status vqr_bind_columns(struct vqr_binder *binder, const uint32_t **column, size_t *count, size_t columns,
+                                 const char *name)
+{
+    struct vqr_header_tensor found;
+    *count = 0;
+    if (!vqr_header_find_tensor(&binder->model->header, name, &found))
+        return VQR_OK;
+    *count = (size_t)found.shape[0];
+    if (*count < 1 || *count > columns)
+        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\": %zu columns, expected 1 to %zu", name, *count,
+                        columns);
+    const struct vqr_expected expected = {.type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 1, .shape = {*count}};
+    const void *data = NULL;
+    enum vqr_status status = vqr_bind_tensor(binder, &expected, &data, "%s", name);
+    const uint32_t *number = *column = data;
+    for (size_t i = 0; !status && i < *count; i++)
+        if (number[i] >= columns || (i && number[i] <= number[i - 1]))
+            status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
+                              "tensor \"%s\": number %zu is %u, expected columns that ascend, below %zu", name, i,
+                              number[i], columns);
+    return status;
+}
+
 static enum vqr_status bind_kept(struct vqr_binder *binder, struct vqr_int8_matrix *matrix, size_t stack,
                                  const char *name)
 {
     char text[VQR_NAME_SIZE + 64];
-    struct vqr_header_tensor found;
     snprintf(text, sizeof text, "%s.kept", name);
-    if (!vqr_header_find_tensor(&binder->model->header, text, &found))
-        return VQR_OK;
-    const size_t kept = (size_t)found.shape[0];
-    if (kept < 1 || kept > matrix->in)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT, "tensor \"%s\": %zu columns, expected 1 to %zu", text, kept,
-                        matrix->in);
-    const struct vqr_expected expected = {.type = VQR_TENSOR_U32, .layout = VQR_ROWS, .rank = 1, .shape = {kept}};
-    const void *data = NULL;
-    enum vqr_status status = vqr_bind_tensor(binder, &expected, &data, "%s", text);
-    matrix->kept = kept;
-    matrix->kept_column = data;
-    for (size_t i = 0; !status && i < kept; i++)
-        if (matrix->kept_column[i] >= matrix->in || (i && matrix->kept_column[i] <= matrix->kept_column[i - 1]))
-            status = vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                              "tensor \"%s\": number %zu is %u, expected columns that ascend, below %zu", text, i,
-                              matrix->kept_column[i], matrix->in);
+    const enum vqr_status status = vqr_bind_columns(binder, &matrix->kept_column, &matrix->kept, matrix->in, text);
+    if (status || matrix->kept == 0)
+        return status;
     snprintf(text, sizeof text, "%s.kept.weight", name);
-    return status ? status : vqr_bind_matrix(binder, &matrix->kept_weight, stack, kept, matrix->out, text);
+    return vqr_bind_matrix(binder, &matrix->kept_weight, stack, matrix->kept, matrix->out, text);
 }
 
 enum vqr_status vqr_bind_int8_matrix(struct vqr_binder *binder, struct vqr_int8_matrix *matrix, size_t stack, size_t in,

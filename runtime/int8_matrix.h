@@ -40,6 +40,11 @@ struct vqr_int8_needs {
 /* Whether the file has a tensor of that name in int8. */
 bool vqr_tensor_is_int8(const struct vqr_binder *binder, const char *name);
 
+/* Binds tensor NAME, a list of some of `columns` columns, ascending; where the file has none *count is 0.
+ * Errors: FORMAT. */
+enum vqr_status vqr_bind_columns(struct vqr_binder *binder, const uint32_t **column, size_t *count, size_t columns,
+                                 const char *name);
+
 /* Binds quads WEIGHT [stack, in, out], steps NAME.scale and, if the file has them, NAME.kept and NAME.kept.weight;
  * stack 0 for tensors without that dimension. Errors: FORMAT. */
 enum vqr_status vqr_bind_int8_matrix(struct vqr_binder *binder, struct vqr_int8_matrix *matrix, size_t stack, size_t in,

@@ -39,6 +39,7 @@ enum vqr_status vqr_refuse_int8_state(struct vqr_binder *binder, const char *seq
 
 void vqr_target_unbind(struct vqr_target_attention *attention)
 {
+    free(attention->dot.fine_start);
     free(attention->din.layer);
     free(attention->din.activation);
 }

@@ -14,7 +14,11 @@
 struct vqr_dot_attention {
     size_t width; /* heads * dim */
     float alpha;  /* 1 / sqrt(dim) */
-    bool int8;    /* keys and values are kept in int8: dot_int8.h */
+    /* Keys and values are kept in int8 (dot_int8.h), and of keys, which are numbered over all heads, some twice: */
+    bool int8;
+    const uint32_t *fine; /* their numbers, ascending */
+    uint32_t *fine_start; /* [heads + 1] where each head's start */
+    size_t most_fine;     /* of a head */
     struct vqr_linear q, k, v, out;
 };
 
@@ -69,6 +73,9 @@ struct vqr_target_scratch {
     float *scores; /* [VQR_ATTENTION_ROWS, padded(tokens)] */
     struct vqr_int8_rows int8;
     int8_t *row8; /* dot in int8: [tokens, dim rounded up to 4] values before packing */
+    size_t twice_stride;
+    float *twice; /* dot in int8: [tokens or VQR_CANDIDATE_BLOCK, twice_stride] a head's keys or queries with fine
+                     columns */
     size_t c_stride, mlp_stride;
     float *c;      /* din: [VQR_CANDIDATE_BLOCK, c_stride] the first layer's chains over t' */
     float *m;      /* din: panels of [D, first], one candidate's weights of the tokens */

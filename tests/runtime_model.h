@@ -73,6 +73,7 @@ struct runtime_quantizer {
 struct runtime_int8 {
     bool tables, weights;
     uint8_t scores; /* enum of schema/reader.h: of dmqn and vql sequences */
+    uint32_t fine;  /* keys that attentions in int8 keep twice, or all they have */
     uint32_t kept;  /* columns of the input that each int8 matrix keeps in fp32, or all it has if these are fewer */
 };
 

@@ -123,6 +123,7 @@ struct runtime_options random_options(uint64_t i)
         o.int8.weights = random_below(&random, 2);
         o.int8.scores = (uint8_t)random_below(&random, 3);
         o.int8.kept = random_below(&random, 2) ? (uint32_t)random_below(&random, 6) : 0;
+        o.int8.fine = (uint32_t)random_below(&random, 5);
         o.attention.state = (int)random_below(&random, 2);
         o.hstu_last.attention.state = (int)random_below(&random, 2);
     }

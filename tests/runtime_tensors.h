@@ -162,19 +162,26 @@ struct Tensors {
         add_floats(name, fb::Layout_Panels, shape, x);
     }
 
-    // Columns of the input of int8 matrix NAME that are kept in fp32, evenly spread, and their weights.
+    // Up to `most` of `all` columns, evenly spread; returns how many.
+    uint64_t columns(const std::string &name, uint64_t all, uint64_t most)
+    {
+        const uint64_t count = most < all ? most : all;
+        std::vector<uint32_t> number(count);
+        for (size_t i = 0; i < count; i++)
+            number[i] = (uint32_t)(i * all / count);
+        if (count > 0)
+            add(name, fb::TensorType_U32, fb::Layout_Rows, {count}, number.data(), 4 * count);
+        return count;
+    }
+
+    // Columns of the input of int8 matrix NAME that are kept in fp32, and their weights.
     void kept(const std::string &name, const std::vector<uint64_t> &shape)
     {
-        const uint64_t in = shape[shape.size() - 2], count = o.int8.kept < in ? o.int8.kept : in;
-        std::vector<uint32_t> columns(count);
-        for (size_t i = 0; i < count; i++)
-            columns[i] = (uint32_t)(i * in / count);
-        if (count == 0)
-            return;
+        const uint64_t count = columns(name + ".kept", shape[shape.size() - 2], o.int8.kept);
         std::vector<uint64_t> weight(shape);
         weight[weight.size() - 2] = count;
-        add(name + ".kept", fb::TensorType_U32, fb::Layout_Rows, {count}, columns.data(), 4 * count);
-        panels(name + ".kept.weight", weight);
+        if (count > 0)
+            panels(name + ".kept.weight", weight);
     }
 
     // The int8 matrix NAME [..., in, out]: quads, their steps [..., out], and what is kept in fp32.
@@ -342,6 +349,8 @@ struct Tensors {
         linear(at + ".q", count, candidate_width(), width);
         linear(at + ".k", count, d, width);
         linear(at + ".v", count, d, width);
+        if (a.state == VQR_KEPT_INT8)
+            columns(at + ".k.fine", width, o.int8.fine);
         if (a.out > 0)
             linear(at + ".out", count, width, a.out);
         return a.out > 0 ? a.out : width;

@@ -14,7 +14,7 @@ enum { CANDIDATES = 5, EVENTS = 90 };
 static struct runtime_options all_int8(void)
 {
     struct runtime_options o = runtime_options_default();
-    o.int8 = (struct runtime_int8){.tables = true, .weights = true, .scores = VQR_SCORES_INT8, .kept = 2};
+    o.int8 = (struct runtime_int8){.tables = true, .weights = true, .scores = VQR_SCORES_INT8, .kept = 2, .fine = 3};
     o.attention.state = o.short_attention.state = o.hstu_last.attention.state = VQR_KEPT_INT8;
     o.attention.out = 7;
     o.short_sequences = o.vql_sequences = o.hstu_sequences = 1;
@@ -125,6 +125,10 @@ static void test_refuses_by_values(void **state)
     assert_word_refused("head.1.kept", 1, 0, "number 1 is 0, expected columns that ascend, below 18");
     assert_word_refused("sequences.long.fold.kept", 1, 9, "number 1 is 9, expected columns that ascend, below 9");
     assert_word_refused("sequences.long.fold.kept", 0, UINT32_MAX, "number 0 is 4294967295, expected columns");
+    assert_word_refused("sequences.short.attention.k.fine", 2, 12,
+                        "number 2 is 12, expected columns that ascend, below 12");
+    assert_word_refused("sequences.all.attention.k.fine", 1, 0,
+                        "number 1 is 0, expected columns that ascend, below 12");
     assert_word_refused("sequences.keys.vql.groups.1.fold.kept", 0, 1,
                         "group 1 keeps other columns in fp32 than group 0");
     assert_float_refused("sequences.all.hstu.0.f2.kept.weight", 0, NAN, "expected a finite number");

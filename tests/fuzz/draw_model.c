@@ -135,6 +135,7 @@ static void draw_int8(struct runtime_options *o, struct fuzz_input *input)
     o->int8.weights = bits & 2;
     o->int8.scores = (bits >> 2) % 3;
     o->int8.kept = bits & 4 ? one_to(input, 5) : 0;
+    o->int8.fine = bits & 32 ? one_to(input, 5) : 0;
     o->attention.state = bits >> 5 & 1;
     o->short_attention.state = bits >> 6 & 1;
     o->hstu_last.attention.state = bits >> 7;
