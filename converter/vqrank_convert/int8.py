@@ -10,7 +10,7 @@ import numpy.typing as npt
 from vqrank_convert.config import Config, TableConfig
 from vqrank_convert.config_hstu import HstuLastConfig
 from vqrank_convert.config_sdim import SdimConfig
-from vqrank_convert.config_search import SimHardConfig, TwinConfig
+from vqrank_convert.config_search import TwinConfig
 from vqrank_convert.config_sequences import (
     DinAttentionConfig,
     DinConfig,
@@ -32,7 +32,7 @@ HEAD_MIN = 32
 INPUTS_MAX = 2**17
 # A column of a layer's input is kept in fp32 if its largest weight is more than this many times the median column's, as
 # counts may have that stand beside embeddings: int8 would round the others to its steps. At most one in eight columns,
-# the largest.
+# the largest. So are the outputs told apart that are keys to be kept twice.
 LARGE, LARGE_SHARE = 8.0, 8
 
 
@@ -72,7 +72,19 @@ def too_small(inputs: int, outputs: int) -> bool:
 
 def large_columns(weight: F32) -> tuple[int, ...]:
     """The inputs of a layer [..., out, in] whose weights are far larger than those of most."""
-    largest = np.abs(weight).reshape(-1, weight.shape[-1]).max(axis=0).astype(np.float64)  # the limit may pass float32
+    return _far_larger(weight)
+
+
+def fine_keys(weight: F32) -> tuple[int, ...]:
+    """The outputs of a layer [..., out, in] that makes keys whose weights are far larger than those of most: of an int8
+    state they are kept twice."""
+    return _far_larger(np.swapaxes(weight, -1, -2))
+
+
+def _far_larger(weights: F32) -> tuple[int, ...]:
+    """Which columns of [..., n]."""
+    largest = np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0)
+    largest = largest.astype(np.float64)  # the limit may pass float32
     limit, most = LARGE * float(np.median(largest)), len(largest) // LARGE_SHARE
     order = np.argsort(-largest, kind="stable")[:most]
     return tuple(sorted(int(column) for column in order if largest[column] > limit > 0))
@@ -155,7 +167,8 @@ def float_columns(config: Config, group: str) -> tuple[int, ...]:
 
 
 def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int, ...]]]:
-    """The layers and folds of a sequence that read events or candidates as they are, and the columns kept of these."""
+    """The layers and folds of a sequence that read events, tokens of the same columns (means of clusters, outputs of
+    HSTU) or candidates, and the columns kept of these."""
     prefix, attention = sequence.prefix, getattr(sequence, "attention", None)
     events, candidates = float_columns(config, "event"), float_columns(config, "candidate")
     if isinstance(sequence, VqlConfig):
@@ -164,7 +177,9 @@ def _kept(config: Config, sequence: SequenceConfig) -> list[tuple[str, tuple[int
     result = [(f"{prefix}.fold", events)] if isinstance(sequence, DmqnConfig) else []
     if attention is not None:
         result.append((f"{prefix}.attention.q", candidates))
-    if isinstance(attention, DotAttentionConfig) and isinstance(sequence, DinConfig | SimHardConfig | TwinConfig):
+    if isinstance(sequence, DmqnConfig | HstuLastConfig):
+        result += [(f"{prefix}.hstu.{layer}.f1", events) for layer in range(sequence.hstu.layers)]
+    if isinstance(attention, DotAttentionConfig):
         result += [(f"{prefix}.attention.{part}", events) for part in ("k", "v")]
     return result
 

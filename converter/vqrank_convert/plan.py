@@ -22,7 +22,7 @@ from vqrank_convert.fold import expand_toeplitz, fold, fold_differences, inverse
 from vqrank_convert.int8 import FP32, Int8Options, Parts
 from vqrank_convert.int8_rows import LARGEST
 from vqrank_convert.layout import Layout, TensorType, byte_length, pack
-from vqrank_convert.plan_int8 import add_fold, add_weight, note_state, table_to_int8
+from vqrank_convert.plan_int8 import add_fold, add_state, add_weight, table_to_int8
 from vqrank_convert.plan_quantizers import plan_quantizer
 from vqrank_convert.plan_vql import plan_vql
 from vqrank_convert.vocabulary import build
@@ -87,12 +87,16 @@ class Plan:
     def add_raw(self, name: str, part: str, kind: TensorType, data: npt.NDArray[Any]) -> None:
         self.tensors.append(PlannedTensor(name, part, kind, Layout.ROWS, data.shape, data))
 
-    def int8(self, option: str, name: str, reason: str | None = None, kept: Sequence[int] = ()) -> None:
-        """Notes that `name` became int8 by an option, but for the columns `kept`, or why it did not."""
+    def int8(
+        self, option: str, name: str, reason: str | None = None, kept: Sequence[int] = (), fine: Sequence[int] = ()
+    ) -> None:
+        """Notes that `name` became int8 by an option, but for the columns `kept` and with the keys `fine` kept twice,
+        or why it did not."""
         name = name.removeprefix("sequences.")
         if reason is None:
             columns = f" (keeps {len(kept)} column{'s' if len(kept) > 1 else ''})" if kept else ""
-            self.became.setdefault(option, []).append(name + columns)
+            keys = f" ({len(fine)} fine key{'s' if len(fine) > 1 else ''})" if fine else ""
+            self.became.setdefault(option, []).append(name + columns + keys)
         else:
             self.kept.setdefault(option, []).append((name, reason))
 
@@ -157,7 +161,6 @@ def make_plan(config: Config, weights: Weights, bar_from: float, int8: Int8Optio
             plan.max_probe[table.name] = vocabulary.max_probe
     for table in config.tables.values():
         _plan_table(plan, table)
-    note_state(plan)
     if len(plan.tensors) > TENSORS_MAX:
         refuse("model", f"at most {TENSORS_MAX} tensors", str(len(plan.tensors)))
     return plan
@@ -263,6 +266,7 @@ def _plan_attention(plan: Plan, sequence: AttendingConfig, weights: Weights) -> 
     if isinstance(attention, DotAttentionConfig):
         for part in ("q", "k", "v", *(("out",) if attention.out else ())):
             _add_linear(plan, f"{prefix}.{part}", "attention", weights)
+        add_state(plan, sequence, weights[f"{prefix}.k.weight"])
         return
     _add_linear(plan, f"{prefix}.q", "attention", weights)
     first: F64 = weights[f"{prefix}.mlp.0.weight"]

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import TableConfig
-from vqrank_convert.config_sequences import DotAttentionConfig, SequenceConfig
+from vqrank_convert.config_sequences import SequenceConfig
 from vqrank_convert.errors import refuse
-from vqrank_convert.int8 import shared_columns
+from vqrank_convert.int8 import fine_keys, shared_columns
 from vqrank_convert.int8_rows import LARGEST, rows_to_int8, without
 from vqrank_convert.layout import Layout, TensorType
 
@@ -88,9 +88,13 @@ def table_to_int8(rows: F32, table: TableConfig, first: int) -> tuple[npt.NDArra
     return q.astype(np.int8), scale
 
 
-def note_state(plan: Plan) -> None:
-    """What the option state makes of each sequence with an attention of kind dot."""
-    for sequence in plan.config.sequences:
-        attention = getattr(sequence, "attention", None)
-        if plan.parts.options.state == "int8" and isinstance(attention, DotAttentionConfig):
-            plan.int8("state", sequence.prefix, plan.parts.why_state_fp32(sequence))
+def add_state(plan: Plan, sequence: SequenceConfig, keys: F64) -> None:
+    """What the option state makes of a sequence with an attention of kind dot: which of its keys, made by weights
+    [..., out, in], are kept twice."""
+    if plan.parts.options.state != "int8":
+        return
+    name = f"{sequence.prefix}.attention.k"
+    fine = fine_keys(round32(keys, f"{name}.weight")) if plan.parts.state_is_int8(sequence) else ()
+    if fine:
+        plan.add_packed(f"{name}.fine", "attention", TensorType.U32, Layout.ROWS, np.array(fine, np.uint32), ())
+    plan.int8("state", sequence.prefix, plan.parts.why_state_fp32(sequence), fine=fine)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vqrank_convert.checkpoint import round32
 from vqrank_convert.config import Config
-from vqrank_convert.int8 import Int8Options, Parts
+from vqrank_convert.int8 import Int8Options, Parts, fine_keys
 from vqrank_convert.int8_rows import LARGEST, LEAST, rows_to_int8, without
 from vqrank_convert.reference_codes import UNIT32, Quantized, margins_over_others
 from vqrank_convert.reference_layers import chain
@@ -53,6 +53,7 @@ class Rounding:
         self.parts = Parts(config, options)
         self._bits = None if shaken is None else np.random.PCG64(shaken)
         self._states = {f"{s.prefix}.attention" for s in config.sequences if self.parts.state_is_int8(s)}
+        self._fine: dict[str, tuple[int, ...]] = {}
         self._weights: dict[str, tuple[F32, F32, tuple[int, ...]]] = {}
 
     def tables(self, config: Config, tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,6 +68,10 @@ class Rounding:
     def rows(self, x: Array) -> tuple[Array, Array]:
         """Rows [..., n] as integers and scales."""
         return rows_to_int8(x, self._shifts(x.shape))
+
+    def columns(self, k: Array) -> tuple[Array, Array]:
+        """Columns of k [T, d], their middles taken off, as integers [d, T] and scales [d]."""
+        return self.rows(np.ascontiguousarray((k - middles(k)).T))
 
     def _shifts(self, shape: tuple[int, ...]) -> F64 | float:
         if self._bits is None:
@@ -88,10 +93,23 @@ class Rounding:
         q, steps = self.rows(x)
         return np.asarray(integers(q, w, x.dtype) * (steps[..., np.newaxis] * scale.astype(x.dtype)) + start)
 
-    def attend(self, q: Array, k: Array, v: Array, alpha: float, bias: Array | None) -> Array:
-        """One head of softmax attention of queries q [C, d] over keys and values k, v [T, d]."""
+    def fine(self, name: str, tensor: Any) -> tuple[int, ...]:
+        """The keys that are kept twice of those that the layer of this name, with weight [..., out, in], makes."""
+        if name not in self._fine:
+            self._fine[name] = fine_keys(round32(np.asarray(tensor, np.float64), name))
+        return self._fine[name]
+
+    def attend(self, q: Array, k: Array, v: Array, alpha: float, bias: Array | None, fine: Sequence[int]) -> Array:
+        """One head of softmax attention of queries q [C, d] over keys and values k, v [T, d]; of the columns `fine`
+        of k what the steps leave is kept beside them."""
         dtype = q.dtype
-        columns, k_steps = self.rows(np.ascontiguousarray((k - middles(k)).T))
+        columns, k_steps = self.columns(k)
+        if fine:
+            own = list(fine)
+            left = k[:, own] - (k_steps[own, np.newaxis] * columns[own]).T
+            again, again_steps = self.columns(left)
+            columns, k_steps = np.concatenate([columns, again]), np.concatenate([k_steps, again_steps])
+            q = np.concatenate([q, q[:, own]], axis=1)
         v, v_steps = self.rows(v)
         scores = dtype.type(alpha) * chain(q * k_steps, columns)
         if bias is not None:

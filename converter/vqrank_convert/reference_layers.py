@@ -127,7 +127,9 @@ class Layers:
             columns = slice(h * d, (h + 1) * d)
             if self.rounding is not None and self.rounding.keeps(name):
                 own = (q[:, columns], k[:, columns], v[:, columns])
-                heads.append(self.rounding.attend(*own, 1 / math.sqrt(d), bias))
+                fine = self.rounding.fine(f"{name}.k", self.tensors[f"{name}.k.weight"])
+                in_head = [key - h * d for key in fine if key // d == h]
+                heads.append(self.rounding.attend(*own, 1 / math.sqrt(d), bias, in_head))
                 continue
             logits = chain(q[:, columns], k[:, columns].T) / self.dtype(math.sqrt(d))
             heads.append(chain(softmax(logits if bias is None else logits + bias), v[:, columns]))

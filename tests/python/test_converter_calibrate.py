@@ -13,7 +13,7 @@ from converter_support import config_with, fake_vqrank, request_of, weights, wri
 from vqrank_convert import int8
 from vqrank_convert.calibrate import Answers, Labels, Variant, measure, rank_correlation, variants
 from vqrank_convert.cli import main
-from vqrank_convert.int8 import FP32, PRESETS, Int8Options
+from vqrank_convert.int8 import CHOICES, FP32, PRESETS, Int8Options
 
 CONFIG = config_with(head={"outputs": ["ctr", "like"]})
 CANDIDATES = 7
@@ -164,6 +164,7 @@ def test_only_what_both_answer_counts(tmp_path):
         (FP32, ["fp32", "codebook int8", "codebook int8-exact", "tables int8", "weights int8", "state int8",
                 "preset server", "preset mobile"]),
         (PRESETS["server"], ["fp32", "codebook int8", "weights int8", "together"]),
+        (PRESETS["mobile"], ["fp32", "codebook int8", "tables int8", "weights int8", "state int8", "together"]),
         (Int8Options(state="int8"), ["fp32", "state int8"]),
     ],
 )  # fmt: skip
@@ -173,10 +174,8 @@ def test_variants(options, names):
     assert found[0].options == FP32
     for variant in found[1:]:
         part, _, choice = variant.name.partition(" ")
-        whole = (
-            options if part == "together" else PRESETS[choice] if part == "preset" else Int8Options(**{part: choice})
-        )
-        assert variant.options == whole
+        alone = Int8Options(**{part: choice}, narrowest=options.narrowest) if part in CHOICES else None
+        assert variant.options == (alone or (options if part == "together" else PRESETS[choice]))
 
 
 def test_without_labels_and_quiet(tmp_path, checkpoint, capsys):

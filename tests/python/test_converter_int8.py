@@ -144,7 +144,7 @@ def test_mobile(tmp_path):
     tensors["tables.item.weight"][4] *= 2.0**-110
     plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "mobile")
     (sequence,) = file.header.sequences
-    assert (sequence.kind.scores, sequence.kind.attention.state) == (1, 1)
+    assert (sequence.kind.scores, sequence.kind.attention.state) == (1, 0)  # its heads are narrow
     for table in ("item", "directory", "action"):
         name = f"tables.{table}"
         assert (file.tensors[f"{name}.weight"].type, file.tensors[f"{name}.weight"].layout) == (3, 0)
@@ -161,6 +161,22 @@ def test_mobile(tmp_path):
         assert 2**29 < largest * 2.0 ** file.header.event[feature].exponent <= 2**30
     assert file.tensors["tables.repository.weight"].type == 0 and "tables.repository.scale" not in file.tensors
     assert file.values("tables.item.scale")[3] == file.values("tables.item.scale")[4] == 0
+
+
+@pytest.mark.parametrize(("dim", "preset"), [(31, 0), (32, 1)])
+def test_narrow_heads(tmp_path, dim, preset):
+    """A preset leaves their state in fp32; who asks for it in int8 gets that, in any order."""
+    config = config_of_every_kind(short={"kind": "dot", "heads": 2, "dim": dim})
+    for options, state in {
+        ("--preset", "mobile"): preset,
+        ("--preset", "mobile", "--tables", "fp32"): preset,
+        ("--preset", "mobile", "--state", "int8"): 1,
+        ("--state", "int8", "--preset", "mobile"): 1,
+        ("--state", "int8"): 1,
+        ("--preset", "server", "--state", "int8"): 1,
+    }.items():
+        file = convert(tmp_path, config, weights(config), *options)
+        assert file.header.sequences[0].kind.attention.state == state, options
 
 
 def test_chunks_do_not_show(tmp_path, monkeypatch):
@@ -206,20 +222,29 @@ def test_layers_of_every_codebook(tmp_path, monkeypatch):
     config = config_of_every_kind("dice")
     tensors = weights(config)
     file = convert(tmp_path, config, tensors, "--weights", "int8")
-    layers = ["hstu.0.f1", "hstu.0.f2", "attention.q", "attention.mlp.1", "attention.mlp.2"]
-    for name in (f"sequences.long.{layer}" for layer in layers):
-        check_columns(file, f"{name}.weight", f"{name}.scale", np.swapaxes(tensors[f"{name}.weight"], -1, -2))
+    layers = {"hstu.0.f1": (34,), "hstu.0.f2": (), "attention.q": (), "attention.mlp.1": (), "attention.mlp.2": ()}
+    for layer, kept in layers.items():
+        name = f"sequences.long.{layer}"
+        check_columns(file, f"{name}.weight", f"{name}.scale", np.swapaxes(tensors[f"{name}.weight"], -1, -2), kept)
     assert {file.tensors[f"sequences.long.attention.mlp.0.{p}"].type for p in ("target", "event", "product")} == {0}
     name = "sequences.short.attention.q"
     check_columns(file, f"{name}.weight", f"{name}.scale", tensors[f"{name}.weight"].T[np.newaxis])
 
 
-# Of each sequence the layers and folds that read events or candidates as they are, and what they keep of these.
+# Of each sequence the layers and folds that read events, tokens of their columns or candidates, and what they keep.
 READS = {
-    "dmqn": (CONFIG, {"long.fold": DWELL, "long.attention.q": SIZE}),
-    "dmqn, din": (config_of_every_kind(), {"short.attention.q": SIZE, "long.attention.q": SIZE, "long.fold": (34,)}),
+    "dmqn": (
+        CONFIG,
+        {"long.fold": DWELL, "long.hstu.0.f1": DWELL, "long.attention.q": SIZE, "long.attention.k": DWELL,
+         "long.attention.v": DWELL},
+    ),
+    "dmqn, din": (
+        config_of_every_kind(hstu={"layers": 2}),
+        {"short.attention.q": SIZE, "long.attention.q": SIZE, "long.fold": (34,), "long.hstu.0.f1": (34,),
+         "long.hstu.1.f1": (34,)},
+    ),
     "din, dot": (
-        config_of_every_kind(short={"kind": "dot", "heads": 2, "dim": 5, "out": True}),
+        config_of_every_kind(short={"kind": "dot", "heads": 2, "dim": 5, "out": True}, hstu={"layers": 0}),
         {"short.attention.q": SIZE, "short.attention.k": (34,), "short.attention.v": (34,), "long.attention.q": SIZE,
          "long.fold": (34,)},
     ),
@@ -235,9 +260,14 @@ READS = {
         config_of_search("sim_hard", {"kind": "din", "hidden": [7], "activation": "relu"}), {"search.attention.q": SIZE}
     ),
     "twin": (config_of_search("twin", {"kind": "dot", "heads": 2, "dim": 5}), {"search.attention.v": DWELL}),
-    "hstu": (config_of_hstu(attention={"kind": "dot", "heads": 2, "dim": 5}), {"all.attention.q": SIZE}),
+    "hstu": (
+        config_of_hstu(hstu={"layers": 2}, attention={"kind": "dot", "heads": 2, "dim": 5}),
+        {"all.hstu.0.f1": DWELL, "all.hstu.1.f1": DWELL, "all.attention.q": SIZE, "all.attention.k": DWELL,
+         "all.attention.v": DWELL},
+    ),
     "hstu, din": (
-        config_of_hstu(attention={"kind": "din", "hidden": [7], "activation": "relu"}), {"all.attention.q": SIZE}
+        config_of_hstu(attention={"kind": "din", "hidden": [7], "activation": "relu"}),
+        {"all.hstu.0.f1": DWELL, "all.attention.q": SIZE},
     ),
     "sdim": (config_of_sdim(), {}),
 }  # fmt: skip
@@ -245,7 +275,7 @@ READS = {
 
 @pytest.mark.parametrize("case", READS)
 def test_float_features_are_kept(tmp_path, monkeypatch, case):
-    """And nothing else is: vectors, clusters and what HSTU gives become int8 whole."""
+    """And nothing else is: vectors become int8 whole, as do values between the layers of HSTU and outputs of heads."""
     monkeypatch.setattr(int8, "INPUTS_MIN", 1)
     monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
     config, reads = copy.deepcopy(READS[case])
@@ -279,7 +309,9 @@ def test_large_columns_are_kept(tmp_path, monkeypatch):
     assert shared + 2 < inputs and file.values("head.0.kept").tolist() == [2]
     assert file.values("head.0.kept.weight")[0].tobytes() == head[:, shared + 2].astype(np.float32).tobytes()
     kept = file.values("sequences.long.attention.v.kept").tolist()
-    assert len(kept) == value.shape[-1] // 8 and 5 in kept and set(kept) <= set(range(3, 9))
+    assert kept[-1:] == list(DWELL)
+    large = kept[:-1]
+    assert len(large) == value.shape[-1] // 8 and 5 in large and set(large) <= set(range(3, 9))
     dead = np.zeros((3, 40), np.float32)
     dead[:, 7] = 1.0
     assert int8.large_columns(dead) == ()  # where most columns are 0 there is nothing to be larger than
@@ -288,6 +320,27 @@ def test_large_columns_are_kept(tmp_path, monkeypatch):
     assert int8.large_columns(dead) == (9,)
     with np.errstate(over="raise"):
         assert int8.large_columns(np.full((2, 9), LARGEST, np.float32)) == ()
+
+
+def test_fine_keys(tmp_path, capsys):
+    """Where the state is int8, outputs of far larger weights, over inputs and codebooks: at most one in eight."""
+    dot = {"kind": "dot", "heads": 2, "dim": 13}
+    config = config_of_every_kind(short=dot, attention={"kind": "dot", "heads": 3, "dim": 6, "count_bias": True})
+    config["sequences"] += [dict(config["sequences"][0], name="plain")]
+    tensors = weights(config)
+    short, long = (tensors[f"sequences.{name}.attention.k.weight"] for name in ("short", "long"))
+    short[[25, 3, 9, 14], :] *= np.array([[50.0], [20.0], [60.0], [70.0]])  # 26 / 8 of them
+    median = np.median(np.abs(long).max(axis=(0, 2)))
+    long[1, 16, 4], long[2, 5, 4] = -8.5 * median, 7.5 * median
+    capsys.readouterr()
+    file = convert(tmp_path, config, tensors, "--state", "int8")
+    assert "  int8      state int8: short (3 fine keys), long (1 fine key), plain\n" in capsys.readouterr().out
+    found = {name: file.values(name).tolist() for name in file.tensors if name.endswith(".fine")}
+    assert found == {"sequences.short.attention.k.fine": [9, 14, 25], "sequences.long.attention.k.fine": [16]}
+    assert {(file.tensors[name].type, file.tensors[name].layout) for name in found} == {(2, 0)}
+    for options in (("--weights", "int8"), ("--preset", "mobile")):  # the state stays fp32; of the latter for its heads
+        file = convert(tmp_path, config, tensors, *options)
+        assert not [name for name in file.tensors if name.endswith(".fine")]
 
 
 def test_inputs_that_are_all_kept(tmp_path, capsys, monkeypatch):
@@ -349,13 +402,14 @@ def test_summary(tmp_path, capsys):
     assert lines == [
         "codebook int8: long (keeps 1 column)",
         "tables int8: item, directory, action; kept in fp32: repository (too narrow: 3)",
-        "weights int8: head.0 (keeps 2 columns), head.1; kept in fp32: long.hstu.0.f1 (too small: 18 x 56); "
-        "long.hstu.0.f2, long.attention.k, long.attention.v (too small: 18 x 18); "
-        "long.attention.q (too small: 13 x 18); head.2 (too small: 33 x 1)",
-        "state int8: long",
+        "weights int8: head.0 (keeps 2 columns), head.1; kept in fp32: long.hstu.0.f1 (too small: 17 x 56); "
+        "long.hstu.0.f2 (too small: 18 x 18); long.attention.q (too small: 13 x 18); "
+        "long.attention.k, long.attention.v (too small: 17 x 18); head.2 (too small: 33 x 1)",
+        "state int8: nothing to do; kept in fp32: long (heads too narrow: 6)",
         f"{size:,} bytes, in fp32 about {plain:,}",
     ]
     assert size < plain
+    assert summary(tmp_path, capsys, config, "--preset", "mobile", "--state", "int8")[3] == "state int8: long"
 
 
 def test_summary_of_what_cannot_be(tmp_path, capsys):

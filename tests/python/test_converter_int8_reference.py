@@ -40,6 +40,13 @@ def integers(row):
     return ([round(x * (127 / m)) for x in row], m / 127) if m >= 2.0**-100 else ([0] * len(row), 0.0)
 
 
+def in_steps(column):
+    """What stays of a column of keys once its middle is taken off and it is quantized."""
+    middle = max(column) / 2 + min(column) / 2
+    q, step = integers([x - middle for x in column])
+    return [x * step for x in q]
+
+
 def dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
 
@@ -73,9 +80,9 @@ class Int8Model(Model):
         return result
 
     def kept(self, name):
-        """Where a layer or fold reads events or candidates themselves, their columns that are of one number."""
+        """Where a layer or fold reads events, their clusters or candidates, the columns that are of one number."""
         groups = {"head.0": "candidate", "q": "candidate", "long.projection": "event"}
-        groups |= {f"short.attention.{part}": "event" for part in "kv"}
+        groups |= {f"attention.{part}": "event" for part in "kv"}
         found = [group for end, group in groups.items() if name.endswith(f".{end}") or name == end]
         widths = {"float": lambda f: 1, "time": lambda f: 0, "vector": lambda f: f["dim"]}
         table = lambda f: self.config["tables"][f["table"]]["dim"]  # noqa: E731
@@ -84,14 +91,14 @@ class Int8Model(Model):
         )
         return [i for i, kind in enumerate(kinds) if kind == "float"]
 
-    def head(self, q, k, v, bias):
+    def head(self, q, k, v, bias, layer, h):
         if self.options.state == "fp32":
-            return super().head(q, k, v, bias)
-        alpha, v, columns = 1 / math.sqrt(len(q)), [integers(value) for value in v], []
-        for column in zip(*k, strict=True):
-            middle = max(column) / 2 + min(column) / 2
-            columns.append(integers([x - middle for x in column]))
-        moved = [[x * step for x in column] for column, step in columns]
+            return super().head(q, k, v, bias, layer, h)
+        alpha, v = 1 / math.sqrt(len(q)), [integers(value) for value in v]
+        moved = [in_steps(column) for column in zip(*k, strict=True)]
+        for i in (key - h * len(q) for key in FINE[layer] if key // len(q) == h):
+            left = [key[i] - x for key, x in zip(k, moved[i], strict=True)]
+            q, moved = [*q, q[i]], [*moved, in_steps(left)]
         logits = [alpha * math.fsum(map(operator.mul, q, key)) + b for *key, b in zip(*moved, bias, strict=True)]
         e = [math.exp(x - max(logits)) for x in logits]
         return [
@@ -120,6 +127,8 @@ OPTIONS = {
     "tables": Int8Options(tables="int8"), "weights": Int8Options(weights="int8"), "state": Int8Options(state="int8"),
     "everything": EVERYTHING,
 }  # fmt: skip
+# Keys of large weights, which are kept twice; the last of them so in one of three codebooks.
+FINE = {"sequences.short.attention.k": [4, 12], "sequences.long.attention.k": [0, 17]}
 DOT = {"kind": "dot", "heads": 3, "dim": 6, "count_bias": True}
 
 
@@ -132,6 +141,9 @@ def test_second_writing(options, kind):
     config = config_of_every_kind("dice", attention, short, hstu={"layers": 0})
     config["candidate"].insert(1, {"name": "size", "kind": "float", "mean": 1.0, "std": 2.0})
     tensors = weights(config, seed=1)
+    for layer, keys in FINE.items():
+        if f"{layer}.weight" in tensors:
+            tensors[f"{layer}.weight"][-1 if "long" in layer else ..., keys, :] *= 20
     request = request_of(config, seed=2, events=9, candidates=3)
     request["events"][1].update(tags=[], parts=[], image=None)
     expected = Int8Model(config, tensors, OPTIONS[options]).score(request)[:, 0]

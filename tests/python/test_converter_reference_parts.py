@@ -101,11 +101,12 @@ class Model:
         bias = [math.log(max(n, 1)) if attention.get("count_bias") else 0.0 for n in counts]
         for h in range(attention["heads"]):
             columns = slice(h * d, (h + 1) * d)
-            o += self.head(q[columns], [key[columns] for key in k], [value[columns] for value in v], bias)
+            own = (q[columns], [key[columns] for key in k], [value[columns] for value in v])
+            o += self.head(*own, bias, f"{p}.k", h)
         return self.linear(f"{p}.out", o, j) if attention.get("out") else o
 
-    def head(self, q, k, v, bias):
-        """Softmax attention of one query over keys and values."""
+    def head(self, q, k, v, bias, layer, h):
+        """Softmax attention of one query over keys and values: head h of the keys that a layer makes."""
         logits = [math.fsum(a * b for a, b in zip(q, key, strict=True)) / math.sqrt(len(q)) for key in k]
         w = soft([x + b for x, b in zip(logits, bias, strict=True)])
         return [math.fsum(wk * x for wk, x in zip(w, column, strict=True)) for column in zip(*v, strict=True)]

@@ -7,8 +7,19 @@ import random
 
 import numpy as np
 import pytest
+import torch
+from converter_support import File
 from library import Library, build_folder, score_lines
-from random_models import random_config, random_int8, random_module, random_request, random_sequence, random_vql
+from random_models import (
+    random_config,
+    random_hstu_last,
+    random_int8,
+    random_latest,
+    random_module,
+    random_request,
+    random_sequence,
+    random_vql,
+)
 
 from vqrank_convert import int8
 from vqrank_convert.convert import convert, open_checkpoint
@@ -58,6 +69,31 @@ def test_small(tmp_path, seed):
     config = random_config(seed, **SMALL)
     model = made(tmp_path, config, seed, **random_int8(seed))
     answers(model, [random_request(config, seed + events, events, 5) for events in (0, 1, 60)])
+
+
+def test_fine_keys(tmp_path):
+    """Models with keys that are kept twice: some heads have several, some none."""
+    for seed in range(6):
+        rng, folder, fine = random.Random(seed), tmp_path / str(seed), set()
+        folder.mkdir()
+        sequences = [
+            random_sequence(rng, "long", [40, 130], [2, 3]), random_latest(rng, "short"), random_hstu_last(rng, "all")
+        ]  # fmt: skip
+        for sequence in sequences:
+            sequence["attention"] = {"kind": "dot", "heads": rng.randint(1, 4), "dim": rng.choice([16, 19, 33])}
+        config = random_config(seed, [], [], sequences=sequences)
+        module = random_module(config, seed)
+        with torch.no_grad():
+            for name, weight in module.state_dict().items():
+                if name.endswith("attention.k.weight"):
+                    keys = rng.sample(range(weight.shape[-2]), weight.shape[-2] // 8)
+                    weight[..., keys, :] *= 40
+                    fine.add((f"{name.removesuffix('.weight')}.fine", *sorted(keys)))
+        save_checkpoint(folder / "c.safetensors", module)
+        model = made(folder, config, seed, **random_int8(seed) | {"state": "int8"})
+        file = File(model)
+        assert {(name, *file.values(name).tolist()) for name in file.tensors if name.endswith(".fine")} == fine
+        answers(model, [random_request(config, seed + events, events, 70) for events in (0, 1, 60)])
 
 
 def test_codewords(tmp_path):
