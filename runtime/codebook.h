@@ -9,11 +9,11 @@
 /* N codebooks of W codewords each, over events of width D. */
 struct vqr_codebook {
     size_t count, codewords, width; /* N, W, D */
-    enum vqr_scores scores;
-    struct vqr_weights fold;     /* [N, D, W] panels; NULL with int8 scores */
-    struct vqr_int8_matrix int8; /* int8 scores: the fold */
-    const float *offset;         /* [W] padded, or NULL for none */
-    const uint32_t *widths;      /* [features] of the events' features */
+    enum vqr_scores scores;         /* exact ones only where screening may pay */
+    struct vqr_weights fold;        /* [N, D, W] panels; NULL with int8 scores */
+    struct vqr_int8_matrix int8;    /* int8 scores: the fold */
+    const float *offset;            /* [W] padded, or NULL for none */
+    const uint32_t *widths;         /* [features] of the events' features */
     size_t features;
     struct vqr_screen *screen; /* exact: [N] */
     void *screens;             /* exact: the memory that screens point into */
@@ -32,9 +32,10 @@ enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook
                                   int scores, size_t stack, size_t codewords, const char *name);
 void vqr_codebook_unbind(struct vqr_codebook *codebook);
 
-/* For the codebooks of one sequence, which have the same width and kind of scores; `most` is the largest W. */
-void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most, struct vqr_codebook_scratch *scratch,
-                               struct vqr_arena *arena);
+/* For the codebooks of one sequence, which read the same events; `most` is the largest W, `screened` whether one of
+ * them has exact scores. */
+void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most, bool screened,
+                               struct vqr_codebook_scratch *scratch, struct vqr_arena *arena);
 
 /* What all codebooks of a sequence share about a block of events, before the first of them. */
 void vqr_codebook_load(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
