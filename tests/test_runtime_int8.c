@@ -177,6 +177,24 @@ static void test_damaged_rows(void **state)
     assert_row_refused(100, 0.5f, "expected at most 1 in magnitude");
 }
 
+/* Of a table that no event reads, where any finite number is taken. */
+static void test_overflowing_rows(void **state)
+{
+    (void)state;
+    struct runtime_options o = all_int8();
+    o.event_tables[0] = 1;
+    o.item_dim = o.word_dim;
+    struct runtime_file file = runtime_build(&o);
+    file.data[hostile_tensor(file, "tables.item.weight").offset + 17 * o.item_dim + 2] = 127;
+    hostile_floats(file, "tables.item.scale")[17] = 0x1p122f;
+    vqr_model *model = open_model(file);
+    struct vqr_error error;
+    assert_refusal(VQR_ERROR_TABLE, vqr_model_verify(model, &error), &error);
+    assert_says(&error, "table \"item\", row 17, column 2: inf, expected at most 3.40282e+38 in magnitude");
+    vqr_model_close(model);
+    free(file.data);
+}
+
 /* ---- exact codewords ---- */
 
 /* Clusters of all sequences that have some, one after another; the caller frees. */
@@ -323,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_state_of_search),
         cmocka_unit_test(test_refuses_by_values),
         cmocka_unit_test(test_damaged_rows),
+        cmocka_unit_test(test_overflowing_rows),
         cmocka_unit_test(test_exact_is_fp32),
         cmocka_unit_test(test_measured_bounds),
         cmocka_unit_test(test_state_is_smaller),
