@@ -118,6 +118,7 @@ static void test_refuses_by_values(void **state)
     assert_byte_refused("sequences.long.fold", 3 * 64 + 4 * 4, 1, "padding to 4 inputs and 16 outputs");
     assert_byte_refused("sequences.long.fold", 2 * 3 * 64 + 2 * 64 + 3, -1, "padding to 4 inputs and 16 outputs");
     assert_float_refused("sequences.long.fold.scale", 19, -0x1p-20f, "value 19 is -9.53674e-07, expected 0 or more");
+    assert_float_refused("sequences.long.fold.scale", 32 + 3, -1.0f, "value 35 is -1, expected 0 or more");
     assert_float_refused("sequences.long.fold.scale", 0, NAN, "expected a finite number");
     assert_float_refused("sequences.long.attention.k.scale", 3, -1.0f, "expected 0 or more");
     assert_float_refused("head.1.scale", 1, INFINITY, "expected a finite number");
@@ -135,6 +136,17 @@ static void test_refuses_by_values(void **state)
     assert_float_refused("head.0.scale", 18, 1.0f, "padding to 16 holds values other than 0");
     const struct runtime_options o = all_int8();
     hostile_run_good(runtime_build(&o));
+}
+
+/* Sums of more products than an int32 holds. */
+static void test_refuses_wide_rows(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    o.int8.weights = true;
+    o.hidden[0] = (1 << 17) + 1;
+    o.hidden_count = 1;
+    assert_refused(&o, &o, "tensor \"head.1.weight\": 131073 inputs, expected at most 131072 in int8");
 }
 
 /* ---- tables ---- */
@@ -340,6 +352,7 @@ int main(void)
         cmocka_unit_test(test_configuration_unlike_tensors),
         cmocka_unit_test(test_state_of_search),
         cmocka_unit_test(test_refuses_by_values),
+        cmocka_unit_test(test_refuses_wide_rows),
         cmocka_unit_test(test_damaged_rows),
         cmocka_unit_test(test_overflowing_rows),
         cmocka_unit_test(test_exact_is_fp32),
