@@ -346,6 +346,25 @@ static void test_state_is_smaller(void **state)
     assert_int_equal(bytes[0] - bytes[1], codebooks * heads * ((keys + values) * (sizeof(float) - 1) - steps));
 }
 
+/* Of each key that is kept twice a byte a token, padded, and a step; and a candidate multiplies it once more. */
+static void test_fine_keys_cost(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    struct vqr_sequence_info info[2];
+    o.attention.state = VQR_KEPT_INT8;
+    o.attention.dim = 64; /* the steps of all keys take whole lines of memory: 128, and 128 + 16 */
+    for (uint32_t i = 0; i < 2; i++) {
+        o.int8.fine = i * 16;
+        struct world w = world_new(&o, NULL, 1);
+        assert_int_equal(vqr_sequence_info(w.model, 0, &info[i]), VQR_OK);
+        world_free(&w);
+    }
+    const size_t codebooks = 2, columns = 16, tokens = 20;
+    assert_int_equal(info[1].state_bytes - info[0].state_bytes, codebooks * columns * (32 + sizeof(float)));
+    assert_true(info[1].candidate_work - info[0].candidate_work == codebooks * columns * tokens);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_exact_is_fp32),
         cmocka_unit_test(test_measured_bounds),
         cmocka_unit_test(test_state_is_smaller),
+        cmocka_unit_test(test_fine_keys_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
