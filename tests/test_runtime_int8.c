@@ -189,6 +189,33 @@ static void test_damaged_rows(void **state)
     assert_row_refused(100, 0.5f, "expected at most 1 in magnitude");
 }
 
+/* A row of a list: |100 * 3| is past 2^(30 - 22), the most that lists of this exponent may hold. */
+static void test_damaged_row_of_a_list(void **state)
+{
+    (void)state;
+    struct runtime_options o = all_int8();
+    o.tags = true;
+    struct runtime_file file = runtime_build(&o);
+    file.data[hostile_tensor(file, "tables.item.weight").offset + 17 * o.item_dim] = 100;
+    hostile_floats(file, "tables.item.scale")[17] = 3.0f;
+    vqr_model *model = open_model(file);
+    vqr_session *session = new_session(model, NULL);
+    vqr_state *user = new_state(model);
+    struct vqr_error error;
+    const int64_t ids[] = {16, 17};
+    const uint64_t offsets[] = {0, 2};
+    const struct vqr_lists lists = {VQR_COLUMN_INT64, ids, offsets};
+    struct vqr_column columns[5] = {{0}};
+    columns[4] = (struct vqr_column){.type = VQR_COLUMN_LISTS, .values = &lists};
+    const struct vqr_rows events = {.columns = columns, .column_count = 5, .rows = 1};
+    assert_refusal(VQR_ERROR_TABLE, vqr_encode(session, user, &events, NULL, &error), &error);
+    assert_says(&error, "table \"item\", row 17");
+    vqr_state_free(user);
+    vqr_session_free(session);
+    vqr_model_close(model);
+    free(file.data);
+}
+
 /* Of a table that no event reads, where any finite number is taken. */
 static void test_overflowing_rows(void **state)
 {
@@ -373,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_refuses_by_values),
         cmocka_unit_test(test_refuses_wide_rows),
         cmocka_unit_test(test_damaged_rows),
+        cmocka_unit_test(test_damaged_row_of_a_list),
         cmocka_unit_test(test_overflowing_rows),
         cmocka_unit_test(test_exact_is_fp32),
         cmocka_unit_test(test_measured_bounds),
