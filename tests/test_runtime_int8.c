@@ -138,6 +138,19 @@ static void test_refuses_by_values(void **state)
     hostile_run_good(runtime_build(&o));
 }
 
+/* What one group keeps and the other does not. */
+static void test_groups_keep_the_same(void **state)
+{
+    (void)state;
+    static const char *const kept[] = {"sequences.keys.vql.groups.0.fold.kept",
+                                       "sequences.keys.vql.groups.1.fold.kept"};
+    for (size_t g = 0; g < 2; g++) {
+        struct runtime_options o = all_int8();
+        o.without_tensor = kept[g];
+        assert_refused(&o, &o, "group 1 keeps other columns in fp32 than group 0");
+    }
+}
+
 /* Sums of more products than an int32 holds. */
 static void test_refuses_wide_rows(void **state)
 {
@@ -398,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_configuration_unlike_tensors),
         cmocka_unit_test(test_state_of_search),
         cmocka_unit_test(test_refuses_by_values),
+        cmocka_unit_test(test_groups_keep_the_same),
         cmocka_unit_test(test_refuses_wide_rows),
         cmocka_unit_test(test_damaged_rows),
         cmocka_unit_test(test_damaged_row_of_a_list),
