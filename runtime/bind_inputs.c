@@ -11,7 +11,7 @@
 #include "runtime/quantizer.h"
 
 /* Far above any real model; they keep what a hostile file can make us allocate small. */
-enum { TABLES_MAX = 1024, FEATURES_MAX = 1024, WIDTH_MAX = 1 << 16, PROBE_MAX = 4096 };
+enum { TABLES_MAX = 1024, FEATURES_MAX = 1024, PROBE_MAX = 4096 };
 
 /* Exact sums (docs/numerics.md): |e * 2^s| <= 2^30 for every element of an event's embedding but means of rows. */
 enum { SUM_BITS = 30, EXPONENT_MIN = -98, EXPONENT_MAX = 120, FLOAT_EXPONENT = 18 };
@@ -291,9 +291,9 @@ enum vqr_status vqr_bind_inputs(struct vqr_binder *binder)
             return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%zu %s features, expected at most %d",
                             info.features[group], vqr_group_names[group], FEATURES_MAX);
         status = bind_group(binder, group, info.features[group]);
-        if (!status && binder->model->inputs[group].width > WIDTH_MAX)
+        if (!status && binder->model->inputs[group].width > VQR_WIDTH_MAX)
             return vqr_fail(binder->error, VQR_ERROR_FORMAT, "%s features are %zu wide together, expected at most %d",
-                            vqr_group_names[group], binder->model->inputs[group].width, WIDTH_MAX);
+                            vqr_group_names[group], binder->model->inputs[group].width, VQR_WIDTH_MAX);
     }
     return status ? status : bind_event_columns(binder);
 }

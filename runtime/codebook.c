@@ -13,19 +13,6 @@ static bool is_worth_screening(size_t width, size_t codewords)
     return width >= 64 && codewords >= 128;
 }
 
-static enum vqr_status check_scores(struct vqr_binder *binder, const char *sequence, int scores, size_t width)
-{
-    /* Of the row sums that screening measures: simd/generic/screen.h. */
-    const size_t most = 1 << 16;
-    if (scores < VQR_SCORES_F32 || scores > VQR_SCORES_INT8_EXACT)
-        return vqr_refuse_unknown(binder, scores, "sequence \"%s\": scores", sequence);
-    if (scores != VQR_SCORES_F32 && width > most)
-        return vqr_fail(binder->error, VQR_ERROR_FORMAT,
-                        "sequence \"%s\": events are %zu wide, expected at most %zu for int8 scores", sequence, width,
-                        most);
-    return VQR_OK;
-}
-
 enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook *codebook, const char *sequence,
                                   int scores, size_t stack, size_t codewords, const char *name)
 {
@@ -36,14 +23,13 @@ enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook
     codebook->width = width;
     codebook->widths = model->event_columns.widths;
     codebook->features = model->inputs[VQR_EVENT].count;
-    enum vqr_status status = check_scores(binder, sequence, scores, width);
-    if (status)
-        return status;
+    if (scores < VQR_SCORES_F32 || scores > VQR_SCORES_INT8_EXACT)
+        return vqr_refuse_unknown(binder, scores, "sequence \"%s\": scores", sequence);
     codebook->scores = (enum vqr_scores)scores;
     if (codebook->scores == VQR_SCORES_INT8_EXACT && !is_worth_screening(width, codewords))
         codebook->scores = VQR_SCORES_F32;
     if (codebook->scores != VQR_SCORES_INT8) {
-        status = vqr_bind_matrix(binder, &codebook->fold, stack, width, codewords, name);
+        const enum vqr_status status = vqr_bind_matrix(binder, &codebook->fold, stack, width, codewords, name);
         return status || codebook->scores == VQR_SCORES_F32 ? status : vqr_codebook_measure(codebook, binder->error);
     }
     return vqr_bind_int8_matrix(binder, &codebook->int8, stack, width, codewords, name, name);

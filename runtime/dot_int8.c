@@ -22,6 +22,7 @@ enum vqr_status vqr_dot_int8_bind(struct vqr_binder *binder, const char *sequenc
     enum vqr_status status = vqr_bind_columns(binder, &a->fine, &count, a->width, name);
     if (status)
         return status;
+    attention->candidate_work += (double)attention->tokens * (double)count;
     a->fine_start = vqr_allocate(heads + 1, sizeof *a->fine_start, binder->error);
     if (!a->fine_start)
         return VQR_ERROR_MEMORY;

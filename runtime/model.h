@@ -58,6 +58,10 @@ struct vqr_input {
     enum vqr_combine combine;
 };
 
+/* Columns of a group's embedding, far above any real model: keeps what a hostile file can make us allocate small, and
+ * sums of squares over an event near enough for screen.c. */
+enum { VQR_WIDTH_MAX = 1 << 16 };
+
 /* The features of one group: user, context, event or candidate. */
 struct vqr_inputs {
     struct vqr_input *input; /* [count] */

@@ -6,6 +6,7 @@
 
 #include "runtime/codebook.h"
 #include "runtime/memory.h"
+#include "runtime/model.h"
 
 /* A codeword of other magnitudes is never screened. */
 #define CODEWORD_LEAST 0x1p-40
@@ -17,6 +18,8 @@ enum { ROUNDINGS = 8 };
 
 /* Norms are computed in double, by sums of at most 2^16 squares: wrong by less than this part of themselves. */
 #define NORM_SLACK (1.0 + 1e-9)
+
+_Static_assert(VQR_WIDTH_MAX <= 1 << 16, "what screen.h and NORM_SLACK say of sums of squares holds");
 
 /* What the screen's arrays are while they are filled. */
 struct shadow {

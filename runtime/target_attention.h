@@ -52,8 +52,8 @@ struct vqr_interests {
     float *v;          /* dot: [heads] panels of [tokens, dim]; din: panels of [tokens, D], the tokens themselves */
     float *y;          /* din: [tokens, padded(D)] the tokens as rows */
     float *log_counts; /* dot: [padded(tokens)] ln max(n, 1), only with count_bias */
-    /* dot in int8, in place of k and v: [heads] panels of bytes of [dim, tokens], and of [tokens, dim]; their steps,
-     * [heads, dim] of the keys' columns, and [heads, padded(tokens)] of the values. */
+    /* dot in int8, in place of k and v: of each head panels of bytes of [dim and its fine columns, tokens], and of
+     * [tokens, dim]; their steps, one for each of those columns, and [heads, padded(tokens)] of the values. */
     int8_t *k8, *v8;
     float *k_scale, *v_scale;
 };

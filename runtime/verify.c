@@ -1,4 +1,5 @@
 /* Everything that opening leaves to the moment of use. */
+#include <float.h>
 #include <math.h>
 
 #include "runtime/error.h"
@@ -6,10 +7,11 @@
 #include "runtime/tensors.h"
 #include "runtime/vocabulary.h"
 
-/* The largest magnitude that every event feature on this table allows. */
+/* The largest magnitude that every event feature on this table allows, a finite one where there is none: the product of
+ * an int8 number and its scale may not be finite. */
 static float table_limit(const struct vqr_model *model, const struct vqr_table *table)
 {
-    float limit = INFINITY;
+    float limit = FLT_MAX;
     const struct vqr_inputs *events = &model->inputs[VQR_EVENT];
     for (size_t i = 0; i < events->count; i++) {
         const struct vqr_input *input = &events->input[i];

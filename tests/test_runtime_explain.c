@@ -134,11 +134,40 @@ static void test_refusals(void **state)
     world_free(&w);
 }
 
+/* Keys in int8, some of them twice, move weights by little beside what these differ by. */
+static void test_keys_in_int8(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    struct told told[2];
+    double spread = 0, moved = 0;
+    o.attention.count_bias = true;
+    o.attention.dim = 24;
+    o.int8.fine = 5;
+    for (int i = 0; i < 2; i++) {
+        o.attention.state = i;
+        struct world w = world_new(&o, NULL, CANDIDATES);
+        struct values *events = values_new(w.model, VQR_EVENT, EVENTS, 3);
+        encode(&w, &events->rows);
+        told[i] = explain(&w, w.session, 0);
+        values_free(events);
+        world_free(&w);
+    }
+    for (size_t i = 0; i < CANDIDATES * told[0].step; i++) {
+        spread = fmax(spread, fabs((double)told[0].weights[i] - (double)told[0].weights[i % told[0].step]));
+        moved = fmax(moved, fabs((double)told[0].weights[i] - (double)told[1].weights[i]));
+    }
+    assert_true(moved > 0 && moved < 0.05 * spread);
+    free(told[0].weights);
+    free(told[1].weights);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weights_by_cluster),
         cmocka_unit_test(test_single_event),
+        cmocka_unit_test(test_keys_in_int8),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,11 +315,14 @@ static void check_vocabulary(struct runtime_file file)
 
 static void with_vocabulary_damage(const char *tensor, size_t element, uint32_t value)
 {
-    const struct runtime_options options = runtime_options_default();
-    struct runtime_file file = runtime_build(&options);
-    hostile_words(file, tensor)[element] = value;
-    check_vocabulary(file);
-    free(file.data);
+    struct runtime_options options = runtime_options_default();
+    for (int int8 = 0; int8 < 2; int8++) {
+        options.int8.tables = int8;
+        struct runtime_file file = runtime_build(&options);
+        hostile_words(file, tensor)[element] = value;
+        check_vocabulary(file);
+        free(file.data);
+    }
 }
 
 static void test_vocabulary_damage(void **state)

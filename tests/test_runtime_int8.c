@@ -118,6 +118,7 @@ static void test_refuses_by_values(void **state)
     assert_byte_refused("sequences.long.fold", 3 * 64 + 4 * 4, 1, "padding to 4 inputs and 16 outputs");
     assert_byte_refused("sequences.long.fold", 2 * 3 * 64 + 2 * 64 + 3, -1, "padding to 4 inputs and 16 outputs");
     assert_float_refused("sequences.long.fold.scale", 19, -0x1p-20f, "value 19 is -9.53674e-07, expected 0 or more");
+    assert_float_refused("sequences.long.fold.scale", 32 + 3, -1.0f, "value 35 is -1, expected 0 or more");
     assert_float_refused("sequences.long.fold.scale", 0, NAN, "expected a finite number");
     assert_float_refused("sequences.long.attention.k.scale", 3, -1.0f, "expected 0 or more");
     assert_float_refused("head.1.scale", 1, INFINITY, "expected a finite number");
@@ -135,6 +136,30 @@ static void test_refuses_by_values(void **state)
     assert_float_refused("head.0.scale", 18, 1.0f, "padding to 16 holds values other than 0");
     const struct runtime_options o = all_int8();
     hostile_run_good(runtime_build(&o));
+}
+
+/* What one group keeps and the other does not. */
+static void test_groups_keep_the_same(void **state)
+{
+    (void)state;
+    static const char *const kept[] = {"sequences.keys.vql.groups.0.fold.kept",
+                                       "sequences.keys.vql.groups.1.fold.kept"};
+    for (size_t g = 0; g < 2; g++) {
+        struct runtime_options o = all_int8();
+        o.without_tensor = kept[g];
+        assert_refused(&o, &o, "group 1 keeps other columns in fp32 than group 0");
+    }
+}
+
+/* Sums of more products than an int32 holds. */
+static void test_refuses_wide_rows(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    o.int8.weights = true;
+    o.hidden[0] = (1 << 17) + 1;
+    o.hidden_count = 1;
+    assert_refused(&o, &o, "tensor \"head.1.weight\": 131073 inputs, expected at most 131072 in int8");
 }
 
 /* ---- tables ---- */
@@ -175,6 +200,51 @@ static void test_damaged_rows(void **state)
     assert_row_refused(3, -1.0f, "table \"item\", row 17: its scale is -1");
     assert_row_refused(3, INFINITY, "table \"item\", row 17: its scale is inf");
     assert_row_refused(100, 0.5f, "expected at most 1 in magnitude");
+}
+
+/* A row of a list: |100 * 3| is past 2^(30 - 22), the most that lists of this exponent may hold. */
+static void test_damaged_row_of_a_list(void **state)
+{
+    (void)state;
+    struct runtime_options o = all_int8();
+    o.tags = true;
+    struct runtime_file file = runtime_build(&o);
+    file.data[hostile_tensor(file, "tables.item.weight").offset + 17 * o.item_dim] = 100;
+    hostile_floats(file, "tables.item.scale")[17] = 3.0f;
+    vqr_model *model = open_model(file);
+    vqr_session *session = new_session(model, NULL);
+    vqr_state *user = new_state(model);
+    struct vqr_error error;
+    const int64_t ids[] = {16, 17};
+    const uint64_t offsets[] = {0, 2};
+    const struct vqr_lists lists = {VQR_COLUMN_INT64, ids, offsets};
+    struct vqr_column columns[5] = {{0}};
+    columns[4] = (struct vqr_column){.type = VQR_COLUMN_LISTS, .values = &lists};
+    const struct vqr_rows events = {.columns = columns, .column_count = 5, .rows = 1};
+    assert_refusal(VQR_ERROR_TABLE, vqr_encode(session, user, &events, NULL, &error), &error);
+    assert_says(&error, "table \"item\", row 17");
+    vqr_state_free(user);
+    vqr_session_free(session);
+    vqr_model_close(model);
+    free(file.data);
+}
+
+/* Of a table that no event reads, where any finite number is taken. */
+static void test_overflowing_rows(void **state)
+{
+    (void)state;
+    struct runtime_options o = all_int8();
+    o.event_tables[0] = 1;
+    o.item_dim = o.word_dim;
+    struct runtime_file file = runtime_build(&o);
+    file.data[hostile_tensor(file, "tables.item.weight").offset + 17 * o.item_dim + 2] = 127;
+    hostile_floats(file, "tables.item.scale")[17] = 0x1p122f;
+    vqr_model *model = open_model(file);
+    struct vqr_error error;
+    assert_refusal(VQR_ERROR_TABLE, vqr_model_verify(model, &error), &error);
+    assert_says(&error, "table \"item\", row 17, column 2: inf, expected at most 3.40282e+38 in magnitude");
+    vqr_model_close(model);
+    free(file.data);
 }
 
 /* ---- exact codewords ---- */
@@ -316,16 +386,40 @@ static void test_state_is_smaller(void **state)
     assert_int_equal(bytes[0] - bytes[1], codebooks * heads * ((keys + values) * (sizeof(float) - 1) - steps));
 }
 
+/* Of each key that is kept twice a byte a token, padded, and a step; and a candidate multiplies it once more. */
+static void test_fine_keys_cost(void **state)
+{
+    (void)state;
+    struct runtime_options o = runtime_options_default();
+    struct vqr_sequence_info info[2];
+    o.attention.state = VQR_KEPT_INT8;
+    o.attention.dim = 64; /* the steps of all keys take whole lines of memory: 128, and 128 + 16 */
+    for (uint32_t i = 0; i < 2; i++) {
+        o.int8.fine = i * 16;
+        struct world w = world_new(&o, NULL, 1);
+        assert_int_equal(vqr_sequence_info(w.model, 0, &info[i]), VQR_OK);
+        world_free(&w);
+    }
+    const size_t codebooks = 2, columns = 16, tokens = 20;
+    assert_int_equal(info[1].state_bytes - info[0].state_bytes, codebooks * columns * (32 + sizeof(float)));
+    assert_true(info[1].candidate_work - info[0].candidate_work == codebooks * columns * tokens);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_configuration_unlike_tensors),
         cmocka_unit_test(test_state_of_search),
         cmocka_unit_test(test_refuses_by_values),
+        cmocka_unit_test(test_groups_keep_the_same),
+        cmocka_unit_test(test_refuses_wide_rows),
         cmocka_unit_test(test_damaged_rows),
+        cmocka_unit_test(test_damaged_row_of_a_list),
+        cmocka_unit_test(test_overflowing_rows),
         cmocka_unit_test(test_exact_is_fp32),
         cmocka_unit_test(test_measured_bounds),
         cmocka_unit_test(test_state_is_smaller),
+        cmocka_unit_test(test_fine_keys_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

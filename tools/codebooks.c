@@ -30,6 +30,25 @@ static const void *find_tensor(const struct vqr_header *header, enum vqr_tensor_
     return found ? header->data + tensor.offset : NULL;
 }
 
+/* Numbers that the int8 fold NAME keeps in fp32, of codebook `j`. */
+static void find_kept(struct codebook_columns *columns, const struct vqr_header *header, const char *name, size_t j,
+                      size_t padded)
+{
+    struct vqr_header_tensor tensor;
+    char kept[VQR_NAME_SIZE];
+    snprintf(kept, sizeof kept, "%.240s.kept", name);
+    if (!vqr_header_find_tensor(header, kept, &tensor))
+        return;
+    columns->kept = (size_t)tensor.shape[0];
+    columns->kept_column = find_tensor(header, VQR_TENSOR_U32, kept);
+    snprintf(kept, sizeof kept, "%.240s.kept.weight", name);
+    columns->kept_panels = find_tensor(header, VQR_TENSOR_F32, kept);
+    if (columns->kept_column == NULL || columns->kept_panels == NULL)
+        columns->kept = 0;
+    else
+        columns->kept_panels += j * columns->kept * padded;
+}
+
 /* The fold of codebook `j`, of those in the tensor, in fp32 or int8. */
 static void find_fold(struct codebook_columns *columns, const struct vqr_header *header, const char *name, size_t j,
                       size_t codewords)
@@ -50,6 +69,7 @@ static void find_fold(struct codebook_columns *columns, const struct vqr_header 
     }
     columns->quads += j * ((columns->width + 3) / 4 * 4) * padded;
     columns->scale += j * padded;
+    find_kept(columns, header, name, j, padded);
 }
 
 /* What an event is multiplied with to choose its cluster in codebook j of a sequence. */

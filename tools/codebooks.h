@@ -64,6 +64,9 @@ struct codebook_columns {
     const float *panels; /* of [width, codewords] (schema/model.fbs); NULL if it is int8: */
     const int8_t *quads; /* likewise, in steps of scale[codewords]; NULL: nothing to compare */
     const float *scale;
+    const uint32_t *kept_column; /* [kept] numbers of an event that an int8 fold keeps in fp32: */
+    const float *kept_panels;    /* of [kept, codewords] */
+    size_t kept;
     const float *offset; /* [codewords], or NULL: none */
     size_t width;
 };

@@ -10,14 +10,17 @@ static size_t length_of(const struct codebook_columns *columns)
     return columns->width + (columns->offset != NULL);
 }
 
-/* Number i of column w. */
-static double element(const struct codebook_columns *columns, size_t w, size_t i)
+/* Number i of column w, of panels of `in` rows. */
+static double of_panels(const float *panels, size_t in, size_t w, size_t i)
 {
-    const size_t panel = w / VQR_PANEL, lane = w % VQR_PANEL;
-    if (columns->panels != NULL)
-        return (double)columns->panels[(panel * columns->width + i) * VQR_PANEL + lane];
-    const size_t quads = (columns->width + 3) / 4;
-    return (double)columns->scale[w] * columns->quads[((panel * quads + i / 4) * VQR_PANEL + lane) * 4 + i % 4];
+    return (double)panels[(w / VQR_PANEL * in + i) * VQR_PANEL + w % VQR_PANEL];
+}
+
+static double of_quads(const struct codebook_columns *columns, size_t w, size_t i)
+{
+    const size_t quads = (columns->width + 3) / 4, lane = w % VQR_PANEL;
+    const size_t at = ((w / VQR_PANEL * quads + i / 4) * VQR_PANEL + lane) * 4 + i % 4;
+    return (double)columns->scale[w] * columns->quads[at];
 }
 
 /* Column w at unit length; zeros stay zeros. */
@@ -26,7 +29,9 @@ static void unit_column(double *column, const struct codebook_columns *columns, 
     const size_t width = columns->width;
     double square = 0;
     for (size_t i = 0; i < width; i++)
-        column[i] = element(columns, w, i);
+        column[i] = columns->panels != NULL ? of_panels(columns->panels, width, w, i) : of_quads(columns, w, i);
+    for (size_t i = 0; i < columns->kept; i++)
+        column[columns->kept_column[i]] = of_panels(columns->kept_panels, columns->kept, w, i);
     if (columns->offset != NULL)
         column[width] = (double)columns->offset[w];
     for (size_t i = 0; i < length_of(columns); i++)

@@ -22,7 +22,7 @@ from vqrank_convert.jsontext import parse
 
 F64 = npt.NDArray[np.float64]
 LABELS = "labels"
-Clusters = Mapping[int, Mapping[str, npt.NDArray[np.int64]]]
+Clusters = Mapping[int, Mapping[str, npt.NDArray[np.int32]]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Answers:
     file_bytes: int
     state_bytes: int
     outputs: list[dict[str, F64] | str]
-    clusters: dict[int, dict[str, npt.NDArray[np.int64]]]
+    clusters: dict[int, dict[str, npt.NDArray[np.int32]]]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def answers(vqrank: Path, model: Path, requests: Path, count: int) -> Answers:
         refuse(f"{vqrank} score", f"{count} answers", str(len(outputs)))
     clusters = {}
     for answer in _run(vqrank, "clusters", model, requests):
-        clusters[answer["id"]] = {name: np.array(z, np.int64) for name, z in answer["clusters"].items()}
+        clusters[answer["id"]] = {name: np.array(z, np.int32) for name, z in answer["clusters"].items()}
     return Answers(model.stat().st_size, state_bytes(vqrank, model), outputs, clusters)
 
 

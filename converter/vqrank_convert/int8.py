@@ -114,9 +114,9 @@ class Parts:
         the head's first layer without those that all candidates share."""
         if name in self.fixed:
             return self.fixed[name]
-        inputs -= len(self.kept(name))
         if inputs > INPUTS_MAX:
             return f"more than {INPUTS_MAX} inputs"
+        inputs -= len(self.kept(name))
         return f"too small: {inputs} x {outputs}" if too_small(inputs, outputs) else None
 
     def layer_is_int8(self, name: str, inputs: int, outputs: int) -> bool:

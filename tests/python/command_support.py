@@ -43,16 +43,17 @@ def convert_with_infinite_weights(folder):
     return change_tensor(model, "sequences.long.attention.mlp.0.event", 3e38, folder / "infinite.vqr")
 
 
-def convert(folder, config, weights=None):
+def convert(folder, config, weights=None, *options):
     """Converts a configuration with random weights (or the given ones), and returns the model file."""
     weights = support.weights(config) if weights is None else weights
-    return convert_checkpoint(folder, support.write(folder / "model.safetensors", config, weights))
+    return convert_checkpoint(folder, support.write(folder / "model.safetensors", config, weights), *options)
 
 
-def convert_checkpoint(folder, checkpoint):
+def convert_checkpoint(folder, checkpoint, *options):
     """Converts a checkpoint; returns the model file."""
     if not VQRANK.exists():
         pytest.fail(f"{VQRANK} is missing: build it first (./demo.sh), or set VQRANK_BUILD")
     command = [sys.executable, "-m", "vqrank_convert", "--vqrank", VQRANK, checkpoint, "-o", folder / "model.vqr"]
+    command += options
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return folder / "model.vqr"

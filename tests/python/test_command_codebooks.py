@@ -77,6 +77,22 @@ def test_groups_of_vql_are_codebooks_of_their_own_size(tmp_path):
         assert codebook["nearest_cosine"] == pytest.approx((columns.T @ columns - 3 * np.eye(w)).max(0), abs=1e-6)
 
 
+def test_figures_of_int8(tmp_path):
+    """A fold in int8 is compared as it scores events, with the numbers that it keeps in fp32."""
+    config = support.config_with(sequence={"codebooks": 2, "codewords": 20})
+    weights, dwell = support.weights(config), 17  # the column of the float feature
+    told = codebooks_of(convert(tmp_path, config, weights, "--codebook", "int8"))["codebooks"]
+    for j, codebook in enumerate(told["list"]):
+        projection, codewords = (weights[f"sequences.long.{part}"][j] for part in ("projection", "codebook"))
+        fold = (projection.astype(float) @ codewords.T.astype(float)).astype(np.float32)
+        kept, fold[dwell] = fold[dwell].copy(), 0
+        largest = np.abs(fold).max(0)
+        columns = np.rint(fold * (np.float32(127) / largest)).astype(float) * (largest / np.float32(127))
+        columns[dwell] = kept
+        columns /= np.linalg.norm(columns, axis=0)
+        assert codebook["nearest_cosine"] == pytest.approx((columns.T @ columns - 3 * np.eye(20)).max(0), abs=1e-6)
+
+
 def test_clusters_of_each_event(model, tmp_path):
     done = run("clusters", model, "-", stdin=lines(*REQUESTS, {"id": "none", "candidates": []}))
     assert (done.returncode, done.stderr) == (0, "")

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from library import build_folder, score_lines
 
+from vqrank_convert.header import FORMAT_VERSION
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 REQUEST = {
     "id": 1,
@@ -36,12 +38,33 @@ FADING = {
     ],
     "candidates": [{"item": 3}, {"item": 5, "content": [1, 1, -1]}, {}],
 }
+# What the fourth has: sdim, sim_hard, twin and hstu, over repeated, unknown and undated events.
+SEARCHED = {
+    "id": 1,
+    "time": 90000,
+    "events": [
+        {"item": 3, "time": 5},
+        {"item": 4},
+        {"item": 7, "time": 300},
+        {"item": 3, "time": 20000},
+        {"item": 99, "time": 40000},
+        {"item": 11, "time": 70000},
+        {"item": 3, "time": 89999},
+    ],
+    "candidates": [{"item": 3}, {"item": 5}, {}],
+}
 # As the releases that wrote the files scored them.
 SCORES = {
     1: (REQUEST, {"ctr": [0.386207193, 0.317607105, 0.45088315], "like": [0.723334491, 0.797420681, 0.653254092]}),
     2: (TAGGED, {"ctr": [0.644321263, 0.632678688, 0.620599985], "like": [0.853614509, 0.858172953, 0.863131344]}),
     3: (FADING, {"ctr": [0.517994106, 0.531987309, 0.525717556], "like": [0.400832176, 0.347524583, 0.238889262]}),
+    4: (SEARCHED, {"ctr": [0.435761333, 0.493441433, 0.490415841], "like": [0.416001469, 0.41961503, 0.417207181]}),
 }
+
+
+def test_every_older_format_is_here():
+    assert {path.stem for path in GOLDEN.glob("*.vqr")} == {f"format-{version}" for version in range(1, FORMAT_VERSION)}
+    assert len(SCORES) == FORMAT_VERSION - 1
 
 
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("format-*.vqr")), ids=lambda path: path.stem)
@@ -53,7 +76,8 @@ def test_selftest(path):
 
 @pytest.mark.parametrize("version", SCORES)
 def test_a_file_gives_the_scores_it_gave(version):
-    """1: dmqn, dot attention; 2: last events with din attention beside it, ids of every mapping; 3: vql, quantizers."""
+    """1: dmqn, dot attention; 2: last events with din attention beside it, ids of every mapping; 3: vql, quantizers;
+    4: the other kinds."""
     request, outputs = SCORES[version]
     path = GOLDEN / f"format-{version}.vqr"
     (line,) = score_lines(path, [request])

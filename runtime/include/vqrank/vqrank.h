@@ -190,7 +190,8 @@ struct vqr_stats {
 typedef struct vqr_session vqr_session;
 
 struct vqr_session_options {
-    const char *isa; /* the strongest instruction set to use ("ref", "avx2", "avx512", "neon"); NULL: the best here */
+    const char *isa; /* the strongest instruction set to use: "ref"; "avx2", "avx512", "avxvnni", "avx512vnni"; "neon",
+                        "neondot", "i8mm"; NULL: the best here */
     void *buffer;    /* memory for the session, kept until vqr_session_free, any alignment; NULL: allocated */
     size_t buffer_size; /* bytes at `buffer`, at least vqr_session_size */
 };
