@@ -26,7 +26,7 @@ F32 = npt.NDArray[np.float32]
 TABLE_DIM_MIN = 4
 # A smaller layer does not win back the time that its inputs take to become int8.
 INPUTS_MIN, OUTPUTS_MIN = 32, 32
-# Attention of narrower heads takes a little longer when it reads int8: presets leave them in fp32.
+# Attention takes a little longer over int8: presets leave narrower heads, which keep little, in fp32.
 HEAD_MIN = 32
 # A longer sum of products might not fit an int32.
 INPUTS_MAX = 2**17
