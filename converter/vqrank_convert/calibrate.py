@@ -303,7 +303,7 @@ def _need_statistics() -> None:
             importlib.import_module(module)
     except ImportError as error:
         raise ConversionError(
-            f"--calibrate: expected scipy and scikit-learn, found {one_line(error)}; install vqrank-convert[calibrate]"
+            f"--calibrate: expected scipy and scikit-learn, found {one_line(error)}; pip install scipy scikit-learn"
         ) from None
 
 

@@ -93,8 +93,8 @@ def add_int8(result: argparse.ArgumentParser) -> None:
         help=(
             "print what int8 costs on these requests: sizes, differences of scores, codewords that change, for each of "
             "the options alone and together; without any of them, for all there are. A request may have labels, "
-            '{"labels": {"OUTPUT": [1, 0, null, ...]}}, one a candidate: then AUC as well. Needs vqrank, and the extra '
-            "vqrank-convert[calibrate]"
+            '{"labels": {"OUTPUT": [1, 0, null, ...]}}, one a candidate: then AUC as well. Needs vqrank, scipy and '
+            "scikit-learn"
         ),
     )
 

@@ -34,9 +34,9 @@ LARGE = {"codewords": [64, 128, 200, 257], "codebooks": [1, 2, 4]}
 ISAS = ["ref", "avx2", "avx512", "neon"]
 
 
-def convert(checkpoint, model):
+def convert(checkpoint, model, *options):
     """Runs the converter as a user does, golden request included."""
-    command = [sys.executable, "-m", "vqrank_convert", str(checkpoint), "-o", str(model), "--quiet"]
+    command = [sys.executable, "-m", "vqrank_convert", str(checkpoint), "-o", str(model), "--quiet", *options]
     command += ["--vqrank", str(build_folder() / "bin" / "vqrank")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

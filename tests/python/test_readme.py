@@ -71,7 +71,7 @@ def test_the_program_compiles_and_runs(tmp_path):
     command = f"cc -std=c11 -Wall -Wextra -Werror {PROGRAM} $(pkg-config --cflags --libs vqrank) -o {tmp_path}/rank"
     subprocess.run(["sh", "-c", command], check=True, env=environment)
     model = tmp_path / "commits.vqr"
-    convert(ROOT / "examples" / "commits" / "model.safetensors", model)
+    convert(ROOT / "examples" / "commits" / "model.safetensors", model, "--preset", "mobile")
     done = subprocess.run([tmp_path / "rank", model], env=environment, capture_output=True, text=True, check=True)
     touched, files = (
         [int(i) for i in re.findall(r"\d+", values)]
