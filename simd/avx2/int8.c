@@ -25,16 +25,6 @@ static inline v16i pairs_odd(const int8_t *p)
     return pairs;
 }
 
-static inline void pairs_of_row(int16_t *to, const int8_t *p)
-{
-    __m128i x;
-    memcpy(&x, p, sizeof x);
-    const __m256i words = _mm256_cvtepi8_epi16(x);
-    const __m256i low = _mm256_shufflelo_epi16(words, 0xd8); /* numbers 0, 2, 1, 3 of each four */
-    const __m256i pairs = _mm256_shufflehi_epi16(low, 0xd8);
-    memcpy(to, &pairs, sizeof pairs);
-}
-
 static inline v16i v16i_add_pairs(v16i acc, v16i x, int32_t a, v16i y, int32_t b)
 {
     const __m256i u = _mm256_set1_epi32(a), v = _mm256_set1_epi32(b);

@@ -11,6 +11,7 @@
 #ifndef FN /* the kernels of a stronger tier may be written over this vector */
 #define FN(name) vqr_##name##_avx2
 #endif
+#include "simd/avx2/bytes.h"
 #include "simd/declare.h"
 
 /* Tiles of the matrix product, rows x panels, for 16 registers: 12 accumulators, 2 for b, 1 for a. */
@@ -204,15 +205,6 @@ static inline void v16i_store_int8(int8_t *p, v16i v)
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
     const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
     _mm_storeu_si128((__m128i *)(void *)p, bytes);
-}
-
-/* a's 16 bytes and b's in turn: a0 b0 a1 b1 ... */
-static inline void zip_int8(int8_t *to, const int8_t *a, const int8_t *b)
-{
-    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
-    const __m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
-    _mm_storeu_si128((__m128i *)(void *)to, _mm_unpacklo_epi8(x, y));
-    _mm_storeu_si128((__m128i *)(void *)(to + 16), _mm_unpackhi_epi8(x, y));
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

@@ -10,6 +10,7 @@
 #ifndef FN /* the kernels of a stronger tier may be written over this vector */
 #define FN(name) vqr_##name##_avx512
 #endif
+#include "simd/avx2/bytes.h"
 #include "simd/declare.h"
 
 /* Tiles of the matrix product, rows x panels, for 32 registers: 24 accumulators, and few rows or one at a time. */
@@ -188,15 +189,6 @@ static inline v16 v16_from_int(v16i v)
 static inline void v16i_store_int8(int8_t *p, v16i v)
 {
     _mm_storeu_si128((__m128i *)(void *)p, _mm512_cvtepi32_epi8(v));
-}
-
-/* a's 16 bytes and b's in turn: a0 b0 a1 b1 ... */
-static inline void zip_int8(int8_t *to, const int8_t *a, const int8_t *b)
-{
-    const __m128i x = _mm_loadu_si128((const __m128i *)(const void *)a);
-    const __m128i y = _mm_loadu_si128((const __m128i *)(const void *)b);
-    _mm_storeu_si128((__m128i *)(void *)to, _mm_unpacklo_epi8(x, y));
-    _mm_storeu_si128((__m128i *)(void *)(to + 16), _mm_unpackhi_epi8(x, y));
 }
 
 /* Whether a lane of v is not below limit; true for NaN. */

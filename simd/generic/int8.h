@@ -94,15 +94,7 @@ VQR_INLINE void take_i8_panels(v16 *best, v16 *tag, const size_t R, const size_t
     v16 s[TILE_ACCUMULATORS];
     score_tile(s, R, P, a, a_stride, a_scale, prepared, b + panel * b_stride, b_stride, b_scale + panel * VQR_LANES, k4,
                starts_from(offset, 0, panel * VQR_LANES));
-    VQR_UNROLL
-    for (size_t p = 0; p < P; p++) {
-        const v16 number = v16_set1((float)(panel + p)); /* exact: fewer than 2^24 panels */
-        VQR_UNROLL
-        for (size_t r = 0; r < R; r++) {
-            const v16 x = p + 1 < P || lanes == VQR_LANES ? s[r * P + p] : v16_keep(s[r * P + p], lanes, -INFINITY);
-            v16_take_greater(&best[r], &tag[r], x, number);
-        }
-    }
+    take_tile(best, tag, R, P, s, panel, lanes);
 }
 
 VQR_INLINE void quantize_i8_rows(const size_t R, const size_t P, uint32_t *z, const int8_t *a, size_t a_stride,

@@ -16,15 +16,7 @@ VQR_INLINE void take_panels(v16 *best, v16 *tag, const size_t R, const size_t P,
         for (size_t i = 0; i < R * P; i++)
             sum[i] = v16_add(sum[i], v16_load(offset + (panel + i % P) * VQR_LANES));
     }
-    VQR_UNROLL
-    for (size_t p = 0; p < P; p++) {
-        const v16 number = v16_set1((float)(panel + p)); /* exact: fewer than 2^24 panels */
-        VQR_UNROLL
-        for (size_t r = 0; r < R; r++) {
-            const v16 s = p + 1 < P || lanes == VQR_LANES ? sum[r * P + p] : v16_keep(sum[r * P + p], lanes, -INFINITY);
-            v16_take_greater(&best[r], &tag[r], s, number);
-        }
-    }
+    take_tile(best, tag, R, P, sum, panel, lanes);
 }
 
 VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const float *e, size_t e_stride,
