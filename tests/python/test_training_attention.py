@@ -280,7 +280,8 @@ def test_every_parameter_learns(kind):
     )
     config = with_sequences([SHORT | {"attention": attention}, LONG | {"attention": attention}], "prelu")
     module = random_module(config, 2).train()
-    e, t = torch.randn(3, 6, 4), torch.randn(3, 2, 4)
+    # So many candidates that every unit of the head meets both signs.
+    e, t = torch.randn(3, 6, 4), torch.randn(3, 16, 4)
     dmqn = module.dmqn("long")
     interests = dmqn.interests(torch.randn(3, 2, 4, 4), torch.randint(0, 3, (3, 2, 4)))
     found = [module.sequences["short"](e, torch.ones(3, 6).bool(), t), dmqn.attention(interests, t)]
