@@ -23,6 +23,7 @@ enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook
     codebook->width = width;
     codebook->widths = model->event_columns.widths;
     codebook->features = model->inputs[VQR_EVENT].count;
+    codebook->events = &model->inputs[VQR_EVENT];
     if (scores < VQR_SCORES_F32 || scores > VQR_SCORES_INT8_EXACT)
         return vqr_refuse_unknown(binder, scores, "sequence \"%s\": scores", sequence);
     codebook->scores = (enum vqr_scores)scores;
@@ -43,18 +44,29 @@ void vqr_codebook_unbind(struct vqr_codebook *codebook)
     codebook->screens = NULL;
 }
 
-void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most, bool screened,
+void vqr_codebook_need(struct vqr_codebook_needs *needs, const struct vqr_codebook *codebook)
+{
+    needs->most = codebook->codewords > needs->most ? codebook->codewords : needs->most;
+    needs->slots += codebook->count;
+    needs->columns = vqr_plus(needs->columns, vqr_times(codebook->count, vqr_padded(codebook->codewords)));
+    needs->screened |= codebook->scores == VQR_SCORES_INT8_EXACT;
+    needs->floats |= codebook->scores != VQR_SCORES_INT8;
+}
+
+void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, const struct vqr_codebook_needs *needs,
                                struct vqr_codebook_scratch *scratch, struct vqr_arena *arena)
 {
-    const size_t row = (codebook->width + 3) / 4 * 4, panels = vqr_panels(most);
+    const size_t row = (codebook->width + 3) / 4 * 4, most = needs->most, panels = vqr_panels(most);
     struct vqr_screen_scratch *s = &scratch->screen;
     *scratch = (struct vqr_codebook_scratch){0};
-    struct vqr_int8_needs needs = {0, 0, 0};
-    vqr_int8_need(&needs, &codebook->int8);
-    vqr_int8_rows_take(&needs, &scratch->rows, arena);
+    struct vqr_int8_needs rows = {0, 0, 0};
+    vqr_int8_need(&rows, &codebook->int8);
+    vqr_int8_rows_take(&rows, &scratch->rows, arena);
     scratch->start =
-        vqr_take(arena, needs.kept ? vqr_times(VQR_INT8_ROWS, vqr_padded(most)) : 0, sizeof *scratch->start);
-    if (!screened)
+        vqr_take(arena, rows.kept ? vqr_times(VQR_INT8_ROWS, vqr_padded(most)) : 0, sizeof *scratch->start);
+    if (needs->floats)
+        vqr_known_take(codebook->events, needs->slots, needs->columns, &scratch->known, arena);
+    if (!needs->screened)
         return;
     s->q = vqr_take(arena, vqr_times(VQR_SCREEN_ROWS, row), sizeof *s->q);
     s->bounds = vqr_take(arena, vqr_times(VQR_SCREEN_ROWS, vqr_padded(panels)), sizeof *s->bounds);
@@ -85,6 +97,15 @@ static void assign_int8(const struct vqr_codebook *codebook, const struct vqr_ke
                    start, start_stride, codebook->codewords);
 }
 
+static const struct vqr_known_scores *known_scores(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
+                                                   struct vqr_codebook_scratch *scratch, size_t j,
+                                                   const struct vqr_event_block *block)
+{
+    const size_t columns = vqr_padded(codebook->codewords);
+    const struct vqr_known_place place = {codebook->slot + j, codebook->column + j * columns, columns};
+    return vqr_known_of(codebook->events, k, &scratch->known, &place, vqr_weights_of(codebook->fold, j), block);
+}
+
 void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                          struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
                          uint32_t *z)
@@ -92,15 +113,16 @@ void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_k
     switch (codebook->scores) {
     case VQR_SCORES_F32:
         k->quantize_f32(z, block->e, block->stride, block->rows, vqr_weights_of(codebook->fold, j), codebook->offset,
-                        codebook->widths, codebook->features, codebook->codewords);
+                        codebook->widths, known_scores(codebook, k, scratch, j, block), codebook->features,
+                        codebook->codewords);
         break;
     case VQR_SCORES_INT8:
         assign_int8(codebook, k, scratch, j, block->rows, z);
         break;
     case VQR_SCORES_INT8_EXACT:
         k->quantize_exact_f32(z, block->e, block->stride, block->rows, vqr_weights_of(codebook->fold, j),
-                              codebook->offset, codebook->widths, codebook->features, codebook->codewords,
-                              &codebook->screen[j], &scratch->screen);
+                              codebook->offset, codebook->widths, known_scores(codebook, k, scratch, j, block),
+                              codebook->features, codebook->codewords, &codebook->screen[j], &scratch->screen);
         break;
     }
 }

@@ -4,6 +4,7 @@
 #define VQR_CODEBOOK_H
 
 #include "runtime/int8_matrix.h"
+#include "runtime/known_scores.h"
 #include "runtime/sequence.h"
 
 /* N codebooks of W codewords each, over events of width D. */
@@ -15,6 +16,8 @@ struct vqr_codebook {
     const float *offset;            /* [W] padded, or NULL for none */
     const uint32_t *widths;         /* [features] of the events' features */
     size_t features;
+    const struct vqr_inputs *events;
+    size_t slot, column;       /* of the first codebook among all of its sequence: see known_scores.h */
     struct vqr_screen *screen; /* exact: [N] */
     void *screens;             /* exact: the memory that screens point into */
 };
@@ -23,6 +26,14 @@ struct vqr_codebook_scratch {
     struct vqr_int8_rows rows; /* int8 scores: a block's events */
     float *start; /* int8 scores: [VQR_INT8_ROWS, padded(most codewords)] what they start from, if columns are kept */
     struct vqr_screen_scratch screen;
+    struct vqr_known known; /* fp32 and exact scores */
+};
+
+/* What the codebooks of one sequence, which read the same events, need of a session. */
+struct vqr_codebook_needs {
+    size_t most;           /* the largest W */
+    size_t slots, columns; /* codebooks, and their padded codewords */
+    bool screened, floats; /* whether one of them has exact scores, or scores by float chains at all */
 };
 
 /* Binds NAME, the fold of `stack` codebooks, or of one without that dimension where stack is 0. offset, and what the
@@ -32,9 +43,9 @@ enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook
                                   int scores, size_t stack, size_t codewords, const char *name);
 void vqr_codebook_unbind(struct vqr_codebook *codebook);
 
-/* For the codebooks of one sequence, which read the same events; `most` is the largest W, `screened` whether one of
- * them has exact scores. */
-void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most, bool screened,
+/* Adds a codebook to what its sequence needs; and takes that, `codebook` being any of them. */
+void vqr_codebook_need(struct vqr_codebook_needs *needs, const struct vqr_codebook *codebook);
+void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, const struct vqr_codebook_needs *needs,
                                struct vqr_codebook_scratch *scratch, struct vqr_arena *arena);
 
 /* What all codebooks of a sequence share about a block of events, before the first of them. */

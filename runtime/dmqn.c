@@ -15,7 +15,9 @@ static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena 
     s->counts = vqr_take(arena, w, sizeof *s->counts);
     s->x = vqr_take(arena, vqr_times(w, vqr_padded(dmqn->width)), sizeof *s->x);
     s->weights = vqr_take(arena, w, sizeof *s->weights);
-    vqr_codebook_take_scratch(&dmqn->codebook, w, dmqn->codebook.scores == VQR_SCORES_INT8_EXACT, &s->codebook, arena);
+    struct vqr_codebook_needs needs = {0};
+    vqr_codebook_need(&needs, &dmqn->codebook);
+    vqr_codebook_take_scratch(&dmqn->codebook, &needs, &s->codebook, arena);
     vqr_hstu_take_scratch(&dmqn->hstu, &s->hstu, arena);
     vqr_target_take_scratch(&dmqn->attention, &s->attention, arena);
     return taken;

@@ -30,8 +30,14 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
         return status;
     s->k.fix_f32(s->q, s->e_stride, s->e, s->e_stride, count, model->inputs[VQR_EVENT].width,
                  model->event_columns.scale);
-    *block = (struct vqr_event_block){
-        .e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .first = first, .total = events->rows, .sign = 1};
+    *block = (struct vqr_event_block){.e = s->e,
+                                      .q = s->q,
+                                      .stride = s->e_stride,
+                                      .row = s->scratch.index,
+                                      .rows = count,
+                                      .first = first,
+                                      .total = events->rows,
+                                      .sign = 1};
     find_times(model, events, first, block);
     return VQR_OK;
 }

@@ -9,9 +9,10 @@
 enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group group, const struct vqr_rows *rows,
                                struct vqr_error *error);
 
-/* What embedding needs beside its output; rows are those of the largest block. */
+/* What embedding needs beside its output; rows are those of the largest block, and VQR_EVENT_BLOCK of events. */
 struct vqr_gather_scratch {
-    uint32_t *index; /* [rows] rows of one table */
+    uint32_t *index; /* [most features of a group, rows] table rows; the last call's are left of features of kind id */
+    size_t rows;
     uint32_t *code;  /* [rows] codes of one level, if the model has quantizers */
     float *residual; /* [rows, widest quantizer's dim] */
 };

@@ -22,6 +22,7 @@ struct vqr_event_block {
     size_t stride, rows;
     const int64_t *time;     /* [rows] the events' times, or NULL if none has one */
     const uint8_t *has_time; /* [rows] 0 for an event without a time; NULL: all have one */
+    const uint32_t *row;     /* [features, VQR_EVENT_BLOCK] table rows of the features of kind id */
     const uint32_t *match;   /* [rows] table rows of the sequence's match feature, if it has one */
     size_t first, total;     /* the block's first event among all events of the call */
     int32_t sign;            /* 1 adds the events, -1 takes them back out */

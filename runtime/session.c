@@ -7,6 +7,14 @@
 #include "runtime/quantizer.h"
 #include "simd/cpu.h"
 
+static size_t most_features(const vqr_model *model)
+{
+    size_t most = 0;
+    for (size_t group = 0; group < VQR_GROUPS; group++)
+        most = model->inputs[group].count > most ? model->inputs[group].count : most;
+    return most;
+}
+
 /* Lays the session out in the arena, or only counts. */
 static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena *arena)
 {
@@ -15,7 +23,8 @@ static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena
     s->e_stride = vqr_padded(model->inputs[VQR_EVENT].width);
     /* Attention and output projections write whole panels, so the last head reaches past the interests' end. */
     s->x_stride = vqr_padded(model->inputs[VQR_CANDIDATE].width + model->interest_width) + 2 * VQR_LANES;
-    s->scratch.index = vqr_take(arena, rows, sizeof *s->scratch.index);
+    s->scratch.rows = rows;
+    s->scratch.index = vqr_take(arena, vqr_times(most_features(model), rows), sizeof *s->scratch.index);
     s->scratch.code = vqr_take(arena, model->quantizer_count ? rows : 0, sizeof *s->scratch.code);
     s->scratch.residual = vqr_take(arena, vqr_times(rows, vqr_quantizers_dim(model)), sizeof *s->scratch.residual);
     s->e = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->e);

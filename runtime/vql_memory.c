@@ -41,10 +41,10 @@ void *vqr_vql_take_scratch(const struct vqr_sequence *sequence, struct vqr_arena
     s->o = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->o_stride), sizeof *s->o);
     s->scores = vqr_take(arena, vqr_times(VQR_ATTENTION_ROWS, vqr_padded(vql->most)), sizeof *s->scores);
     s->weights = vqr_take(arena, vqr_padded(vql->most), sizeof *s->weights);
-    bool screened = false;
+    struct vqr_codebook_needs codes = {0};
     for (size_t g = 0; g < vql->groups; g++)
-        screened |= vql->group[g].codes.scores == VQR_SCORES_INT8_EXACT;
-    vqr_codebook_take_scratch(&vql->group[0].codes, vql->most, screened, &s->codebook, arena);
+        vqr_codebook_need(&codes, &vql->group[g].codes);
+    vqr_codebook_take_scratch(&vql->group[0].codes, &codes, &s->codebook, arena);
     struct vqr_int8_needs needs = {0, 0, 0};
     vqr_int8_need(&needs, &vql->q.int8);
     vqr_int8_need(&needs, &vql->out_product.int8);

@@ -25,6 +25,14 @@ static inline size_t vqr_panels(size_t n)
     return (n + (VQR_LANES - 1)) / VQR_LANES;
 }
 
+/* What is known of a feature's part in the codeword scores before it is computed: its chains of every row of the table
+ * that its numbers come from. */
+struct vqr_known_scores {
+    const float *scores; /* [table rows, stride] a row's chains, padded to whole panels; NULL: none are known */
+    size_t stride;
+    const uint32_t *row; /* [rows] the table row of each event */
+};
+
 /* What quantize_exact_f32 knows of a codebook beside its panels of floats. g_w: codeword w's column of the matrix. All
  * arrays are padded to whole vectors. */
 struct vqr_screen {

@@ -42,15 +42,32 @@ static void poison_padding(float *b, size_t codewords, size_t width)
             b[(w / VQR_LANES * width + i) * VQR_LANES + w % VQR_LANES] = poisons[check_below(4)];
 }
 
+/* Chains of some features, which need not be those that the events would give: they must be read all the same. The
+ * table ends at a guard page, and its last row is used. */
+static const struct vqr_known_scores *draw_known(const struct layout *layout, size_t rows, size_t codewords,
+                                                 enum check_fill fill)
+{
+    struct vqr_known_scores *known = check_input(layout->features, sizeof *known);
+    const size_t table_rows = 1 + check_below(9), columns = vqr_padded(codewords);
+    const float *scores = check_floats(table_rows * columns, fill);
+    uint32_t *row = check_input(rows, sizeof *row);
+    for (size_t r = 0; r < rows; r++)
+        row[r] = (uint32_t)(r == 0 ? table_rows - 1 : check_below(table_rows));
+    for (size_t f = 0; f < layout->features; f++)
+        known[f] = check_below(2) ? (struct vqr_known_scores){scores, columns, row} : (struct vqr_known_scores){0};
+    return known;
+}
+
 static bool compare(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn, const float *e, size_t e_stride, size_t rows,
-                    const float *b, const float *offset, const struct layout *layout, size_t codewords)
+                    const float *b, const float *offset, const struct layout *layout,
+                    const struct vqr_known_scores *known, size_t codewords)
 {
     /* The list of widths ends at a guard page as well. */
     uint32_t *widths = check_input(layout->features, sizeof *widths);
     memcpy(widths, layout->widths, layout->features * sizeof *widths);
     const struct check_output z = check_output(rows, sizeof(uint32_t));
-    ref(z.want, e, e_stride, rows, b, offset, widths, layout->features, codewords);
-    fn(z.got, e, e_stride, rows, b, offset, widths, layout->features, codewords);
+    ref(z.want, e, e_stride, rows, b, offset, widths, known, layout->features, codewords);
+    fn(z.got, e, e_stride, rows, b, offset, widths, known, layout->features, codewords);
     return check_same_i32(&z);
 }
 
@@ -65,7 +82,8 @@ static bool random_one(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn, const 
     float *b = check_floats(vqr_padded(codewords) * width, fill);
     poison_padding(b, codewords, width);
     const float *offset = check_below(2) ? check_floats(vqr_padded(codewords), fill) : NULL;
-    return compare(ref, fn, e, e_stride, rows, b, offset, layout, codewords);
+    return compare(ref, fn, e, e_stride, rows, b, offset, layout, NULL, codewords) &&
+           compare(ref, fn, e, e_stride, rows, b, offset, layout, draw_known(layout, rows, codewords, fill), codewords);
 }
 
 /* Events of width 1 whose codewords are the scores themselves, so that a case can say which score is where. The rows
@@ -79,10 +97,10 @@ static bool scores_one(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn, const 
     float *b = check_floats(vqr_padded(codewords), FILL_UNIT);
     memcpy(b, scores, codewords * sizeof *b);
     poison_padding(b, codewords, 1);
-    if (!compare(ref, fn, e, 1, rows, b, NULL, &layouts[0], codewords))
+    if (!compare(ref, fn, e, 1, rows, b, NULL, &layouts[0], NULL, codewords))
         return false;
     uint32_t *z = check_input(rows, sizeof *z);
-    fn(z, e, 1, rows, b, NULL, layouts[0].widths, 1, codewords);
+    fn(z, e, 1, rows, b, NULL, layouts[0].widths, NULL, 1, codewords);
     for (size_t r = 0; r < rows; r++)
         if (!check_that(z[r] == want, "row %zu: want %u, got %u", r, want, z[r]))
             return false;

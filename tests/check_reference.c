@@ -218,7 +218,7 @@ static bool quantize_sums(const struct vqr_kernels *ref, size_t rows, size_t cod
     float *b = check_input(width * vqr_padded(codewords), sizeof *b);
     ref->pack_f32(b, matrix, codewords, width, codewords);
     uint32_t *z = check_input(rows, sizeof *z);
-    ref->quantize_f32(z, e, width, rows, b, NULL, widths, 4, codewords);
+    ref->quantize_f32(z, e, width, rows, b, NULL, widths, NULL, 4, codewords);
     for (size_t r = 0; r < rows; r++) {
         double highest = -INFINITY, chosen = 0.0;
         for (size_t w = 0; w < codewords; w++) {
@@ -436,7 +436,22 @@ static bool quantize_cases(const struct vqr_kernels *ref)
     b[VQR_LANES + 1] = 1.0f;
     b[2 * VQR_LANES + 1] = -0x1p24f;
     uint32_t z = 99;
-    ref->quantize_f32(&z, e, 3, 1, b, NULL, widths, 2, 2);
+    ref->quantize_f32(&z, e, 3, 1, b, NULL, widths, NULL, 2, 2);
+    if (!check_that(z == 1, "z: want 1, got %u", z))
+        return false;
+    check_case("quantize: a known chain in its feature's place");
+    /* Codeword 1 gets 0.25 from the second feature's known chain instead of 1 - 2^24, codeword 2 all of its score. */
+    const uint32_t row[] = {1};
+    float chains[2 * VQR_LANES] = {9, 9, 9};
+    memcpy(chains + VQR_LANES, (const float[]){0.0f, 0.25f, 1.0f}, 3 * sizeof *chains);
+    struct vqr_known_scores known[] = {{NULL, 0, NULL}, {chains, VQR_LANES, row}};
+    b[1] = 0.125f;
+    b[2] = -0.25f;
+    ref->quantize_f32(&z, e, 3, 1, b, NULL, widths, known, 2, 3);
+    if (!check_that(z == 2, "z: want 2, got %u", z))
+        return false;
+    chains[VQR_LANES + 1] = 0.75f;
+    ref->quantize_f32(&z, e, 3, 1, b, NULL, widths, known, 2, 3);
     if (!check_that(z == 1, "z: want 1, got %u", z))
         return false;
     check_case("quantize: the first of equals, never NaN");
@@ -451,7 +466,7 @@ static bool quantize_cases(const struct vqr_kernels *ref)
                  {{-5, -4, INFINITY, INFINITY}, 2}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         memcpy(b, cases[i].scores, sizeof cases[i].scores);
-        ref->quantize_f32(&z, e, 1, 1, b, NULL, widths, 1, 4);
+        ref->quantize_f32(&z, e, 1, 1, b, NULL, widths, NULL, 1, 4);
         if (!check_that(z == cases[i].want, "case %zu: want %u, got %u", i, cases[i].want, z))
             return false;
     }
@@ -462,7 +477,7 @@ static bool quantize_cases(const struct vqr_kernels *ref)
     } added[] = {{{0, -1, -3, 0}, 1}, {{1, 0, -1, 0}, 1}, {{0, -0.5f, -1.5f, 1}, 3}};
     memcpy(b, (const float[]){1, 3, 4, 2}, 4 * sizeof *b);
     for (size_t i = 0; i < sizeof added / sizeof *added; i++) {
-        ref->quantize_f32(&z, e, 1, 1, b, added[i].offsets, widths, 1, 4);
+        ref->quantize_f32(&z, e, 1, 1, b, added[i].offsets, widths, NULL, 1, 4);
         if (!check_that(z == added[i].want, "case %zu: want %u, got %u", i, added[i].want, z))
             return false;
     }

@@ -175,13 +175,14 @@ static bool exact_one(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact_f32_fn 
     };
     const struct check_output z = check_output(rows, sizeof(uint32_t)), plain = check_output(rows, sizeof(uint32_t));
     const size_t want =
-        ref(z.want, e, stride, rows, b, offset, layout->width, layout->features, codewords, &s.screen, &scratch);
+        ref(z.want, e, stride, rows, b, offset, layout->width, NULL, layout->features, codewords, &s.screen, &scratch);
     const size_t got =
-        fn(z.got, e, stride, rows, b, offset, layout->width, layout->features, codewords, &s.screen, &scratch);
+        fn(z.got, e, stride, rows, b, offset, layout->width, NULL, layout->features, codewords, &s.screen, &scratch);
     const size_t scored = screens(fn) ? want : rows * panels;
     if (!check_same_i32(&z) || !check_that(got == scored, "want %zu panels scored, got %zu", scored, got))
         return false;
-    vqr_isas[0]->k.quantize_f32(plain.want, e, stride, rows, b, offset, layout->width, layout->features, codewords);
+    vqr_isas[0]->k.quantize_f32(plain.want, e, stride, rows, b, offset, layout->width, NULL, layout->features,
+                                codewords);
     memcpy(plain.got, z.got, rows * sizeof(uint32_t));
     return check_same_i32(&plain);
 }
@@ -236,8 +237,8 @@ static bool tight_one(vqr_quantize_exact_f32_fn *fn, size_t width, bool exact_ro
     float bounds[VQR_LANES], scores[VQR_SCREEN_TILE * CODEWORDS], copy[VQR_SCREEN_ROWS * MOST];
     const struct vqr_screen_scratch scratch = {q, bounds, scores, needed, copy};
     uint32_t want, got;
-    fn(&got, e, width, 1, b, offset, layout.width, 1, CODEWORDS, &s.screen, &scratch);
-    vqr_isas[0]->k.quantize_f32(&want, e, width, 1, b, offset, layout.width, 1, CODEWORDS);
+    fn(&got, e, width, 1, b, offset, layout.width, NULL, 1, CODEWORDS, &s.screen, &scratch);
+    vqr_isas[0]->k.quantize_f32(&want, e, width, 1, b, offset, layout.width, NULL, 1, CODEWORDS);
     return check_that(want == got, "want %u, got %u", want, got);
 }
 

@@ -87,8 +87,8 @@ static bool check_codebook(const struct vqr_kernels *k, const struct vqr_codeboo
     uint32_t expected[ROWS], found[ROWS];
     for (size_t block = 0; block < BLOCKS; block++) {
         draw_events(grid);
-        k->quantize_f32(expected, events, STRIDE, ROWS, fold, c->offset, widths, c->features, c->codewords);
-        tally->scored += (double)k->quantize_exact_f32(found, events, STRIDE, ROWS, fold, c->offset, widths,
+        k->quantize_f32(expected, events, STRIDE, ROWS, fold, c->offset, widths, NULL, c->features, c->codewords);
+        tally->scored += (double)k->quantize_exact_f32(found, events, STRIDE, ROWS, fold, c->offset, widths, NULL,
                                                        c->features, c->codewords, &c->screen[0], scratch);
         tally->rows += ROWS;
         tally->panels += (double)ROWS * (double)vqr_panels(c->codewords);

@@ -6,11 +6,11 @@
 
 /* P panels from `panel` on, of which the last holds `lanes` codewords. */
 VQR_INLINE void take_panels(v16 *best, v16 *tag, const size_t R, const size_t P, const float *e, size_t e_stride,
-                            const float *b, size_t b_stride, const float *offset, const uint32_t *widths,
-                            size_t features, size_t panel, size_t lanes)
+                            const float *b, size_t b_stride, const float *offset, const struct chains *chains,
+                            const struct tile_events *events, size_t panel, size_t lanes)
 {
     v16 sum[TILE_ACCUMULATORS];
-    panel_scores(sum, R, P, e, e_stride, b + panel * b_stride, b_stride, widths, features);
+    panel_scores(sum, R, P, e, e_stride, b + panel * b_stride, b_stride, chains, events, panel);
     if (offset) {
         VQR_UNROLL
         for (size_t i = 0; i < R * P; i++)
@@ -19,9 +19,10 @@ VQR_INLINE void take_panels(v16 *best, v16 *tag, const size_t R, const size_t P,
     take_tile(best, tag, R, P, sum, panel, lanes);
 }
 
+/* Rows `row` to row + R of e. */
 VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const float *e, size_t e_stride,
-                              const float *b, size_t b_stride, const float *offset, const uint32_t *widths,
-                              size_t features, size_t codewords)
+                              const float *b, size_t b_stride, const float *offset, const struct chains *chains,
+                              size_t row, size_t codewords)
 {
     v16 best[QUANTIZE_ROWS], tag[QUANTIZE_ROWS];
     VQR_UNROLL
@@ -29,44 +30,46 @@ VQR_INLINE void quantize_rows(const size_t R, const size_t P, uint32_t *z, const
         best[r] = v16_set1(-INFINITY);
         tag[r] = v16_set1(0.0f);
     }
+    const struct tile_events events = {row, NULL};
+    e += row * e_stride;
     const size_t panels = vqr_panels(codewords), last = codewords - (panels - 1) * VQR_LANES;
     size_t p = 0;
     for (; p + P <= panels; p += P)
-        take_panels(best, tag, R, P, e, e_stride, b, b_stride, offset, widths, features, p,
+        take_panels(best, tag, R, P, e, e_stride, b, b_stride, offset, chains, &events, p,
                     p + P == panels ? last : VQR_LANES);
     if (P > 1)
         for (; p < panels; p++)
-            take_panels(best, tag, R, 1, e, e_stride, b, b_stride, offset, widths, features, p,
+            take_panels(best, tag, R, 1, e, e_stride, b, b_stride, offset, chains, &events, p,
                         p + 1 == panels ? last : VQR_LANES);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++)
-        best_of_lanes(&z[r], best[r], tag[r]);
+        best_of_lanes(&z[row + r], best[r], tag[r]);
 }
 
 void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const float *offset,
-                      const uint32_t *widths, size_t features, size_t codewords)
+                      const uint32_t *widths, const struct vqr_known_scores *known, size_t features, size_t codewords)
 {
+    const struct chains chains = {widths, known, features};
     size_t width = 0;
     for (size_t f = 0; f < features; f++)
         width += widths[f];
     const size_t b_stride = width * VQR_LANES;
     size_t r = 0;
     for (; r + QUANTIZE_ROWS <= rows; r += QUANTIZE_ROWS)
-        quantize_rows(QUANTIZE_ROWS, QUANTIZE_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, offset, widths,
-                      features, codewords);
+        quantize_rows(QUANTIZE_ROWS, QUANTIZE_PANELS, z, e, e_stride, b, b_stride, offset, &chains, r, codewords);
     for (; r < rows; r++)
-        quantize_rows(1, ROW_PANELS, z + r, e + r * e_stride, e_stride, b, b_stride, offset, widths, features,
-                      codewords);
+        quantize_rows(1, ROW_PANELS, z, e, e_stride, b, b_stride, offset, &chains, r, codewords);
 }
 
 /* Screening pays where integer products cost a fraction of float ones: with dot instructions. Elsewhere the text of
  * quantize_f32 is the fastest way to its result. */
 size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
-                              const float *offset, const uint32_t *widths, size_t features, size_t codewords,
-                              const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch)
+                              const float *offset, const uint32_t *widths, const struct vqr_known_scores *known,
+                              size_t features, size_t codewords, const struct vqr_screen *screen,
+                              const struct vqr_screen_scratch *scratch)
 {
     (void)screen, (void)scratch;
-    FN(quantize_f32)(z, e, e_stride, rows, b, offset, widths, features, codewords);
+    FN(quantize_f32)(z, e, e_stride, rows, b, offset, widths, known, features, codewords);
     return rows * vqr_panels(codewords);
 }
 

@@ -100,11 +100,12 @@ static inline void take_score(float *best, float *tag, v16 score, size_t panel)
 /* Scores rows, which lie one after another in e, against one panel, into their best and tag. Rows past `rows` repeat
  * others and are not looked at. */
 VQR_INLINE void rescore(const size_t R, float *best, float *tag, const uint32_t *list, size_t rows, const float *e,
-                        size_t width, const float *b, const float *offset, const uint32_t *widths, size_t features,
-                        size_t panel, size_t lanes)
+                        size_t width, const float *b, const float *offset, const struct chains *chains, size_t panel,
+                        size_t lanes)
 {
     v16 sum[TILE_ACCUMULATORS];
-    panel_scores(sum, R, 1, e, width, b, 0, widths, features);
+    const struct tile_events events = {0, list};
+    panel_scores(sum, R, 1, e, width, b, 0, chains, &events, panel);
     VQR_UNROLL
     for (size_t r = 0; r < R; r++) {
         v16 score = offset ? v16_add(sum[r], v16_load(offset)) : sum[r];
@@ -117,18 +118,21 @@ VQR_INLINE void rescore(const size_t R, float *best, float *tag, const uint32_t 
 
 /* The rows of `list` against panel `panel`, in tiles that are filled up with repeated rows. */
 static void rescore_panel(float *best, float *tag, const uint32_t *list, size_t count, const float *e, size_t e_stride,
-                          size_t width, const float *b, const float *offset, const uint32_t *widths, size_t features,
-                          size_t panel, size_t lanes, float *rows)
+                          size_t width, const float *b, const float *offset, const struct chains *chains, size_t panel,
+                          size_t lanes, float *rows)
 {
     for (size_t i = 0; i < count; i += SCREEN_TILE) {
         const size_t here = count - i < SCREEN_TILE ? count - i : SCREEN_TILE;
         const size_t tile = here > SCREEN_TILE / 2 ? SCREEN_TILE : SCREEN_TILE / 2;
-        for (size_t r = 0; r < tile; r++)
-            memcpy(rows + r * width, e + list[i + (r < here ? r : 0)] * e_stride, width * sizeof *rows);
+        uint32_t event[SCREEN_TILE];
+        for (size_t r = 0; r < tile; r++) {
+            event[r] = list[i + (r < here ? r : 0)];
+            memcpy(rows + r * width, e + event[r] * e_stride, width * sizeof *rows);
+        }
         if (tile == SCREEN_TILE)
-            rescore(SCREEN_TILE, best, tag, list + i, here, rows, width, b, offset, widths, features, panel, lanes);
+            rescore(SCREEN_TILE, best, tag, event, here, rows, width, b, offset, chains, panel, lanes);
         else
-            rescore(SCREEN_TILE / 2, best, tag, list + i, here, rows, width, b, offset, widths, features, panel, lanes);
+            rescore(SCREEN_TILE / 2, best, tag, event, here, rows, width, b, offset, chains, panel, lanes);
     }
 }
 
@@ -151,9 +155,11 @@ static void screen_rows(const float *e, size_t e_stride, size_t rows, size_t wid
 }
 
 size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
-                              const float *offset, const uint32_t *widths, size_t features, size_t codewords,
-                              const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch)
+                              const float *offset, const uint32_t *widths, const struct vqr_known_scores *known,
+                              size_t features, size_t codewords, const struct vqr_screen *screen,
+                              const struct vqr_screen_scratch *scratch)
 {
+    const struct chains chains = {widths, known, features};
     const size_t panels = vqr_panels(codewords);
     size_t width = 0, scored = 0;
     for (size_t f = 0; f < features; f++)
@@ -173,7 +179,7 @@ size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size
         }
         const size_t lanes = p + 1 < panels ? VQR_LANES : codewords - p * VQR_LANES;
         rescore_panel(best, tag, list, count, e, e_stride, width, b + p * width * VQR_LANES,
-                      offset ? offset + p * VQR_LANES : NULL, widths, features, p, lanes, scratch->e);
+                      offset ? offset + p * VQR_LANES : NULL, &chains, p, lanes, scratch->e);
         scored += count;
     }
     for (size_t r = 0; r < rows; r++)

@@ -164,8 +164,9 @@ static void screen_row(uint8_t *needed, const float *e, size_t width, const int8
 }
 
 size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b,
-                              const float *offset, const uint32_t *widths, size_t features, size_t codewords,
-                              const struct vqr_screen *screen, const struct vqr_screen_scratch *scratch)
+                              const float *offset, const uint32_t *widths, const struct vqr_known_scores *known,
+                              size_t features, size_t codewords, const struct vqr_screen *screen,
+                              const struct vqr_screen_scratch *scratch)
 {
     size_t width = 0, scored = 0;
     for (size_t f = 0; f < features; f++)
@@ -180,7 +181,8 @@ size_t FN(quantize_exact_f32)(uint32_t *z, const float *e, size_t e_stride, size
             scored += w % VQR_LANES == 0 && scratch->needed[p];
             if (!scratch->needed[p])
                 continue;
-            const float sum = vqr_ref_score(e, b + p * width * VQR_LANES + w % VQR_LANES, widths, features);
+            const float sum =
+                vqr_ref_score(e, b + p * width * VQR_LANES + w % VQR_LANES, widths, known, features, r, w);
             const float s = offset ? sum + offset[w] : sum;
             if (s > best) {
                 best = s;

@@ -2,21 +2,25 @@
 
 #include "simd/ref/ref.h"
 
-/* The score of one event against one codeword (a column of the fold): DMQN eq 5 with P and C folded. */
-float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, size_t features)
+/* The score of one event, the `row`th, against codeword w, whose column of the fold is b: DMQN eq 5 with P and C
+ * folded. */
+float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, const struct vqr_known_scores *known,
+                    size_t features, size_t row, size_t w)
 {
     float sum = 0.0f;
     for (size_t f = 0; f < features; f++) {
         float chain = 0.0f;
         for (uint32_t i = 0; i < widths[f]; i++, e++, b += VQR_LANES)
             chain = fmaf(*e, *b, chain);
+        if (known && known[f].scores)
+            chain = known[f].scores[known[f].row[row] * known[f].stride + w];
         sum = f == 0 ? chain : sum + chain;
     }
     return sum;
 }
 
 void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows, const float *b, const float *offset,
-                      const uint32_t *widths, size_t features, size_t codewords)
+                      const uint32_t *widths, const struct vqr_known_scores *known, size_t features, size_t codewords)
 {
     size_t width = 0;
     for (size_t f = 0; f < features; f++)
@@ -26,7 +30,7 @@ void FN(quantize_f32)(uint32_t *z, const float *e, size_t e_stride, size_t rows,
         z[r] = 0;
         for (size_t w = 0; w < codewords; w++) {
             const float *column = b + w / VQR_LANES * width * VQR_LANES + w % VQR_LANES;
-            const float sum = vqr_ref_score(e + r * e_stride, column, widths, features);
+            const float sum = vqr_ref_score(e + r * e_stride, column, widths, known, features, r, w);
             const float s = offset ? sum + offset[w] : sum;
             if (s > best) {
                 best = s;

@@ -13,7 +13,8 @@ float vqr_ref_log(float x);
 float vqr_ref_tanh(float x);
 
 /* The score of event e against one codeword, a column of panels: the sum of one chain per feature. */
-float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, size_t features);
+float vqr_ref_score(const float *e, const float *b, const uint32_t *widths, const struct vqr_known_scores *known,
+                    size_t features, size_t row, size_t w);
 
 /* The sum of 16 lanes by the fixed tree 8, 4, 2, 1. Overwrites the lanes. */
 static inline float vqr_ref_tree_sum(float lane[VQR_LANES])

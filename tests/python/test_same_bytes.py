@@ -1,13 +1,23 @@
 """One request line gives the same response line, byte for byte, on every instruction set and processor."""
 
+import copy
 import json
 import random
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from library import score_lines
-from random_models import random_config, random_latest, random_module, random_request, random_sdim, random_sequence
+from random_models import (
+    random_config,
+    random_latest,
+    random_module,
+    random_request,
+    random_sdim,
+    random_sequence,
+    random_vql,
+)
 from test_models_float64 import convert, usable_isas
 
 from vqrank_train.checkpoint import save_checkpoint
@@ -86,3 +96,45 @@ def test_the_order_of_events(tmp_path, seed):
     others = request | {"events": request["events"][:-7][::-1] + request["events"][-7:]}
     found = [json.dumps(one) for one in outputs(model, [request, others, backwards])]
     assert found[0] == found[1] != found[2]
+
+
+def with_rows(module, config, seed, rows):
+    """The same model with tables of `rows` rows, whose ids map to the rows that they had."""
+    larger = copy.deepcopy(config)
+    for table in larger["tables"].values():
+        table["rows"] = rows
+    weights = {name: p for name, p in module.state_dict().items() if not name.startswith("tables.")}
+    for name in larger["tables"]:
+        old = module.state_dict()[f"tables.{name}.weight"]
+        weights[f"tables.{name}.weight"] = torch.cat([old, torch.zeros(rows - old.shape[0], old.shape[1])])
+    other = random_module(larger, seed)
+    other.load_state_dict(weights)
+    return other
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_small_tables(tmp_path, seed):
+    """A session keeps what rows of small tables score. That changes no bit: not against tables that are too large for
+    it, nor between the first request that meets a row and a later one, whatever the codebooks."""
+    rng = random.Random(seed)
+    tables = {name: {"rows": 9, "dim": dim, "ids": "direct"} for name, dim in (("a", 3), ("b", 16), ("c", 17))}
+    features = [{"name": name, "kind": "id", "table": name} for name in tables]
+    event = [*features[:1], {"name": "x", "kind": "float"}, *features[1:]]
+    sequences = [random_sequence(rng, "one", [33], [3]), random_vql(rng, "two", [7, 16, 20])]
+    config = {
+        "format": 1, "name": "small", "tables": tables, "user": [], "context": [], "event": event,
+        "candidate": features, "quantizers": {}, "sequences": sequences,
+        "head": {"hidden": [8], "activation": "relu", "outputs": ["ctr"]},
+    }
+    module = random_module(config, seed)
+    found = []
+    for rows in (9, 40_000):
+        save_checkpoint(tmp_path / "c.safetensors", with_rows(module, config, seed, rows))
+        convert(tmp_path / "c.safetensors", tmp_path / "m.vqr")
+        requests = [random_request(config, seed * 100 + n, 5 * n, 3) for n in range(6)]
+        for row in (row for request in requests for row in request["events"] + request["candidates"]):
+            row.update({name: -1 for name in tables if (row.get(name) or 0) >= 9})  # unknown to both
+        found.append(score_lines(tmp_path / "m.vqr", requests))
+        found.append([line for request in requests for line in score_lines(tmp_path / "m.vqr", [request])])
+    assert found[0] == found[1] == found[2] == found[3]
+    assert len(set(found[0])) == 6

@@ -196,7 +196,9 @@ struct vqr_session_options {
     size_t buffer_size; /* bytes at `buffer`, at least vqr_session_size */
 };
 
-/* Bytes that a session of this model takes: fixed, for any history length and any number of candidates. */
+/* Bytes that a session of this model takes: fixed, for any history length and any number of candidates. Up to 4 MiB of
+ * them for each sequence with codebooks keep what small vocabularies' rows come to in the codewords' scores; pages that
+ * no event needs are never touched. */
 VQR_API size_t vqr_session_size(const vqr_model *model);
 
 /* Makes a session; options NULL means all defaults. The model must outlive it.
