@@ -94,8 +94,8 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
     const struct din *din = sequence->self;
     const struct din_state *st = state;
     struct din_scratch *s = scratch;
-    vqr_interests_attend(&din->attention, k, &s->attention, 0, &st->interests, c->t, c->stride, c->rows, out,
-                         out_stride);
+    vqr_interests_ask(&din->attention, k, &s->attention, 0, c->t, c->stride, c->rows);
+    vqr_interests_attend(&din->attention, k, &s->attention, 0, &st->interests, c->rows, out, out_stride);
 }
 
 /* weights[M]: the newest event's is the last. */
@@ -107,7 +107,8 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     struct din_scratch *s = scratch;
     const size_t none = din->events.last - st->interests.tokens;
     memset(weights, 0, none * sizeof *weights);
-    vqr_interests_weigh(&din->attention, k, &s->attention, 0, &st->interests, c->t, weights + none);
+    vqr_interests_ask(&din->attention, k, &s->attention, 0, c->t, 0, 1);
+    vqr_interests_weigh(&din->attention, k, &s->attention, 0, &st->interests, weights + none);
 }
 
 const struct vqr_sequence_ops vqr_din = {

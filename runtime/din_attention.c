@@ -177,8 +177,8 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
 }
 
 /* t' and the first layer's chains over it, for a block of candidates. */
-static void start(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                  struct vqr_target_scratch *s, size_t codebook, const float *t, size_t t_stride, size_t rows)
+static void ask(const struct vqr_target_attention *attention, const struct vqr_kernels *k, struct vqr_target_scratch *s,
+                size_t codebook, const float *t, size_t t_stride, size_t rows)
 {
     const struct vqr_din_attention *a = &attention->din;
     const size_t d = attention->width;
@@ -213,15 +213,14 @@ static void weigh_tokens(const struct vqr_target_attention *attention, const str
 
 static void attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+                   size_t rows, float *out, size_t out_stride)
 {
     const size_t d = attention->width, tokens = interests->tokens;
-    start(attention, k, scratch, codebook, t, t_stride, rows);
     for (size_t r = 0; r < rows; r++) {
         weigh_tokens(attention, k, scratch, codebook, interests, r);
         if (attention->config.softmax) /* keys of width 0, wherever they are: the scores are the bias alone */
-            k->softmax_attention_f32(out + r * out_stride, out_stride, scratch->q, 0, 1, interests->v, interests->v,
-                                     tokens, 0, d, scratch->logits, 1.0f, scratch->scores);
+            k->softmax_attention_f32(out + r * out_stride, out_stride, scratch->q, 0, 1, 1, interests->v, 0,
+                                     interests->v, 0, tokens, 0, d, scratch->logits, 1.0f, scratch->scores);
         else
             k->gemm_f32(out + r * out_stride, out_stride, scratch->logits, 0, 1, interests->v, tokens * VQR_LANES,
                         tokens, vqr_panels(d), NULL);
@@ -230,10 +229,9 @@ static void attend(const struct vqr_target_attention *attention, const struct vq
 
 static void weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                  const float *t, float *weights)
+                  float *weights)
 {
     const size_t tokens = interests->tokens;
-    start(attention, k, scratch, codebook, t, 0, 1);
     weigh_tokens(attention, k, scratch, codebook, interests, 0);
     const float *a = scratch->logits;
     if (attention->config.softmax) {
@@ -252,6 +250,7 @@ const struct vqr_attention_ops vqr_din_attention_ops = {
     .take_rows = take_rows,
     .project = project,
     .pack = pack,
+    .ask = ask,
     .attend = attend,
     .weigh = weigh,
 };

@@ -120,9 +120,12 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
     const struct vqr_dmqn *dmqn = sequence->self;
     const struct vqr_dmqn_state *st = state;
     struct vqr_dmqn_scratch *s = scratch;
-    for (size_t j = 0; j < dmqn->codebooks; j++)
-        vqr_interests_attend(&dmqn->attention, k, &s->attention, j, &st->interests[j], c->t, c->stride, c->rows,
+    for (size_t j = 0; j < dmqn->codebooks; j++) {
+        if (j == 0 || !dmqn->attention.asks_once)
+            vqr_interests_ask(&dmqn->attention, k, &s->attention, j, c->t, c->stride, c->rows);
+        vqr_interests_attend(&dmqn->attention, k, &s->attention, j, &st->interests[j], c->rows,
                              out + j * dmqn->attention.out_width, out_stride);
+    }
 }
 
 static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, const void *state,
@@ -135,7 +138,8 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     memset(weights, 0, dmqn->codebooks * w * sizeof *weights);
     for (size_t j = 0; j < dmqn->codebooks; j++) {
         list_tokens(dmqn, st->counts + j * w, s->tokens);
-        vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], c->t, s->weights);
+        vqr_interests_ask(&dmqn->attention, k, &s->attention, j, c->t, 0, 1);
+        vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], s->weights);
         for (size_t i = 0; i < st->interests[j].tokens; i++)
             weights[j * w + s->tokens[i]] = s->weights[i];
     }

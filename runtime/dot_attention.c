@@ -165,8 +165,8 @@ static int compute(const struct vqr_target_attention *attention, const struct vq
     return 1;
 }
 
-void vqr_dot_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                     struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
+static void ask(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows)
 {
     vqr_linear_run(&attention->dot.q, k, &scratch->int8, codebook, scratch->q, scratch->q_stride, t, t_stride, rows);
 }
@@ -190,31 +190,29 @@ void vqr_dot_output(const struct vqr_target_attention *attention, const struct v
 
 static void attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+                   size_t rows, float *out, size_t out_stride)
 {
     const struct vqr_dot_attention *a = &attention->dot;
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
-    vqr_dot_queries(attention, k, scratch, codebook, t, t_stride, rows);
     size_t o_stride = out_stride;
     float *o = vqr_dot_heads(attention, scratch, out, &o_stride);
     for (size_t h = 0; a->int8 && h < c->heads; h++)
         vqr_dot_int8_attend(attention, k, scratch, interests, h, rows, o + h * dim, o_stride);
-    for (size_t h = 0; !a->int8 && h < c->heads; h++)
-        k->softmax_attention_f32(o + h * dim, o_stride, scratch->q + h * dim, scratch->q_stride, rows,
-                                 interests->k + h * vqr_padded(tokens) * dim,
-                                 interests->v + h * tokens * vqr_padded(dim), tokens, dim, dim,
+    if (!a->int8)
+        k->softmax_attention_f32(o, o_stride, scratch->q, scratch->q_stride, rows, c->heads, interests->k,
+                                 vqr_padded(tokens) * dim, interests->v, tokens * vqr_padded(dim), tokens, dim, dim,
                                  c->count_bias ? interests->log_counts : NULL, a->alpha, scratch->scores);
     vqr_dot_output(attention, k, scratch, codebook, rows, out, out_stride);
 }
 
 static void weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                  const float *t, float *weights)
+                  float *weights)
 {
+    (void)codebook;
     const struct vqr_header_attention *c = &attention->config;
     const size_t dim = c->dim, tokens = interests->tokens;
-    vqr_dot_queries(attention, k, scratch, codebook, t, 0, 1);
     memset(weights, 0, tokens * sizeof *weights);
     for (size_t h = 0; h < c->heads; h++) {
         if (attention->dot.int8)
@@ -237,6 +235,7 @@ const struct vqr_attention_ops vqr_dot_attention_ops = {
     .take_rows = take_rows,
     .project = project,
     .pack = pack,
+    .ask = ask,
     .attend = attend,
     .weigh = weigh,
 };

@@ -347,17 +347,18 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
 {
     const struct vqr_inputs *inputs = &model->inputs[group];
     for (size_t i = 0; i < inputs->count; i++) {
-        uint32_t *index = scratch->index + i * scratch->rows;
         const struct vqr_input *input = &inputs->input[i];
         const struct vqr_column *column = i < rows->column_count ? &rows->columns[i] : NULL;
         const struct source s = {k, group, input, column, first, count, error};
+        struct vqr_gather_scratch own = *scratch;
+        own.index += i * scratch->rows;
         enum vqr_status status = VQR_OK;
         switch (input->kind) {
         case VQR_FEATURE_ID:
-            status = gather_ids(&s, dst + input->offset, stride, index, stats);
+            status = gather_ids(&s, dst + input->offset, stride, own.index, stats);
             break;
         case VQR_FEATURE_IDS:
-            status = gather_lists(&s, dst + input->offset, stride, index, stats);
+            status = gather_lists(&s, dst + input->offset, stride, own.index, stats);
             break;
         case VQR_FEATURE_FLOAT:
             status = gather_floats(&s, dst + input->offset, stride);
@@ -366,7 +367,7 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
             status = gather_vectors(&s, dst + input->offset, stride);
             break;
         case VQR_FEATURE_SEMANTIC_ID:
-            status = gather_semantic_ids(&s, dst + input->offset, stride, scratch);
+            status = gather_semantic_ids(&s, dst + input->offset, stride, &own);
             break;
         case VQR_FEATURE_TIME:
             break;

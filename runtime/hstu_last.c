@@ -194,15 +194,16 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
     const struct hstu_last_state *st = state;
     struct hstu_last_scratch *s = scratch;
     const size_t bytes = last->events.width * sizeof *out;
-    if (last->attends)
-        vqr_interests_attend(&last->attention, k, &s->attention, 0, &st->interests, c->t, c->stride, c->rows, out,
-                             out_stride);
-    else
+    if (last->attends) {
+        vqr_interests_ask(&last->attention, k, &s->attention, 0, c->t, c->stride, c->rows);
+        vqr_interests_attend(&last->attention, k, &s->attention, 0, &st->interests, c->rows, out, out_stride);
+    } else {
         for (size_t r = 0; r < c->rows; r++)
             if (st->tokens)
                 memcpy(out + r * out_stride, st->y, bytes);
             else
                 memset(out + r * out_stride, 0, bytes);
+    }
 }
 
 /* weights[M]: the newest event's is the last, which without attention has all. */
@@ -214,11 +215,13 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     struct hstu_last_scratch *s = scratch;
     const size_t all = last->events.last;
     memset(weights, 0, all * sizeof *weights);
-    if (last->attends)
-        vqr_interests_weigh(&last->attention, k, &s->attention, 0, &st->interests, c->t,
+    if (last->attends) {
+        vqr_interests_ask(&last->attention, k, &s->attention, 0, c->t, 0, 1);
+        vqr_interests_weigh(&last->attention, k, &s->attention, 0, &st->interests,
                             weights + all - st->interests.tokens);
-    else if (st->tokens)
+    } else if (st->tokens) {
         weights[all - 1] = 1.0f;
+    }
 }
 
 const struct vqr_sequence_ops vqr_hstu_last = {

@@ -192,8 +192,9 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
         for (end = r + 1; end < c->rows && c->match[end] == c->match[r];)
             end++;
         find(sim, k, s, state, c->match[r]);
-        vqr_interests_attend(&sim->attention, k, &s->attention, 0, &s->found, c->t + r * c->stride, c->stride, end - r,
-                             out + r * out_stride, out_stride);
+        vqr_interests_ask(&sim->attention, k, &s->attention, 0, c->t + r * c->stride, c->stride, end - r);
+        vqr_interests_attend(&sim->attention, k, &s->attention, 0, &s->found, end - r, out + r * out_stride,
+                             out_stride);
     }
 }
 
@@ -206,7 +207,8 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     struct sim_hard_scratch *s = scratch;
     const size_t first = find(sim, k, s, st, c->match[0]), count = s->found.tokens, last = sim->events.last;
     memset(weights, 0, last * sizeof *weights);
-    vqr_interests_weigh(&sim->attention, k, &s->attention, 0, &s->found, c->t, weights);
+    vqr_interests_ask(&sim->attention, k, &s->attention, 0, c->t, 0, 1);
+    vqr_interests_weigh(&sim->attention, k, &s->attention, 0, &s->found, weights);
     for (size_t i = count; i-- > 0;) { /* from the end: an event's place is never before its number here */
         const float weight = weights[i];
         weights[i] = 0.0f;

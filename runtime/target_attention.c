@@ -24,7 +24,10 @@ enum vqr_status vqr_target_bind(struct vqr_binder *binder, const struct vqr_head
         return vqr_fail(binder->error, VQR_ERROR_FORMAT, "sequence \"%s\": expected one target attention, found %s",
                         header->name, attention->config.kind == VQR_ATTENTION_NONE ? "none" : "two");
     }
-    return attention->kind->bind(binder, header, stack, attention);
+    const enum vqr_status status = attention->kind->bind(binder, header, stack, attention);
+    /* Queries to keys in int8 take the steps of each codebook's keys. */
+    attention->asks_once = stack <= 1 && !attention->dot.int8;
+    return status;
 }
 
 enum vqr_status vqr_refuse_int8_state(struct vqr_binder *binder, const char *sequence,
@@ -94,21 +97,28 @@ void vqr_interests_pack(const struct vqr_target_attention *attention, const stru
         attention->kind->pack(attention, k, rows, first, interests);
 }
 
+void vqr_interests_ask(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                       struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride,
+                       size_t rows)
+{
+    attention->kind->ask(attention, k, scratch, codebook, t, t_stride, rows);
+}
+
 void vqr_interests_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                           struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                          const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride)
+                          size_t rows, float *out, size_t out_stride)
 {
     if (interests->tokens == 0)
         for (size_t r = 0; r < rows; r++)
             memset(out + r * out_stride, 0, attention->out_width * sizeof *out);
     else
-        attention->kind->attend(attention, k, scratch, codebook, interests, t, t_stride, rows, out, out_stride);
+        attention->kind->attend(attention, k, scratch, codebook, interests, rows, out, out_stride);
 }
 
 void vqr_interests_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                         const float *t, float *weights)
+                         float *weights)
 {
     if (interests->tokens != 0)
-        attention->kind->weigh(attention, k, scratch, codebook, interests, t, weights);
+        attention->kind->weigh(attention, k, scratch, codebook, interests, weights);
 }

@@ -41,6 +41,7 @@ struct vqr_target_attention {
     size_t out_width;              /* of one codebook's part of the interest vector */
     double work;                   /* multiply-adds that a token's part takes, once per history */
     double candidate_work;         /* and that a candidate takes at most in one codebook; an exponential counts as 16 */
+    bool asks_once; /* all codebooks have the same weights, and attending leaves the questions as they are */
     struct vqr_dot_attention dot;
     struct vqr_din_attention din;
 };
@@ -117,17 +118,24 @@ int vqr_token_rows_project(const struct vqr_target_attention *attention, const s
 void vqr_interests_pack(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                         const struct vqr_token_rows *rows, size_t first, size_t count, struct vqr_interests *interests);
 
-/* The interest vectors of candidates t[rows, t_stride]: out[rows, out_stride], out_width columns and up to
+/* What candidates t[rows, t_stride] ask a codebook's interests, whatever these are: queries, or t' and its chains.
+ * With asks_once, what they ask codebook 0 they ask all. */
+void vqr_interests_ask(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                       struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride,
+                       size_t rows);
+
+/* The interest vectors of candidates that have asked: out[rows, out_stride], out_width columns and up to
  * 2 * VQR_LANES after them. Zero without tokens. */
 void vqr_interests_attend(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                           struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                          const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+                          size_t rows, float *out, size_t out_stride);
 
-/* What each token weighs for one candidate t[Dc]: weights[interests->tokens], so nothing is written without tokens.
+/* What each token weighs for one candidate that has asked: weights[interests->tokens], so nothing is written without
+ * tokens.
  * dot: the mean over heads, their sum is 1; din: a_k, or their softmax. */
 void vqr_interests_weigh(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                          struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                         const float *t, float *weights);
+                         float *weights);
 
 /* What a kind does for the steps above; all that take tokens only where there are some. */
 struct vqr_attention_ops {
@@ -147,19 +155,19 @@ struct vqr_attention_ops {
                    const struct vqr_token_rows *rows);
     void (*pack)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                  const struct vqr_token_rows *rows, size_t first, struct vqr_interests *interests);
+    void (*ask)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
+                struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows);
     void (*attend)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                    struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                   const float *t, size_t t_stride, size_t rows, float *out, size_t out_stride);
+                   size_t rows, float *out, size_t out_stride);
     void (*weigh)(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
                   struct vqr_target_scratch *scratch, size_t codebook, const struct vqr_interests *interests,
-                  const float *t, float *weights);
+                  float *weights);
 };
 
-/* Kind "dot" in steps, for who chooses among tokens head by head: queries of candidates into scratch->q; where the
- * heads' outputs go, side by side and whole panels at a time, in rows of *stride (out's, or as it was set); and from
- * there the interest vectors, where there is an output projection. */
-void vqr_dot_queries(const struct vqr_target_attention *attention, const struct vqr_kernels *k,
-                     struct vqr_target_scratch *scratch, size_t codebook, const float *t, size_t t_stride, size_t rows);
+/* Kind "dot" in steps, for who chooses among tokens head by head: candidates that have asked have their queries in
+ * scratch->q; where the heads' outputs go, side by side and whole panels at a time, in rows of *stride (out's, or as it
+ * was set); and from there the interest vectors, where there is an output projection. */
 float *vqr_dot_heads(const struct vqr_target_attention *attention, const struct vqr_target_scratch *scratch, float *out,
                      size_t *stride);
 void vqr_dot_output(const struct vqr_target_attention *attention, const struct vqr_kernels *k,

@@ -172,7 +172,7 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
     }
     size_t o_stride = out_stride;
     float *o = vqr_dot_heads(&twin->attention, &s->attention, out, &o_stride);
-    vqr_dot_queries(&twin->attention, k, &s->attention, 0, c->t, c->stride, c->rows);
+    vqr_interests_ask(&twin->attention, k, &s->attention, 0, c->t, c->stride, c->rows);
     for (size_t h = 0; h < twin->attention.config.heads; h++)
         for (size_t r = 0; r < c->rows; r++) {
             const size_t row = r % VQR_ATTENTION_ROWS, left = c->rows - r;
@@ -180,8 +180,8 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
                 score_events(twin, k, s, interests, h, r, left < VQR_ATTENTION_ROWS ? left : VQR_ATTENTION_ROWS);
             const size_t count = choose(twin, k, s, tokens, row);
             gather_values(twin, s, interests, h, count);
-            k->softmax_attention_f32(o + r * o_stride + h * dim, o_stride, NULL, 0, 1, NULL, s->v, count, 0, dim,
-                                     s->logits, 1.0f, s->weights);
+            k->softmax_attention_f32(o + r * o_stride + h * dim, o_stride, NULL, 0, 1, 1, NULL, 0, s->v, 0, count, 0,
+                                     dim, s->logits, 1.0f, s->weights);
         }
     vqr_dot_output(&twin->attention, k, &s->attention, 0, c->rows, out, out_stride);
 }
@@ -197,7 +197,7 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     memset(weights, 0, last * sizeof *weights);
     if (interests->tokens == 0)
         return;
-    vqr_dot_queries(&twin->attention, k, &s->attention, 0, c->t, 0, 1);
+    vqr_interests_ask(&twin->attention, k, &s->attention, 0, c->t, 0, 1);
     for (size_t h = 0; h < heads; h++) {
         score_events(twin, k, s, interests, h, 0, 1);
         const size_t count = choose(twin, k, s, interests->tokens, 0);

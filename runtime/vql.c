@@ -303,9 +303,9 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
     queries(vql, k, s, c->t, c->stride, c->rows);
     /* A head writes whole panels, so the next one must come after it. */
     for (size_t a = 0; a < vql->heads; a++)
-        k->softmax_attention_f32(o + a * vql->v_dim, o_stride, s->q + a * vql->dim, s->q_stride, c->rows, st->k[a],
-                                 values[a].v, st->tokens[vql->head[a].group], vql->dim, vql->v_dim, values[a].bias,
-                                 vql->alpha, s->scores);
+        k->softmax_attention_f32(o + a * vql->v_dim, o_stride, s->q + a * vql->dim, s->q_stride, c->rows, 1, st->k[a],
+                                 0, values[a].v, 0, st->tokens[vql->head[a].group], vql->dim, vql->v_dim,
+                                 values[a].bias, vql->alpha, s->scores);
     if (vql->out)
         vqr_linear_run(&vql->out_product, k, &s->int8, 0, out, out_stride, o, o_stride, c->rows);
 }

@@ -7,11 +7,12 @@ struct attention {
     size_t tokens, qk_dim, v_dim;
     bool bias;
     size_t first; /* causal HSTU: the first row's place among the tokens */
+    size_t heads; /* softmax; 0 elsewhere: one */
 };
 
 /* The common inputs of both kernels. */
 struct inputs {
-    size_t q_stride, o_stride, bias_stride;
+    size_t q_stride, o_stride, bias_stride, k_step, v_step;
     const float *q, *k, *v, *bias;
     float *scratch;
     float alpha;
@@ -22,26 +23,30 @@ static struct inputs make_inputs(const struct attention *a, size_t bias_rows)
 {
     const enum check_fill fill = check_next_fill();
     struct inputs in = {.alpha = a->qk_dim ? 1.0f / sqrtf((float)a->qk_dim) : 1.0f};
-    in.q_stride = a->qk_dim + check_below(4);
-    in.o_stride = vqr_padded(a->v_dim) + check_below(4);
+    const size_t more = a->heads ? a->heads - 1 : 0;
+    in.q_stride = (more + 1) * a->qk_dim + check_below(4);
+    in.o_stride = more * a->v_dim + vqr_padded(a->v_dim) + check_below(4);
     in.bias_stride = vqr_padded(a->tokens) + check_below(4);
     if (check_below(4) == 0)
         in.alpha = check_unit();
     check_case(
-        "first %zu rows %zu tokens %zu qk_dim %zu v_dim %zu bias %d q_stride %zu o_stride %zu bias_stride %zu alpha %a "
+        "first %zu rows %zu heads %zu tokens %zu qk_dim %zu v_dim %zu bias %d q_stride %zu o_stride %zu bias_stride %zu alpha %a "
         "fill %d",
-        a->first, a->rows, a->tokens, a->qk_dim, a->v_dim, a->bias, in.q_stride, in.o_stride, in.bias_stride,
+        a->first, a->rows, more + 1, a->tokens, a->qk_dim, a->v_dim, a->bias, in.q_stride, in.o_stride, in.bias_stride,
         (double)in.alpha, fill);
     const size_t padded = vqr_padded(a->tokens);
     /* Without width neither may be looked at. */
-    in.q = a->qk_dim ? check_floats(check_extent(a->rows, in.q_stride, a->qk_dim), fill) : NULL;
-    float *k = a->qk_dim ? check_floats(padded * a->qk_dim, fill) : NULL;
-    in.v = check_floats(vqr_padded(a->v_dim) * a->tokens, check_below(2) ? fill : FILL_UNIT);
+    in.q = a->qk_dim ? check_floats(check_extent(a->rows, in.q_stride, (more + 1) * a->qk_dim), fill) : NULL;
+    in.k_step = padded * a->qk_dim + VQR_LANES * check_below(3);
+    in.v_step = vqr_padded(a->v_dim) * a->tokens + VQR_LANES * check_below(3);
+    float *k = a->qk_dim ? check_floats(more * in.k_step + padded * a->qk_dim, fill) : NULL;
+    in.v = check_floats(more * in.v_step + vqr_padded(a->v_dim) * a->tokens, check_below(2) ? fill : FILL_UNIT);
     in.scratch = check_floats(VQR_ATTENTION_ROWS * padded, FILL_HOSTILE);
     /* Keys past the last token are 0, as the packing kernels leave them. */
-    for (size_t j = a->tokens; j < padded; j++)
-        for (size_t i = 0; i < a->qk_dim; i++)
-            k[(j / VQR_LANES * a->qk_dim + i) * VQR_LANES + j % VQR_LANES] = 0.0f;
+    for (size_t h = 0; h <= more; h++)
+        for (size_t j = a->tokens; j < padded; j++)
+            for (size_t i = 0; i < a->qk_dim; i++)
+                k[h * in.k_step + (j / VQR_LANES * a->qk_dim + i) * VQR_LANES + j % VQR_LANES] = 0.0f;
     in.k = k;
     if (a->bias) {
         float *bias = check_floats(check_extent(bias_rows, in.bias_stride, padded), fill);
@@ -62,7 +67,7 @@ static struct inputs make_inputs(const struct attention *a, size_t bias_rows)
 static bool hstu_one(vqr_hstu_attention_f32_fn *ref, vqr_hstu_attention_f32_fn *fn, size_t tokens, size_t qk_dim,
                      size_t v_dim)
 {
-    const struct attention a = {tokens, tokens, qk_dim, v_dim, check_below(2) != 0, 0};
+    const struct attention a = {tokens, tokens, qk_dim, v_dim, check_below(2) != 0, 0, 0};
     const struct inputs in = make_inputs(&a, tokens);
     const float norm = check_below(2) && tokens ? 1.0f / (float)tokens : check_unit();
     const struct check_output o = check_output(check_extent(tokens, in.o_stride, vqr_padded(v_dim)), sizeof(float));
@@ -100,7 +105,7 @@ bool check_hstu_attention_f32(vqr_hstu_attention_f32_fn *ref, vqr_hstu_attention
 static bool causal_one(vqr_hstu_causal_attention_f32_fn *ref, vqr_hstu_causal_attention_f32_fn *fn, size_t first,
                        size_t rows, size_t tokens, size_t qk_dim, size_t v_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0, first};
+    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0, first, 0};
     const struct inputs in = make_inputs(&a, rows);
     const float norm = check_below(2) ? 1.0f / (float)tokens : check_unit();
     const struct check_output o = check_output(check_extent(rows, in.o_stride, vqr_padded(v_dim)), sizeof(float));
@@ -124,17 +129,19 @@ bool check_hstu_causal_attention_f32(vqr_hstu_causal_attention_f32_fn *ref, vqr_
     return causal_one(ref, fn, 188, 12, 200, 16, 16) && (check_quick || causal_one(ref, fn, 984, 12, 1000, 16, 33));
 }
 
-static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn, size_t rows, size_t tokens,
-                        size_t qk_dim, size_t v_dim)
+static bool softmax_one(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn, size_t rows, size_t heads,
+                        size_t tokens, size_t qk_dim, size_t v_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0, 0};
+    const struct attention a = {rows, tokens, qk_dim, v_dim, check_below(2) != 0, 0, heads};
     const struct inputs in = make_inputs(&a, 1);
-    const struct check_output o = check_output(check_extent(rows, in.o_stride, vqr_padded(v_dim)), sizeof(float));
+    const size_t width = heads ? (heads - 1) * v_dim + vqr_padded(v_dim) : 0;
+    const struct check_output o = check_output(check_extent(rows, in.o_stride, width), sizeof(float));
     const struct check_output scratch =
         check_output_of(in.scratch, VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof(float));
-    ref(o.want, in.o_stride, in.q, in.q_stride, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.alpha,
-        scratch.want);
-    fn(o.got, in.o_stride, in.q, in.q_stride, rows, in.k, in.v, tokens, qk_dim, v_dim, in.bias, in.alpha, scratch.got);
+    ref(o.want, in.o_stride, in.q, in.q_stride, rows, heads, in.k, in.k_step, in.v, in.v_step, tokens, qk_dim, v_dim,
+        in.bias, in.alpha, scratch.want);
+    fn(o.got, in.o_stride, in.q, in.q_stride, rows, heads, in.k, in.k_step, in.v, in.v_step, tokens, qk_dim, v_dim,
+       in.bias, in.alpha, scratch.got);
     return check_same_f32(&o) && check_bounds(&scratch, sizeof(float));
 }
 
@@ -142,7 +149,8 @@ static bool softmax_up_to(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attenti
                           size_t tokens, size_t qk_max, size_t v_max)
 {
     const size_t qk_dim = 1 + check_below(qk_max);
-    return softmax_one(ref, fn, rows, tokens, qk_dim, 1 + check_below(v_max));
+    const size_t heads = check_below(2) ? 1 : check_below(10);
+    return softmax_one(ref, fn, rows, heads, tokens, qk_dim, 1 + check_below(v_max));
 }
 
 bool check_softmax_attention_f32(vqr_softmax_attention_f32_fn *ref, vqr_softmax_attention_f32_fn *fn)
@@ -154,16 +162,16 @@ bool check_softmax_attention_f32(vqr_softmax_attention_f32_fn *ref, vqr_softmax_
     for (size_t qk_dim = 0; qk_dim <= 40; qk_dim++)
         for (size_t v_dim = 1; v_dim <= 40; v_dim += 1 + check_below(check_quick ? 20 : 3)) {
             const size_t rows = 1 + check_below(check_quick ? 4 : 14);
-            if (!softmax_one(ref, fn, rows, 1 + check_below(check_quick ? 20 : 50), qk_dim, v_dim))
+            if (!softmax_one(ref, fn, rows, 1 + check_below(5), 1 + check_below(check_quick ? 20 : 50), qk_dim, v_dim))
                 return false;
         }
-    return check_quick || (softmax_one(ref, fn, 100, 128, 16, 16) && softmax_one(ref, fn, 13, 1000, 32, 33));
+    return check_quick || (softmax_one(ref, fn, 100, 4, 128, 16, 16) && softmax_one(ref, fn, 13, 5, 1000, 32, 33));
 }
 
 static bool weights_one(vqr_softmax_weights_f32_fn *ref, vqr_softmax_weights_f32_fn *fn, size_t rows, size_t tokens,
                         size_t qk_dim)
 {
-    const struct attention a = {rows, tokens, qk_dim, 0, check_below(2) != 0, 0};
+    const struct attention a = {rows, tokens, qk_dim, 0, check_below(2) != 0, 0, 0};
     const struct inputs in = make_inputs(&a, 1);
     const size_t padded = vqr_padded(tokens), w_stride = padded + check_below(4);
     const struct check_output w = check_output(check_extent(rows, w_stride, padded), sizeof(float));

@@ -102,8 +102,8 @@ static bool softmax_sums(const struct vqr_kernels *ref, size_t rows, size_t toke
 {
     const struct attention a = attention(ref, "softmax_attention", rows, tokens, qk_dim, v_dim);
     const size_t stride = vqr_padded(v_dim);
-    ref->softmax_attention_f32(a.o, stride, a.q, qk_dim, rows, a.packed_k, a.packed_v, tokens, qk_dim, v_dim, a.bias,
-                               a.alpha, a.scratch);
+    ref->softmax_attention_f32(a.o, stride, a.q, qk_dim, rows, 1, a.packed_k, 0, a.packed_v, 0, tokens, qk_dim, v_dim,
+                               a.bias, a.alpha, a.scratch);
     for (size_t r = 0; r < rows; r++) {
         double total = 0.0, worst = 0.0, largest = 0.0, bound;
         for (size_t j = 0; j < tokens; j++) {
@@ -138,8 +138,8 @@ static bool softmax_weights(const struct vqr_kernels *ref, size_t rows, size_t t
             values[(d / VQR_LANES * tokens + j) * VQR_LANES + d % VQR_LANES] = d == j ? 1.0f : 0.0f;
     const size_t stride = vqr_padded(tokens);
     float *w = check_input(rows * stride, sizeof *w);
-    ref->softmax_attention_f32(a.o, stride, a.q, qk_dim, rows, a.packed_k, values, tokens, qk_dim, tokens, a.bias,
-                               a.alpha, a.scratch);
+    ref->softmax_attention_f32(a.o, stride, a.q, qk_dim, rows, 1, a.packed_k, 0, values, 0, tokens, qk_dim, tokens,
+                               a.bias, a.alpha, a.scratch);
     ref->softmax_weights_f32(w, stride, a.q, qk_dim, rows, a.packed_k, tokens, qk_dim, a.bias, a.alpha);
     for (size_t i = 0; i < rows * stride; i++)
         if (!check_that(check_equal_f32(w[i], a.o[i]), "w[%zu]: want %a, got %a", i, (double)a.o[i], (double)w[i]))
@@ -157,7 +157,8 @@ static bool softmax_of_logits(const struct vqr_kernels *ref, size_t tokens, size
     for (size_t j = 0; j < tokens; j++)
         logits[j] *= 10.0f;
     float *scratch = check_input(VQR_ATTENTION_ROWS * vqr_padded(tokens), sizeof *scratch);
-    ref->softmax_attention_f32(o, stride, NULL, 0, 1, NULL, v, tokens, 0, v_dim, logits, check_unit(), scratch);
+    ref->softmax_attention_f32(o, stride, NULL, 0, 1, 1, NULL, 0, v, 0, tokens, 0, v_dim, logits, check_unit(),
+                               scratch);
     double total = 0.0;
     for (size_t j = 0; j < tokens; j++)
         total += exp((double)logits[j]);
@@ -517,12 +518,12 @@ static bool attention_cases(const struct vqr_kernels *ref)
     v[0] = 8.0f;
     v[VQR_LANES] = 2.0f;
     check_case("softmax of two equal scores is the mean");
-    ref->softmax_attention_f32(o, VQR_LANES, q, 1, 1, k, v, 2, 1, 1, NULL, 1.0f, scratch);
+    ref->softmax_attention_f32(o, VQR_LANES, q, 1, 1, 1, k, 0, v, 0, 2, 1, 1, NULL, 1.0f, scratch);
     if (!equal("o", o, &(float){5.0f}, 1))
         return false;
     check_case("softmax with a masked token");
     bias[0] = -INFINITY;
-    ref->softmax_attention_f32(o, VQR_LANES, q, 1, 1, k, v, 2, 1, 1, bias, 1.0f, scratch);
+    ref->softmax_attention_f32(o, VQR_LANES, q, 1, 1, 1, k, 0, v, 0, 2, 1, 1, bias, 1.0f, scratch);
     if (!equal("o", o, &(float){2.0f}, 1))
         return false;
     check_case("hstu: SiLU(0) = 0, SiLU(100) = 100");

@@ -4,28 +4,69 @@
 
 #include <math.h>
 
-/* exp(s - max s) in place over one row of `stride` floats, its first `tokens` being scores, each then times its
- * scale (NULL: 1); returns their sum without scales. */
-static inline float softmax_row(float *s, size_t stride, size_t tokens, const float *bias, float alpha,
-                                const float *scale)
+#include "simd/generic/tile.h"
+
+/* Rows that are worked on together: their sums and maxima are chains that wait for each other within a row only. */
+enum { SOFTMAX_ROWS = 4 };
+
+/* exp(s - max s) in place over R rows of `stride` floats one after another, the first `tokens` of each being scores,
+ * each then times its scale (NULL: 1); sum[R] are the rows' sums without scales.
+ *
+ * The exponentials have a loop to themselves, which keeps nothing in registers over their calls. */
+VQR_INLINE void softmax_tile(const size_t R, float *s, size_t stride, size_t tokens, const float *bias, float alpha,
+                             const float *scale, float *sum)
 {
     const v16 a = v16_set1(alpha);
-    v16 top = v16_set1(-INFINITY);
+    v16 top[SOFTMAX_ROWS], total[SOFTMAX_ROWS];
+    VQR_UNROLL
+    for (size_t r = 0; r < R; r++)
+        top[r] = v16_set1(-INFINITY);
     for (size_t j = 0; j < stride; j += VQR_LANES) {
-        v16 x = v16_fma(a, v16_load(s + j), bias ? v16_load(bias + j) : v16_set1(0.0f));
-        if (tokens - j < VQR_LANES)
-            x = v16_keep(x, tokens - j, -INFINITY);
-        v16_store(s + j, x);
-        top = v16_max(x, top);
+        const v16 start = bias ? v16_load(bias + j) : v16_set1(0.0f);
+        VQR_UNROLL
+        for (size_t r = 0; r < R; r++) {
+            v16 x = v16_fma(a, v16_load(s + r * stride + j), start);
+            if (tokens - j < VQR_LANES)
+                x = v16_keep(x, tokens - j, -INFINITY);
+            v16_store(s + r * stride + j, x);
+            top[r] = v16_max(x, top[r]);
+        }
     }
-    const v16 max = v16_set1(v16_max_lane(top));
-    v16 sum = v16_set1(0.0f);
+    VQR_UNROLL
+    for (size_t r = 0; r < R; r++) {
+        top[r] = v16_set1(v16_max_lane(top[r]));
+        total[r] = v16_set1(0.0f);
+    }
     for (size_t j = 0; j < stride; j += VQR_LANES) {
-        const v16 e = v16_exp(v16_sub(v16_load(s + j), max)); /* exp(-infinity) = 0 past the tokens */
-        v16_store(s + j, scale ? v16_mul(e, v16_load(scale + j)) : e);
-        sum = v16_add(sum, e);
+        VQR_UNROLL
+        for (size_t r = 0; r < R; r++)
+            v16_store(s + r * stride + j, v16_sub(v16_load(s + r * stride + j), top[r]));
     }
-    return v16_sum(sum);
+    for (size_t j = 0; j < R * stride; j += VQR_LANES)
+        v16_store(s + j, v16_exp(v16_load(s + j))); /* exp(-infinity) = 0 past the tokens */
+    for (size_t j = 0; j < stride; j += VQR_LANES) {
+        VQR_UNROLL
+        for (size_t r = 0; r < R; r++) {
+            const v16 e = v16_load(s + r * stride + j);
+            if (scale)
+                v16_store(s + r * stride + j, v16_mul(e, v16_load(scale + j)));
+            total[r] = v16_add(total[r], e);
+        }
+    }
+    VQR_UNROLL
+    for (size_t r = 0; r < R; r++)
+        sum[r] = v16_sum(total[r]);
+}
+
+/* The same for any number of rows. */
+static void softmax_rows(float *s, size_t rows, size_t stride, size_t tokens, const float *bias, float alpha,
+                         const float *scale, float *sum)
+{
+    size_t r = 0;
+    for (; r + SOFTMAX_ROWS <= rows; r += SOFTMAX_ROWS)
+        softmax_tile(SOFTMAX_ROWS, s + r * stride, stride, tokens, bias, alpha, scale, sum + r);
+    for (; r < rows; r++)
+        softmax_tile(1, s + r * stride, stride, tokens, bias, alpha, scale, sum + r);
 }
 
 /* x[0 .. n padded) / by. */
@@ -38,7 +79,9 @@ static inline void divide_row(float *x, size_t n, float by)
 /* The softmax of one padded row in place, 0 past the tokens. */
 static inline void softmax_weights(float *row, size_t tokens, const float *bias, float alpha)
 {
-    const v16 sum = v16_set1(softmax_row(row, vqr_padded(tokens), tokens, bias, alpha, NULL));
+    float total;
+    softmax_tile(1, row, vqr_padded(tokens), tokens, bias, alpha, NULL, &total);
+    const v16 sum = v16_set1(total);
     for (size_t j = 0; j < tokens; j += VQR_LANES) {
         const v16 weights = v16_div(v16_load(row + j), sum);
         /* Past the tokens 0 / sum, which is NaN where the sum is. */

@@ -97,17 +97,19 @@ static float softmax_row_i8(float *s, const float *q, const int8_t *k, size_t to
     return exponentials(s, tokens);
 }
 
-void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, const float *k,
-                               const float *v, size_t tokens, size_t qk_dim, size_t v_dim, const float *bias,
-                               float alpha, float *scratch)
+void FN(softmax_attention_f32)(float *o, size_t o_stride, const float *q, size_t q_stride, size_t rows, size_t heads,
+                               const float *k, size_t k_step, const float *v, size_t v_step, size_t tokens,
+                               size_t qk_dim, size_t v_dim, const float *bias, float alpha, float *scratch)
 {
-    for (size_t i = 0; i < rows; i++) {
-        const float *query = qk_dim ? q + i * q_stride : NULL;
-        const float sum = softmax_row(scratch, query, k, tokens, qk_dim, bias, alpha);
-        weighted_sum(o + i * o_stride, scratch, v, tokens, v_dim);
-        for (size_t d = 0; d < vqr_padded(v_dim); d++)
-            o[i * o_stride + d] /= sum;
-    }
+    for (size_t i = 0; i < rows; i++)
+        for (size_t h = 0; h < heads; h++) {
+            const float *query = qk_dim ? q + i * q_stride + h * qk_dim : NULL;
+            float *out = o + i * o_stride + h * v_dim;
+            const float sum = softmax_row(scratch, query, qk_dim ? k + h * k_step : NULL, tokens, qk_dim, bias, alpha);
+            weighted_sum(out, scratch, v + h * v_step, tokens, v_dim);
+            for (size_t d = 0; d < vqr_padded(v_dim); d++)
+                out[d] /= sum;
+        }
 }
 
 void FN(softmax_weights_f32)(float *w, size_t w_stride, const float *q, size_t q_stride, size_t rows, const float *k,
