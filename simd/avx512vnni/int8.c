@@ -19,9 +19,12 @@ static inline b64 b64_load(const int8_t *p)
     return _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8((char)0x80));
 }
 
+/* The instruction by name: for the intrinsic GCC 12 keeps each accumulator in two registers, moves it to and fro, and
+ * runs out of them. */
 static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
 {
-    return _mm512_dpbusd_epi32(acc, b, _mm512_set1_epi32(four));
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(b), "v"(_mm512_set1_epi32(four)));
+    return acc;
 }
 
 static inline int32_t dot4_bias(const int8_t *a, size_t k4)
