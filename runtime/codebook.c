@@ -6,8 +6,9 @@
 #include "runtime/bind_layers.h"
 #include "runtime/model.h"
 
-/* A smaller codebook is scored in fp32 before integers have said what can be left out; the codewords are the same. On
- * AVX-512 VNNI 64 x 128 gains a tenth where 2 of 8 panels are left, half that size loses. */
+/* A smaller codebook, or one most of whose scores are looked up, is scored in fp32 before integers have said what can
+ * be left out; the codewords are the same. `width`: of what is not looked up. On AVX-512 VNNI 64 x 128 gains a tenth
+ * where 2 of 8 panels are left, half that size loses. */
 static bool is_worth_screening(size_t width, size_t codewords)
 {
     return width >= 64 && codewords >= 128;
@@ -66,7 +67,8 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, const struct
         vqr_take(arena, rows.kept ? vqr_times(VQR_INT8_ROWS, vqr_padded(most)) : 0, sizeof *scratch->start);
     if (needs->floats)
         vqr_known_take(codebook->events, needs->slots, needs->columns, &scratch->known, arena);
-    if (!needs->screened)
+    scratch->screens = needs->screened && is_worth_screening(codebook->width - scratch->known.width, most);
+    if (!scratch->screens)
         return;
     s->q = vqr_take(arena, vqr_times(VQR_SCREEN_ROWS, row), sizeof *s->q);
     s->bounds = vqr_take(arena, vqr_times(VQR_SCREEN_ROWS, vqr_padded(panels)), sizeof *s->bounds);
@@ -110,19 +112,16 @@ void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_k
                          struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
                          uint32_t *z)
 {
-    switch (codebook->scores) {
-    case VQR_SCORES_F32:
-        k->quantize_f32(z, block->e, block->stride, block->rows, vqr_weights_of(codebook->fold, j), codebook->offset,
-                        codebook->widths, known_scores(codebook, k, scratch, j, block), codebook->features,
-                        codebook->codewords);
-        break;
-    case VQR_SCORES_INT8:
+    if (codebook->scores == VQR_SCORES_INT8) {
         assign_int8(codebook, k, scratch, j, block->rows, z);
-        break;
-    case VQR_SCORES_INT8_EXACT:
-        k->quantize_exact_f32(z, block->e, block->stride, block->rows, vqr_weights_of(codebook->fold, j),
-                              codebook->offset, codebook->widths, known_scores(codebook, k, scratch, j, block),
-                              codebook->features, codebook->codewords, &codebook->screen[j], &scratch->screen);
-        break;
+        return;
     }
+    const float *fold = vqr_weights_of(codebook->fold, j);
+    const struct vqr_known_scores *known = known_scores(codebook, k, scratch, j, block);
+    if (codebook->scores == VQR_SCORES_INT8_EXACT && scratch->screens)
+        k->quantize_exact_f32(z, block->e, block->stride, block->rows, fold, codebook->offset, codebook->widths, known,
+                              codebook->features, codebook->codewords, &codebook->screen[j], &scratch->screen);
+    else
+        k->quantize_f32(z, block->e, block->stride, block->rows, fold, codebook->offset, codebook->widths, known,
+                        codebook->features, codebook->codewords);
 }

@@ -25,8 +25,9 @@ struct vqr_codebook {
 struct vqr_codebook_scratch {
     struct vqr_int8_rows rows; /* int8 scores: a block's events */
     float *start; /* int8 scores: [VQR_INT8_ROWS, padded(most codewords)] what they start from, if columns are kept */
-    struct vqr_screen_scratch screen;
     struct vqr_known known; /* fp32 and exact scores */
+    bool screens;           /* exact scores: whether that pays */
+    struct vqr_screen_scratch screen;
 };
 
 /* What the codebooks of one sequence, which read the same events, need of a session. */

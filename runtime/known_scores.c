@@ -30,11 +30,10 @@ static bool is_kept(const struct vqr_inputs *events, size_t feature, size_t slot
 void vqr_known_take(const struct vqr_inputs *events, size_t slots, size_t columns, struct vqr_known *known,
                     struct vqr_arena *arena)
 {
-    *known = (struct vqr_known){NULL, NULL};
-    size_t kept = 0;
+    *known = (struct vqr_known){0, NULL, NULL};
     for (size_t f = 0; f < events->count; f++)
-        kept += is_kept(events, f, slots, columns);
-    if (kept == 0)
+        known->width += is_kept(events, f, slots, columns) ? events->input[f].width : 0;
+    if (known->width == 0)
         return;
     known->table = vqr_take(arena, events->count, sizeof *known->table);
     known->given = vqr_take(arena, events->count, sizeof *known->given);

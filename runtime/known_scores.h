@@ -26,6 +26,7 @@ struct vqr_known_table {
 
 /* Of features, as quantize_f32 numbers them. */
 struct vqr_known {
+    size_t width;                   /* columns of e whose features are kept */
     struct vqr_known_table *table;  /* [features]; NULL: none is kept */
     struct vqr_known_scores *given; /* [features] what the kernel reads */
 };

@@ -275,8 +275,9 @@ static void test_exact_is_fp32(void **state)
         struct runtime_options o = random_options(900 + i);
         o.scale = scales[i % 5];
         o.vql_sequences = 1;
-        if (i % 3) { /* else too small to be screened */
+        if (i % 3) { /* else too small to be screened; and with fewer items their scores would be looked up */
             o.item_dim = 64;
+            o.items = 9000;
             o.codewords = 128 + (uint32_t)i;
             o.vql.codewords[0] = 200;
         }
