@@ -16,12 +16,17 @@ uint32_t vqr_cpu_features(void)
 {
     uint32_t a, b, c, d, features = 0;
     const uint32_t osxsave = 1u << 27, fma = 1u << 12; /* CPUID.1:ECX */
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & osxsave) || !(c & fma))
+    /* Virtual machines trap the instruction, which takes microseconds: the leaves are asked for once each. */
+    const uint32_t most = __get_cpuid_max(0, NULL);
+    if (most < 7)
+        return 0;
+    __cpuid(1, a, b, c, d);
+    if (!(c & osxsave) || !(c & fma))
         return 0;
     const uint64_t enabled = xcr0();
     const uint64_t ymm = 0x06, zmm = 0xe6; /* XCR0: SSE, AVX; opmask, ZMM_Hi256, Hi16_ZMM */
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return 0;
+    __cpuid_count(7, 0, a, b, c, d);
+    const uint32_t subleaf = a;
     const uint32_t avx2 = 1u << 5, avx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* CPUID.7:EBX, F DQ BW VL */
     if ((enabled & ymm) == ymm && (b & avx2))
         features |= VQR_CPU_X86_AVX2;
@@ -29,8 +34,10 @@ uint32_t vqr_cpu_features(void)
         features |= VQR_CPU_X86_AVX512;
     if ((features & VQR_CPU_X86_AVX512) && (c & 1u << 11)) /* CPUID.7:ECX */
         features |= VQR_CPU_X86_AVX512VNNI;
-    if ((features & VQR_CPU_X86_AVX2) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4)) /* CPUID.7.1:EAX */
-        features |= VQR_CPU_X86_AVXVNNI;
+    if ((features & VQR_CPU_X86_AVX2) && subleaf >= 1) {
+        __cpuid_count(7, 1, a, b, c, d);
+        features |= a & 1u << 4 ? VQR_CPU_X86_AVXVNNI : 0; /* CPUID.7.1:EAX */
+    }
     return features;
 }
 
