@@ -17,10 +17,10 @@ struct tile_events {
     const uint32_t *list; /* NULL: none */
 };
 
-/* Known chains of R events in P panels from `panel` on. While they are used, the tile's next panels come
- * closer: the rows of a table lie anywhere. */
-VQR_INLINE void load_known(v16 *chain, const size_t R, const size_t P, const struct vqr_known_scores *known,
-                           const struct tile_events *events, size_t panel)
+/* Adds the known chains of R events in P panels from `panel` on, or starts with them. While they are used, the tile's
+ * next panels come closer: the rows of a table lie anywhere. */
+VQR_INLINE void add_known(v16 *sum, const size_t R, const size_t P, const struct vqr_known_scores *known,
+                          const struct tile_events *events, size_t panel, const int add)
 {
     VQR_UNROLL
     for (size_t r = 0; r < R; r++) {
@@ -28,36 +28,45 @@ VQR_INLINE void load_known(v16 *chain, const size_t R, const size_t P, const str
         const float *from = known->scores + known->row[event] * known->stride + panel * VQR_LANES;
         VQR_UNROLL
         for (size_t p = 0; p < P; p++) {
-            chain[r * P + p] = v16_load(from + p * VQR_LANES);
+            const v16 chain = v16_load(from + p * VQR_LANES);
+            sum[r * P + p] = add ? v16_add(sum[r * P + p], chain) : chain;
             __builtin_prefetch(from + (P + p) * VQR_LANES);
         }
     }
 }
 
-/* Sums of P panels' chains over all features, in feature order. b: the panel `panel`. */
+VQR_INLINE void compute_chains(v16 *chain, const size_t R, const size_t P, const float *e, size_t e_stride,
+                               const float *b, size_t b_stride, size_t width)
+{
+    VQR_UNROLL
+    for (size_t i = 0; i < R * P; i++)
+        chain[i] = v16_set1(0.0f);
+    tile_multiply(chain, R, P, e, e_stride, b, b_stride, FLOATS, width);
+}
+
+/* Sums of P panels' chains over all features, in feature order. b: the panel `panel`. The first feature's chains are
+ * what the sums start as. */
 VQR_INLINE void panel_scores(v16 *sum, const size_t R, const size_t P, const float *e, size_t e_stride, const float *b,
                              size_t b_stride, const struct chains *chains, const struct tile_events *events,
                              size_t panel)
 {
-    VQR_UNROLL
-    for (size_t i = 0; i < R * P; i++)
-        sum[i] = v16_set1(0.0f);
-    for (size_t f = 0; f < chains->features; f++) {
-        const struct vqr_known_scores *known = chains->known ? &chains->known[f] : NULL;
-        v16 chain[TILE_ACCUMULATORS];
-        if (known && known->scores) {
-            load_known(chain, R, P, known, events, panel);
-        } else {
-            VQR_UNROLL
-            for (size_t i = 0; i < R * P; i++)
-                chain[i] = v16_set1(0.0f);
-            tile_multiply(chain, R, P, e, e_stride, b, b_stride, FLOATS, chains->widths[f]);
+    const struct vqr_known_scores none = {NULL, 0, NULL};
+    const struct vqr_known_scores *first = chains->known && chains->features ? chains->known : &none;
+    if (first->scores)
+        add_known(sum, R, P, first, events, panel, 0);
+    else
+        compute_chains(sum, R, P, e, e_stride, b, b_stride, chains->features ? chains->widths[0] : 0);
+    for (size_t f = 1, at = 0; f < chains->features; f++) {
+        at += chains->widths[f - 1];
+        if (chains->known && chains->known[f].scores) {
+            add_known(sum, R, P, &chains->known[f], events, panel, 1);
+            continue;
         }
+        v16 chain[TILE_ACCUMULATORS];
+        compute_chains(chain, R, P, e + at, e_stride, b + at * VQR_LANES, b_stride, chains->widths[f]);
         VQR_UNROLL
         for (size_t i = 0; i < R * P; i++)
-            sum[i] = f == 0 ? chain[i] : v16_add(sum[i], chain[i]);
-        e += chains->widths[f];
-        b += chains->widths[f] * (size_t)VQR_LANES;
+            sum[i] = v16_add(sum[i], chain[i]);
     }
 }
 
