@@ -12,6 +12,7 @@ struct vqr_codebook {
     enum vqr_scores scores;         /* exact ones only where screening may pay */
     struct vqr_weights fold;        /* [N, D, W] panels; NULL with int8 scores */
     struct vqr_int8_matrix int8;    /* int8 scores: the fold */
+    size_t first;                   /* the number of codebook 0 in its sequence */
     const float *offset;            /* [W] padded, or NULL for none */
     const uint32_t *widths;         /* [features] of the events' features */
     size_t features;
@@ -41,7 +42,7 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, size_t most,
 void vqr_codebook_load(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                        struct vqr_codebook_scratch *scratch, const struct vqr_event_block *block);
 
-/* z[block->rows]: the codewords of the events that were loaded, in codebook j. */
+/* z[block->rows]: the codewords of the events that were loaded, in codebook j: as stored, or else computed. */
 void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                          struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
                          uint32_t *z);

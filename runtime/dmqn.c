@@ -72,6 +72,12 @@ static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels
         vqr_codebook_assign(&dmqn->codebook, k, &s->codebook, j, block, clusters + j * clusters_stride);
 }
 
+static size_t codewords(const struct vqr_sequence *sequence, size_t j)
+{
+    (void)j; /* all codebooks have as many */
+    return ((const struct vqr_dmqn *)sequence->self)->codewords;
+}
+
 /* The clusters that are tokens, ascending: occupied ones, or all of them once there is any event. */
 static size_t list_tokens(const struct vqr_dmqn *dmqn, const uint32_t *counts, uint32_t *tokens)
 {
@@ -147,6 +153,7 @@ const struct vqr_sequence_ops vqr_dmqn = {
     .reset = reset,
     .append = append,
     .assign = assign,
+    .codewords = codewords,
     .refresh = refresh,
     .attend = attend,
     .weigh = weigh,

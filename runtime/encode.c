@@ -33,7 +33,14 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
     *block = (struct vqr_event_block){
         .e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .first = first, .total = events->rows, .sign = 1};
     find_times(model, events, first, block);
-    return VQR_OK;
+    if (!model->assignments)
+        return VQR_OK;
+    block->missing = s->stored.missing;
+    block->missing_e = s->stored.missing_e;
+    const enum vqr_status stored =
+        vqr_assignments_load(model, s->scratch.index, s->e, s->e_stride, first, count, &s->stored, error);
+    block->missing_rows = s->stored.missing_rows;
+    return stored;
 }
 
 static size_t block_rows(size_t first, size_t end)
@@ -57,6 +64,7 @@ static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct
             const struct vqr_sequence *sequence = &model->sequence[i];
             if (sequence->matches)
                 vqr_gather_index(model, VQR_EVENT, sequence->match_event, events, first, block.rows, s->match);
+            block.stored = vqr_assignments_of(model, i, &s->stored);
             sequence->kind->append(sequence, &s->k, s->sequence[i], state->sequence[i], &block);
         }
         *done = first + block.rows;
@@ -177,6 +185,7 @@ enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct v
     for (size_t first = 0; !status && first < events->rows; first += VQR_EVENT_BLOCK) {
         struct vqr_event_block block;
         status = load_block(session, events, first, block_rows(first, events->rows), NULL, &block, error);
+        block.stored = status ? NULL : vqr_assignments_of(session->model, sequence, &session->stored);
         if (!status)
             q->kind->assign(q, &session->k, session->sequence[sequence], &block, clusters + first, events->rows);
     }

@@ -345,12 +345,12 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
                            const struct vqr_gather_scratch *scratch, struct vqr_stats *stats, struct vqr_error *error)
 {
-    uint32_t *index = scratch->index;
     const struct vqr_inputs *inputs = &model->inputs[group];
     for (size_t i = 0; i < inputs->count; i++) {
         const struct vqr_input *input = &inputs->input[i];
         const struct vqr_column *column = i < rows->column_count ? &rows->columns[i] : NULL;
         const struct source s = {k, group, input, column, first, count, error};
+        uint32_t *index = scratch->index + (group == VQR_EVENT ? i * scratch->index_stride : 0);
         enum vqr_status status = VQR_OK;
         switch (input->kind) {
         case VQR_FEATURE_ID:

@@ -11,7 +11,8 @@ enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group gro
 
 /* What embedding needs beside its output; rows are those of the largest block. */
 struct vqr_gather_scratch {
-    uint32_t *index; /* [rows] rows of one table */
+    uint32_t *index; /* [rows] rows of one table; of events [features, index_stride] where that is not 0 */
+    size_t index_stride;
     uint32_t *code;  /* [rows] codes of one level, if the model has quantizers */
     float *residual; /* [rows, widest quantizer's dim] */
 };

@@ -15,11 +15,15 @@ static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena
     s->e_stride = vqr_padded(model->inputs[VQR_EVENT].width);
     /* Attention and output projections write whole panels, so the last head reaches past the interests' end. */
     s->x_stride = vqr_padded(model->inputs[VQR_CANDIDATE].width + model->interest_width) + 2 * VQR_LANES;
-    s->scratch.index = vqr_take(arena, rows, sizeof *s->scratch.index);
+    s->scratch.index_stride = model->assignments ? VQR_EVENT_BLOCK : 0;
+    s->scratch.index =
+        vqr_take(arena, vqr_plus(rows, vqr_times(model->inputs[VQR_EVENT].count, s->scratch.index_stride)),
+                 sizeof *s->scratch.index);
     s->scratch.code = vqr_take(arena, model->quantizer_count ? rows : 0, sizeof *s->scratch.code);
     s->scratch.residual = vqr_take(arena, vqr_times(rows, vqr_quantizers_dim(model)), sizeof *s->scratch.residual);
     s->e = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->e);
     s->q = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->q);
+    vqr_assignments_take(model, s->e_stride, &s->stored, arena);
     s->match = vqr_take(arena, rows, sizeof *s->match);
     s->x = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->x_stride), sizeof *s->x);
     vqr_head_take_scratch(model, &s->head, arena);

@@ -167,6 +167,12 @@ static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels
         vqr_codebook_assign(&vql->group[g].codes, k, &s->codebook, 0, block, clusters + g * clusters_stride);
 }
 
+static size_t codewords(const struct vqr_sequence *sequence, size_t j)
+{
+    const struct vqr_vql *vql = sequence->self;
+    return vql->group[j].codewords;
+}
+
 /* ---- what candidates need ---- */
 
 /* Keys of the group's occupied codewords: columns of the codebook, head by head. */
@@ -342,6 +348,7 @@ const struct vqr_sequence_ops vqr_vql = {
     .append = append,
     .undo = undo,
     .assign = assign,
+    .codewords = codewords,
     .refresh = refresh,
     .start = start,
     .attend = attend,

@@ -81,6 +81,7 @@ static enum vqr_status bind_group(struct vqr_binder *binder, const struct vqr_he
     if (!status)
         status = vqr_bind_row(binder, &offset, 0, w, group_name(name, header->name, g, "offset"));
     group->codes.offset = offset.data;
+    group->codes.first = g;
     if (!status)
         status = vqr_bind_codebook(binder, &group->codes, header->name, header->scores, 0, w,
                                    group_name(name, header->name, g, "fold"));
