@@ -49,17 +49,32 @@ static void find_ids(struct id_source *source, const struct vqr_header *header, 
     source->text = vocabulary ? (const char *)find_part(header, source->table.name, "text") : NULL;
 }
 
+/* Key i of a vocabulary. */
+static struct vqr_id key_of(const struct id_source *source, size_t i)
+{
+    const uint32_t *key = source->keys + 4 * i;
+    const uint64_t number = (uint64_t)key[1] << 32 | key[0];
+    if (key[3] == 0)
+        return (struct vqr_id){.value = (int64_t)number};
+    return (struct vqr_id){.string = source->text + number, .value = (int64_t)key[2]};
+}
+
 static struct vqr_id draw_id(const struct id_source *source, uint64_t *state)
 {
     if (source->table.ids == VQR_IDS_HASH)
         return (struct vqr_id){.value = (int64_t)draw(state)};
     if (source->keys == NULL)
         return (struct vqr_id){.value = (int64_t)(draw(state) % source->table.rows)};
-    const uint32_t *key = source->keys + 4 * (size_t)(draw(state) % source->table.keys);
-    const uint64_t number = (uint64_t)key[1] << 32 | key[0];
-    if (key[3] == 0)
-        return (struct vqr_id){.value = (int64_t)number};
-    return (struct vqr_id){.string = source->text + number, .value = (int64_t)key[2]};
+    return key_of(source, (size_t)(draw(state) % source->table.keys));
+}
+
+/* An id of that row; false if none is known. */
+static bool id_of_row(const struct id_source *source, uint32_t row, struct vqr_id *id)
+{
+    if (source->table.ids == VQR_IDS_HASH || (source->table.ids == VQR_IDS_VOCABULARY && row == 0))
+        return false;
+    *id = source->table.ids == VQR_IDS_DIRECT ? (struct vqr_id){.value = row} : key_of(source, row - 1);
+    return true;
 }
 
 /* ---- columns ---- */
@@ -140,6 +155,50 @@ static bool fill_column(struct synthetic_column *owned, struct vqr_column *colum
     }
 }
 
+/* ---- items that the file knows ---- */
+
+enum { FEATURES_MAX = 16, DRAWS = 64 };
+
+/* The ids of a feature that fill_ids drew, and where they come from. */
+struct item_column {
+    struct id_source source;
+    struct vqr_id *ids; /* [events] */
+};
+
+static void find_item_column(struct item_column *column, const struct synthetic *events,
+                             const struct vqr_header *header, size_t feature)
+{
+    struct vqr_header_feature found;
+    vqr_header_feature(header, VQR_EVENT, feature, &found);
+    find_ids(&column->source, header, found.table);
+    column->ids = events->owned[feature].values;
+}
+
+/* Where the file stores codewords of items, real events have the features of their items: so do these. */
+static void match_items(const struct synthetic *events, const struct vqr_header *header, uint64_t *state)
+{
+    struct vqr_header_assignments stored;
+    struct vqr_header_tensor tensor;
+    struct item_column key, own[FEATURES_MAX];
+    if (!vqr_header_assignments(header, &stored) || stored.determined == 0 || stored.determined > FEATURES_MAX ||
+        !vqr_header_find_tensor(header, "assignments.determined", &tensor))
+        return;
+    const uint32_t *rows = (const uint32_t *)(const void *)(header->data + tensor.offset);
+    find_item_column(&key, events, header, (size_t)stored.key);
+    for (size_t i = 0; i < stored.determined; i++)
+        find_item_column(&own[i], events, header, vqr_header_determined(header, i));
+    for (size_t event = 0; event < events->rows.rows; event++) {
+        uint64_t row = draw(state) % tensor.shape[0];
+        for (int i = 0; i < DRAWS && rows[row * stored.determined] == UINT32_MAX; i++)
+            row = draw(state) % tensor.shape[0];
+        const uint32_t *determined = rows + row * stored.determined;
+        if (determined[0] == UINT32_MAX || !id_of_row(&key.source, (uint32_t)row, &key.ids[event]))
+            continue;
+        for (size_t i = 0; i < stored.determined; i++)
+            id_of_row(&own[i].source, determined[i], &own[i].ids[event]);
+    }
+}
+
 bool synthetic_init(struct synthetic *synthetic, const struct vqr_header *header, enum vqr_group group, size_t rows,
                     uint64_t seed)
 {
@@ -157,6 +216,8 @@ bool synthetic_init(struct synthetic *synthetic, const struct vqr_header *header
         if (!fill_column(&synthetic->owned[i], &synthetic->columns[i], header, &feature, rows, &seed))
             return false;
     }
+    if (group == VQR_EVENT)
+        match_items(synthetic, header, &seed);
     return true;
 }
 
