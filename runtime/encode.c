@@ -19,7 +19,7 @@ static void find_times(const struct vqr_model *model, const struct vqr_rows *eve
     }
 }
 
-/* Embeds events first ... first + count and converts them to the fixed point of the exact sums. */
+/* Embeds events first ... first + count, and looks up what the file stores of them. */
 static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events, size_t first, size_t count,
                                   struct vqr_stats *stats, struct vqr_event_block *block, struct vqr_error *error)
 {
@@ -28,10 +28,13 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
         vqr_gather(model, &s->k, VQR_EVENT, events, first, count, s->e, s->e_stride, &s->scratch, stats, error);
     if (status)
         return status;
-    s->k.fix_f32(s->q, s->e_stride, s->e, s->e_stride, count, model->inputs[VQR_EVENT].width,
-                 model->event_columns.scale);
-    *block = (struct vqr_event_block){
-        .e = s->e, .q = s->q, .stride = s->e_stride, .rows = count, .first = first, .total = events->rows, .sign = 1};
+    *block = (struct vqr_event_block){.e = s->e,
+                                      .scale = model->event_columns.scale,
+                                      .stride = s->e_stride,
+                                      .rows = count,
+                                      .first = first,
+                                      .total = events->rows,
+                                      .sign = 1};
     find_times(model, events, first, block);
     if (!model->assignments)
         return VQR_OK;

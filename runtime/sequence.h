@@ -17,8 +17,8 @@ struct vqr_sequence;
 
 /* A block of events on their way into the sums. */
 struct vqr_event_block {
-    const float *e;   /* [rows, stride] embeddings */
-    const int32_t *q; /* [rows, stride] the same as fixed-point integers */
+    const float *e;     /* [rows, stride] embeddings */
+    const float *scale; /* [the events' width] e * scale rounds to the integers that are summed */
     size_t stride, rows;
     const int64_t *time;     /* [rows] the events' times, or NULL if none has one */
     const uint8_t *has_time; /* [rows] 0 for an event without a time; NULL: all have one */

@@ -22,7 +22,6 @@ static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena
     s->scratch.code = vqr_take(arena, model->quantizer_count ? rows : 0, sizeof *s->scratch.code);
     s->scratch.residual = vqr_take(arena, vqr_times(rows, vqr_quantizers_dim(model)), sizeof *s->scratch.residual);
     s->e = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->e);
-    s->q = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->q);
     vqr_assignments_take(model, s->e_stride, &s->stored, arena);
     s->match = vqr_take(arena, rows, sizeof *s->match);
     s->x = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->x_stride), sizeof *s->x);

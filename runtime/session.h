@@ -13,8 +13,7 @@ struct vqr_session {
     void *owned; /* what to free, or NULL for a caller's buffer */
 
     struct vqr_gather_scratch scratch;
-    float *e;   /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
-    int32_t *q; /* [VQR_EVENT_BLOCK, e_stride] the same, in fixed point */
+    float *e; /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
     size_t e_stride;
     struct vqr_stored_codewords stored; /* of the block of events, if the file stores any */
     uint32_t *match;                    /* [a block] table rows of a sequence's match feature */
