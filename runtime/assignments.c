@@ -195,21 +195,46 @@ static void number_combinations(const struct vqr_assignments *a, const uint32_t 
     }
 }
 
+/* The rows of one sequence's codewords lie anywhere in what is stored: they are asked for before they are needed. */
+static void prefetch(const struct vqr_stored_sequence *own, size_t codebooks, const uint32_t *combination, size_t count)
+{
+    for (size_t r = 0; own->z8 && r < count; r++)
+        __builtin_prefetch(own->z8 + (size_t)combination[r] * codebooks);
+    for (size_t r = 0; own->z16 && r < count; r++)
+        __builtin_prefetch(own->z16 + (size_t)combination[r] * codebooks);
+}
+
+static void copy8(const uint8_t *stored, size_t codebooks, const uint32_t *combination, size_t count, uint32_t *z)
+{
+    for (size_t r = 0; r < count; r++) {
+        const uint8_t *own = stored + (size_t)combination[r] * codebooks;
+        for (size_t j = 0; j < codebooks; j++)
+            z[j * VQR_EVENT_BLOCK + r] = own[j];
+    }
+}
+
+static void copy16(const uint16_t *stored, size_t codebooks, const uint32_t *combination, size_t count, uint32_t *z)
+{
+    for (size_t r = 0; r < count; r++) {
+        const uint16_t *own = stored + (size_t)combination[r] * codebooks;
+        for (size_t j = 0; j < codebooks; j++)
+            z[j * VQR_EVENT_BLOCK + r] = own[j];
+    }
+}
+
 /* z[codebooks, VQR_EVENT_BLOCK] of one sequence's codewords; returns whether all of them are codewords, those of rows
  * that are missing included. */
 static bool look_up(const struct vqr_stored_sequence *own, size_t codebooks, const uint32_t *combination, size_t count,
                     uint32_t *z)
 {
     uint32_t bad = 0;
-    for (size_t j = 0; j < codebooks; j++) {
-        const uint32_t codewords = own->codewords[j];
-        uint32_t *to = z + j * VQR_EVENT_BLOCK;
-        for (size_t r = 0; r < count; r++) {
-            const size_t at = (size_t)combination[r] * codebooks + j;
-            to[r] = own->z8 ? own->z8[at] : own->z16[at];
-            bad |= to[r] >= codewords;
-        }
-    }
+    if (own->z8)
+        copy8(own->z8, codebooks, combination, count, z);
+    else
+        copy16(own->z16, codebooks, combination, count, z);
+    for (size_t j = 0; j < codebooks; j++)
+        for (size_t r = 0; r < count; r++)
+            bad |= z[j * VQR_EVENT_BLOCK + r] >= own->codewords[j];
     return !bad;
 }
 
@@ -241,6 +266,8 @@ enum vqr_status vqr_assignments_load(const struct vqr_model *model, const uint32
     const struct vqr_assignments *a = model->assignments;
     uint32_t combination[VQR_EVENT_BLOCK];
     number_combinations(a, index, count, combination);
+    for (size_t i = 0; i < model->sequence_count; i++)
+        prefetch(&a->sequence[i], model->sequence[i].codebooks, combination, count);
     stored->missing_rows = a->determined_count ? list_missing(a, index, count, stored->missing) : 0;
     for (size_t i = 0; i < stored->missing_rows; i++)
         memcpy(stored->missing_e + i * stride, e + stored->missing[i] * stride, stride * sizeof *e);

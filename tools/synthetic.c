@@ -68,16 +68,19 @@ static struct vqr_id draw_id(const struct id_source *source, uint64_t *state)
     return key_of(source, (size_t)(draw(state) % source->table.keys));
 }
 
-/* An id of that row; false if none is known. */
-static bool id_of_row(const struct id_source *source, uint32_t row, struct vqr_id *id)
-{
-    if (source->table.ids == VQR_IDS_HASH || (source->table.ids == VQR_IDS_VOCABULARY && row == 0))
-        return false;
-    *id = source->table.ids == VQR_IDS_DIRECT ? (struct vqr_id){.value = row} : key_of(source, row - 1);
-    return true;
-}
-
 /* ---- columns ---- */
+
+/* Ids that are rows come as numbers, as programs that have no strings would give them. */
+static bool fill_numbers_of_rows(struct synthetic_column *owned, struct vqr_column *column,
+                                 const struct id_source *source, size_t rows, uint64_t *state)
+{
+    int64_t *numbers = calloc(rows + 1, sizeof *numbers);
+    owned->values = numbers;
+    *column = (struct vqr_column){.type = VQR_COLUMN_INT64, .values = numbers};
+    for (size_t i = 0; numbers != NULL && i < rows; i++)
+        numbers[i] = draw_id(source, state).value;
+    return numbers != NULL;
+}
 
 static bool fill_ids(struct synthetic_column *owned, struct vqr_column *column, const struct id_source *source,
                      size_t rows, uint64_t *state)
@@ -137,7 +140,8 @@ static bool fill_column(struct synthetic_column *owned, struct vqr_column *colum
     switch (feature->kind) {
     case VQR_KIND_ID:
         find_ids(&source, header, feature->table);
-        return fill_ids(owned, column, &source, rows, state);
+        return source.table.ids == VQR_IDS_DIRECT ? fill_numbers_of_rows(owned, column, &source, rows, state)
+                                                  : fill_ids(owned, column, &source, rows, state);
     case VQR_KIND_IDS:
         find_ids(&source, header, feature->table);
         return fill_lists(owned, column, &source, rows, state);
@@ -162,7 +166,8 @@ enum { FEATURES_MAX = 16, DRAWS = 64 };
 /* The ids of a feature that fill_ids drew, and where they come from. */
 struct item_column {
     struct id_source source;
-    struct vqr_id *ids; /* [events] */
+    struct vqr_id *ids; /* [events], or of a table whose ids are rows: */
+    int64_t *numbers;
 };
 
 static void find_item_column(struct item_column *column, const struct synthetic *events,
@@ -171,7 +176,21 @@ static void find_item_column(struct item_column *column, const struct synthetic 
     struct vqr_header_feature found;
     vqr_header_feature(header, VQR_EVENT, feature, &found);
     find_ids(&column->source, header, found.table);
-    column->ids = events->owned[feature].values;
+    const bool direct = column->source.table.ids == VQR_IDS_DIRECT;
+    column->ids = direct ? NULL : events->owned[feature].values;
+    column->numbers = direct ? events->owned[feature].values : NULL;
+}
+
+/* Puts an id of that row in place of what was drawn; false if none is known. */
+static bool put_row(const struct item_column *column, size_t event, uint32_t row)
+{
+    if (column->numbers != NULL)
+        column->numbers[event] = row;
+    else if (column->source.table.ids == VQR_IDS_VOCABULARY && row > 0)
+        column->ids[event] = key_of(&column->source, row - 1);
+    else
+        return false;
+    return true;
 }
 
 /* Where the file stores codewords of items, real events have the features of their items: so do these. */
@@ -192,10 +211,10 @@ static void match_items(const struct synthetic *events, const struct vqr_header 
         for (int i = 0; i < DRAWS && rows[row * stored.determined] == UINT32_MAX; i++)
             row = draw(state) % tensor.shape[0];
         const uint32_t *determined = rows + row * stored.determined;
-        if (determined[0] == UINT32_MAX || !id_of_row(&key.source, (uint32_t)row, &key.ids[event]))
+        if (determined[0] == UINT32_MAX || !put_row(&key, event, (uint32_t)row))
             continue;
         for (size_t i = 0; i < stored.determined; i++)
-            id_of_row(&own[i].source, determined[i], &own[i].ids[event]);
+            put_row(&own[i], event, determined[i]);
     }
 }
 
