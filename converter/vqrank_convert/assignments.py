@@ -291,9 +291,9 @@ def plan_combinations(config: Config, options: AssignmentOptions) -> Combination
     if result.bytes > options.budget or result.count > COMBINATIONS_MAX:
         digits = " x ".join(f"{digit.feature.name} ({digit.rows:,})" for digit in result.digits)
         raise ConversionError(
-            f"{OPTION}: expected at most {options.budget / 2**20:.6g} MiB, found {result.bytes / 2**20:,.1f} MiB for "
+            f"{OPTION}: expected at most {options.budget:,} bytes, found {result.bytes:,} for "
             f"{result.count:,} combinations of {digits}; list items that determine more features "
-            f"({OPTION} ITEMS.jsonl), or raise {OPTION}-budget"
+            f"({OPTION} ITEMS.jsonl), or raise {OPTION}-budget (MiB) to {math.ceil(result.bytes / 2**20)}"
         )
     return result
 
