@@ -56,7 +56,7 @@ def random_ids_config(seed: int) -> dict:
     if rng.random() < 0.5:
         event.insert(rng.randint(0, len(event)), {"name": "time", "kind": "time"})
     sequences = [
-        random_sequence(rng, "long", [1, 20, 40, 257, 300], [1, 2, 3]),
+        random_sequence(rng, "long", [1, 20, 256, 257, 300], [1, 2, 3]),
         random_vql(rng, "keys", [1, 17, 64]),
         random_latest(rng, "short"),
         random_sdim(rng, "hashed"),
