@@ -166,18 +166,20 @@ void vqr_assignments_take(const struct vqr_model *model, size_t e_stride, struct
     stored->missing_e = vqr_take(arena, vqr_times(rows, e_stride), sizeof *stored->missing_e);
 }
 
-/* Lists the rows whose determined features are not those that the key's row determines. */
+/* Lists the rows whose determined features are not those that the key's row determines: seldom any. */
 static size_t list_missing(const struct vqr_assignments *a, const uint32_t *index, size_t count, uint32_t *missing)
 {
     const uint32_t *key = index + a->key * VQR_EVENT_BLOCK;
-    uint32_t differs[VQR_EVENT_BLOCK] = {0};
+    uint32_t differs[VQR_EVENT_BLOCK] = {0}, any = 0;
     size_t listed = 0;
     for (size_t i = 0; i < a->determined_count; i++) {
         const uint32_t *own = index + a->determined[i].feature * VQR_EVENT_BLOCK;
-        for (size_t r = 0; r < count; r++)
+        for (size_t r = 0; r < count; r++) {
             differs[r] |= a->determined_rows[(size_t)key[r] * a->determined_count + i] ^ own[r];
+            any |= differs[r];
+        }
     }
-    for (size_t r = 0; r < count; r++) {
+    for (size_t r = 0; any && r < count; r++) {
         missing[listed] = (uint32_t)r;
         listed += differs[r] != 0;
     }
@@ -204,7 +206,9 @@ static void prefetch(const struct vqr_stored_sequence *own, size_t codebooks, co
         __builtin_prefetch(own->z16 + (size_t)combination[r] * codebooks);
 }
 
-static void copy8(const uint8_t *stored, size_t codebooks, const uint32_t *combination, size_t count, uint32_t *z)
+/* The compiler unrolls the inner loop where `codebooks` is a number. */
+static inline void copy8(const uint8_t *stored, const size_t codebooks, const uint32_t *combination, size_t count,
+                         uint32_t *z)
 {
     for (size_t r = 0; r < count; r++) {
         const uint8_t *own = stored + (size_t)combination[r] * codebooks;
@@ -227,14 +231,18 @@ static void copy16(const uint16_t *stored, size_t codebooks, const uint32_t *com
 static bool look_up(const struct vqr_stored_sequence *own, size_t codebooks, const uint32_t *combination, size_t count,
                     uint32_t *z)
 {
-    uint32_t bad = 0;
-    if (own->z8)
+    int32_t bad = 0;
+    if (own->z8 && codebooks == 4)
+        copy8(own->z8, 4, combination, count, z);
+    else if (own->z8 && codebooks == 2)
+        copy8(own->z8, 2, combination, count, z);
+    else if (own->z8)
         copy8(own->z8, codebooks, combination, count, z);
     else
         copy16(own->z16, codebooks, combination, count, z);
     for (size_t j = 0; j < codebooks; j++)
-        for (size_t r = 0; r < count; r++)
-            bad |= z[j * VQR_EVENT_BLOCK + r] >= own->codewords[j];
+        for (size_t r = 0; r < count; r++) /* both below 2^17; vectors of any processor compare these */
+            bad |= (int32_t)z[j * VQR_EVENT_BLOCK + r] >= (int32_t)own->codewords[j];
     return !bad;
 }
 

@@ -135,35 +135,25 @@ static enum vqr_status look_up_one(const struct source *s, size_t row, struct vq
     return VQR_OK;
 }
 
-/* Integers that are rows, without a branch an id; false where one is a string, with nothing counted. */
-static bool look_up_direct(const struct source *s, uint32_t *index, struct vqr_stats *stats)
+/* look_up for numbers that are rows and all there: nothing can be refused, and no id takes a branch. */
+static void look_up_numbers(const int64_t *numbers, size_t count, size_t rows, uint32_t *index, struct vqr_stats *stats)
 {
-    const struct vqr_column *column = s->column;
-    const uint8_t *present = column->present ? column->present + s->first : NULL;
-    const int64_t *numbers = (const int64_t *)column->values + s->first;
-    const struct vqr_id *ids = (const struct vqr_id *)column->values + s->first;
-    const size_t rows = s->input->table->rows;
-    struct vqr_stats counted = {0, 0};
-    for (size_t r = 0; r < s->count; r++) {
-        const bool here = !present || present[r];
-        const uint64_t id = !here                              ? 0
-                            : column->type == VQR_COLUMN_INT64 ? (uint64_t)numbers[r]
-                                                               : (uint64_t)ids[r].value;
-        if (here && column->type == VQR_COLUMN_ID && ids[r].string)
-            return false;
+    struct vqr_stats counted = {count, 0};
+    for (size_t r = 0; r < count; r++) {
+        const uint64_t id = (uint64_t)numbers[r];
         index[r] = id < rows ? (uint32_t)id : 0;
-        counted.ids += here;
         counted.unknown_ids += id >= rows;
     }
     vqr_stats_add(stats, &counted);
-    return true;
 }
 
 static enum vqr_status look_up(const struct source *s, uint32_t *index, struct vqr_stats *stats)
 {
-    if (s->input->table->ids == VQR_IDS_DIRECT && s->column && s->column->type != VQR_COLUMN_ABSENT &&
-        look_up_direct(s, index, stats))
+    const struct vqr_table *table = s->input->table;
+    if (table->ids == VQR_IDS_DIRECT && s->column && s->column->type == VQR_COLUMN_INT64 && !s->column->present) {
+        look_up_numbers((const int64_t *)s->column->values + s->first, s->count, table->rows, index, stats);
         return VQR_OK;
+    }
     enum vqr_status status = VQR_OK;
     for (size_t r = 0; !status && r < s->count; r++) {
         const size_t row = s->first + r;
