@@ -84,32 +84,38 @@ void FN(sign_codes_f32)(uint32_t *z, const float *x, size_t x_stride, size_t row
 /* Columns of a row that accumulate_f32 has as integers in registers while it goes through the codebooks, in 16s. */
 enum { SUM_VECTORS = 4 };
 
-/* Adds P * 16 columns of a row, as integers, to the sums of its cluster in every codebook. */
-VQR_INLINE void accumulate_lanes(int64_t *sums, size_t codebooks, size_t step, size_t width, const size_t P,
-                                 const float *x, const float *scale, v16 signs, const uint32_t *z, size_t z_stride)
+/* Adds P * 16 columns of each row, as integers, to the sums of its cluster in every codebook. */
+VQR_INLINE void accumulate_columns(int64_t *sums, size_t codebooks, size_t step, size_t width, const size_t P,
+                                   const float *x, size_t x_stride, size_t rows, const float *scale, v16 signs,
+                                   const uint32_t *z, size_t z_stride)
 {
-    v16i q[SUM_VECTORS];
-    VQR_UNROLL
-    for (size_t p = 0; p < P; p++)
-        q[p] = v16_round(v16_mul(v16_mul(v16_load(x + p * VQR_LANES), v16_load(scale + p * VQR_LANES)), signs));
-    for (size_t j = 0; j < codebooks; j++) {
-        int64_t *sum = sums + j * step + z[j * z_stride] * width;
+    for (size_t r = 0; r < rows; r++, x += x_stride, z++) {
+        v16i q[SUM_VECTORS];
         VQR_UNROLL
         for (size_t p = 0; p < P; p++)
-            v16i_add_int64(sum + p * VQR_LANES, q[p]);
+            q[p] = v16_round(v16_mul(v16_mul(v16_load(x + p * VQR_LANES), v16_load(scale + p * VQR_LANES)), signs));
+        for (size_t j = 0; j < codebooks; j++) {
+            int64_t *sum = sums + j * step + z[j * z_stride] * width;
+            VQR_UNROLL
+            for (size_t p = 0; p < P; p++)
+                v16i_add_int64(sum + p * VQR_LANES, q[p]);
+        }
     }
 }
 
 /* The last n < 16 columns. */
-VQR_INLINE void accumulate_rest(int64_t *sums, size_t codebooks, size_t step, size_t width, size_t n, const float *x,
-                                const float *scale, v16 signs, const uint32_t *z, size_t z_stride)
+static void accumulate_rest(int64_t *sums, size_t codebooks, size_t step, size_t width, size_t n, const float *x,
+                            size_t x_stride, size_t rows, const float *scale, v16 signs, const uint32_t *z,
+                            size_t z_stride)
 {
-    int32_t q[VQR_LANES];
-    v16i_store(q, v16_round(v16_mul(v16_mul(v16_load_n(x, n), v16_load_n(scale, n)), signs)));
-    for (size_t j = 0; j < codebooks; j++) {
-        int64_t *sum = sums + j * step + z[j * z_stride] * width;
-        for (size_t i = 0; i < n; i++)
-            sum[i] += q[i];
+    for (size_t r = 0; r < rows; r++, x += x_stride, z++) {
+        int32_t q[VQR_LANES];
+        v16i_store(q, v16_round(v16_mul(v16_mul(v16_load_n(x, n), v16_load_n(scale, n)), signs)));
+        for (size_t j = 0; j < codebooks; j++) {
+            int64_t *sum = sums + j * step + z[j * z_stride] * width;
+            for (size_t i = 0; i < n; i++)
+                sum[i] += q[i];
+        }
     }
 }
 
@@ -121,18 +127,18 @@ void FN(accumulate_f32)(int64_t *sums, uint32_t *counts, size_t codebooks, size_
 {
     const v16 signs = v16_set1((float)sign); /* rounding to nearest even is the same on both sides of 0 */
     const size_t step = clusters * width;
-    for (size_t r = 0; r < rows; r++) {
-        const float *x = e + r * e_stride;
-        size_t i = 0;
-        for (; i + SUM_VECTORS * VQR_LANES <= width; i += SUM_VECTORS * VQR_LANES)
-            accumulate_lanes(sums + i, codebooks, step, width, SUM_VECTORS, x + i, scale + i, signs, z + r, z_stride);
-        for (; i + VQR_LANES <= width; i += VQR_LANES)
-            accumulate_lanes(sums + i, codebooks, step, width, 1, x + i, scale + i, signs, z + r, z_stride);
-        if (i < width)
-            accumulate_rest(sums + i, codebooks, step, width, width - i, x + i, scale + i, signs, z + r, z_stride);
-        for (size_t j = 0; j < codebooks; j++)
+    size_t i = 0;
+    for (; i + SUM_VECTORS * VQR_LANES <= width; i += SUM_VECTORS * VQR_LANES)
+        accumulate_columns(sums + i, codebooks, step, width, SUM_VECTORS, e + i, e_stride, rows, scale + i, signs, z,
+                           z_stride);
+    for (; i + VQR_LANES <= width; i += VQR_LANES)
+        accumulate_columns(sums + i, codebooks, step, width, 1, e + i, e_stride, rows, scale + i, signs, z, z_stride);
+    if (i < width)
+        accumulate_rest(sums + i, codebooks, step, width, width - i, e + i, e_stride, rows, scale + i, signs, z,
+                        z_stride);
+    for (size_t j = 0; j < codebooks; j++)
+        for (size_t r = 0; r < rows; r++)
             counts[j * clusters + z[j * z_stride + r]] += (uint32_t)sign;
-    }
 }
 
 /* Integers convert to double with one rounding on every machine, so the kernel below is plain C that the compiler
