@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/assignments.h"
 #include "runtime/model.h"
 #include "runtime/quantizer.h"
 
@@ -81,6 +82,8 @@ enum vqr_status vqr_bind(struct vqr_binder *binder)
     if (!status)
         status = bind_sequences(binder);
     if (!status)
+        status = vqr_bind_assignments(binder);
+    if (!status)
         status = vqr_bind_head(binder);
     if (!status)
         status = refuse_unread_tensors(binder);
@@ -93,6 +96,7 @@ void vqr_unbind(struct vqr_model *model)
         if (model->sequence[i].kind)
             model->sequence[i].kind->unbind(&model->sequence[i]);
     free(model->sequence);
+    vqr_unbind_assignments(model);
     for (size_t g = 0; g < VQR_GROUPS; g++) {
         for (size_t i = 0; model->inputs[g].input && i < model->inputs[g].count; i++)
             free(model->inputs[g].input[i].level);

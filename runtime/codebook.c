@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "runtime/bind_layers.h"
 #include "runtime/model.h"
@@ -80,11 +81,24 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, const struct
 _Static_assert((int)VQR_EVENT_BLOCK <= VQR_SCREEN_ROWS && (int)VQR_EVENT_BLOCK <= VQR_INT8_ROWS,
                "a block of events is one call");
 
+/* The events of a block whose codewords are not stored. */
+static struct vqr_event_block to_compute(const struct vqr_event_block *block)
+{
+    struct vqr_event_block own = *block;
+    if (block->stored) {
+        own.e = block->missing_e;
+        own.row = block->missing_row;
+        own.rows = block->missing_rows;
+    }
+    return own;
+}
+
 void vqr_codebook_load(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                        struct vqr_codebook_scratch *scratch, const struct vqr_event_block *block)
 {
-    if (codebook->scores == VQR_SCORES_INT8)
-        vqr_int8_rows_load(&codebook->int8, k, &scratch->rows, block->e, block->stride, block->rows);
+    const struct vqr_event_block own = to_compute(block);
+    if (codebook->scores == VQR_SCORES_INT8 && own.rows)
+        vqr_int8_rows_load(&codebook->int8, k, &scratch->rows, own.e, own.stride, own.rows);
 }
 
 static void assign_int8(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
@@ -108,9 +122,8 @@ static const struct vqr_known_scores *known_scores(const struct vqr_codebook *co
     return vqr_known_of(codebook->events, k, &scratch->known, &place, vqr_weights_of(codebook->fold, j), block);
 }
 
-void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
-                         struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
-                         uint32_t *z)
+static void compute(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
+                    struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block, uint32_t *z)
 {
     if (codebook->scores == VQR_SCORES_INT8) {
         assign_int8(codebook, k, scratch, j, block->rows, z);
@@ -124,4 +137,21 @@ void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_k
     else
         k->quantize_f32(z, block->e, block->stride, block->rows, fold, codebook->offset, codebook->widths, known,
                         codebook->features, codebook->codewords);
+}
+
+void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
+                         struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
+                         uint32_t *z)
+{
+    const struct vqr_event_block own = to_compute(block);
+    if (!block->stored) {
+        compute(codebook, k, scratch, j, &own, z);
+        return;
+    }
+    memcpy(z, block->stored + (codebook->slot + j) * VQR_EVENT_BLOCK, block->rows * sizeof *z);
+    uint32_t missing[VQR_EVENT_BLOCK];
+    if (own.rows)
+        compute(codebook, k, scratch, j, &own, missing);
+    for (size_t i = 0; i < own.rows; i++)
+        z[block->missing[i]] = missing[i];
 }

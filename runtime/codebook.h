@@ -53,7 +53,7 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, const struct
 void vqr_codebook_load(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                        struct vqr_codebook_scratch *scratch, const struct vqr_event_block *block);
 
-/* z[block->rows]: the codewords of the events that were loaded, in codebook j. */
+/* z[block->rows]: the codewords of the events that were loaded, in codebook j: as stored, or else computed. */
 void vqr_codebook_assign(const struct vqr_codebook *codebook, const struct vqr_kernels *k,
                          struct vqr_codebook_scratch *scratch, size_t j, const struct vqr_event_block *block,
                          uint32_t *z);

@@ -10,7 +10,7 @@ static void *take_scratch(const struct vqr_sequence *sequence, struct vqr_arena 
     const struct vqr_dmqn *dmqn = sequence->self;
     struct vqr_dmqn_scratch counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
     const size_t w = dmqn->codewords;
-    s->z = vqr_take(arena, VQR_EVENT_BLOCK, sizeof *s->z);
+    s->z = vqr_take(arena, vqr_times(dmqn->codebooks, VQR_EVENT_BLOCK), sizeof *s->z);
     s->tokens = vqr_take(arena, w, sizeof *s->tokens);
     s->counts = vqr_take(arena, w, sizeof *s->counts);
     s->x = vqr_take(arena, vqr_times(w, vqr_padded(dmqn->width)), sizeof *s->x);
@@ -49,21 +49,6 @@ static void reset(const struct vqr_sequence *sequence, void *state)
         s->interests[j].tokens = 0;
 }
 
-static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
-                   const struct vqr_event_block *block)
-{
-    const struct vqr_dmqn *dmqn = sequence->self;
-    struct vqr_dmqn_scratch *s = scratch;
-    struct vqr_dmqn_state *st = state;
-    const size_t w = dmqn->codewords;
-    vqr_codebook_load(&dmqn->codebook, k, &s->codebook, block);
-    for (size_t j = 0; j < dmqn->codebooks; j++) {
-        vqr_codebook_assign(&dmqn->codebook, k, &s->codebook, j, block, s->z); /* eq 7 */
-        k->accumulate_i32(st->sums + j * w * dmqn->width, st->counts + j * w, block->q, block->stride, block->rows,
-                          dmqn->width, s->z, block->sign);
-    }
-}
-
 static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride)
 {
@@ -72,6 +57,23 @@ static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels
     vqr_codebook_load(&dmqn->codebook, k, &s->codebook, block);
     for (size_t j = 0; j < dmqn->codebooks; j++)
         vqr_codebook_assign(&dmqn->codebook, k, &s->codebook, j, block, clusters + j * clusters_stride);
+}
+
+static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
+                   const struct vqr_event_block *block)
+{
+    const struct vqr_dmqn *dmqn = sequence->self;
+    struct vqr_dmqn_scratch *s = scratch;
+    struct vqr_dmqn_state *st = state;
+    assign(sequence, k, scratch, block, s->z, VQR_EVENT_BLOCK); /* eq 7 */
+    k->accumulate_f32(st->sums, st->counts, dmqn->codebooks, dmqn->codewords, block->e, block->stride, block->rows,
+                      dmqn->width, block->scale, s->z, VQR_EVENT_BLOCK, block->sign);
+}
+
+static size_t codewords(const struct vqr_sequence *sequence, size_t j)
+{
+    (void)j; /* all codebooks have as many */
+    return ((const struct vqr_dmqn *)sequence->self)->codewords;
 }
 
 /* The clusters that are tokens, ascending: occupied ones, or all of them once there is any event. */
@@ -153,6 +155,7 @@ const struct vqr_sequence_ops vqr_dmqn = {
     .reset = reset,
     .append = append,
     .assign = assign,
+    .codewords = codewords,
     .refresh = refresh,
     .attend = attend,
     .weigh = weigh,

@@ -27,7 +27,7 @@ struct vqr_dmqn_state {
 };
 
 struct vqr_dmqn_scratch {
-    uint32_t *z;      /* [VQR_EVENT_BLOCK] */
+    uint32_t *z;      /* [N, VQR_EVENT_BLOCK] */
     uint32_t *tokens; /* [W] clusters that take part, ascending */
     uint32_t *counts; /* [W] their events */
     float *x;         /* [W, hstu.x_stride] */

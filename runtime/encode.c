@@ -19,7 +19,7 @@ static void find_times(const struct vqr_model *model, const struct vqr_rows *eve
     }
 }
 
-/* Embeds events first ... first + count and converts them to the fixed point of the exact sums. */
+/* Embeds events first ... first + count, and looks up what the file stores of them. */
 static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events, size_t first, size_t count,
                                   struct vqr_stats *stats, struct vqr_event_block *block, struct vqr_error *error)
 {
@@ -28,10 +28,8 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
         vqr_gather(model, &s->k, VQR_EVENT, events, first, count, s->e, s->e_stride, &s->scratch, stats, error);
     if (status)
         return status;
-    s->k.fix_f32(s->q, s->e_stride, s->e, s->e_stride, count, model->inputs[VQR_EVENT].width,
-                 model->event_columns.scale);
     *block = (struct vqr_event_block){.e = s->e,
-                                      .q = s->q,
+                                      .scale = model->event_columns.scale,
                                       .stride = s->e_stride,
                                       .row = s->scratch.index,
                                       .rows = count,
@@ -39,7 +37,15 @@ static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events,
                                       .total = events->rows,
                                       .sign = 1};
     find_times(model, events, first, block);
-    return VQR_OK;
+    if (!model->assignments)
+        return VQR_OK;
+    block->missing = s->stored.missing;
+    block->missing_e = s->stored.missing_e;
+    block->missing_row = s->stored.missing_row;
+    const enum vqr_status stored =
+        vqr_assignments_load(model, s->scratch.index, s->e, s->e_stride, first, count, &s->stored, error);
+    block->missing_rows = s->stored.missing_rows;
+    return stored;
 }
 
 static size_t block_rows(size_t first, size_t end)
@@ -63,6 +69,7 @@ static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct
             const struct vqr_sequence *sequence = &model->sequence[i];
             if (sequence->matches)
                 vqr_gather_index(model, VQR_EVENT, sequence->match_event, events, first, block.rows, s->match);
+            block.stored = vqr_assignments_of(model, i, &s->stored);
             sequence->kind->append(sequence, &s->k, s->sequence[i], state->sequence[i], &block);
         }
         *done = first + block.rows;
@@ -183,6 +190,7 @@ enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct v
     for (size_t first = 0; !status && first < events->rows; first += VQR_EVENT_BLOCK) {
         struct vqr_event_block block;
         status = load_block(session, events, first, block_rows(first, events->rows), NULL, &block, error);
+        block.stored = status ? NULL : vqr_assignments_of(session->model, sequence, &session->stored);
         if (!status)
             q->kind->assign(q, &session->k, session->sequence[sequence], &block, clusters + first, events->rows);
     }

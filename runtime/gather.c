@@ -135,8 +135,25 @@ static enum vqr_status look_up_one(const struct source *s, size_t row, struct vq
     return VQR_OK;
 }
 
+/* look_up for numbers that are rows and all there: nothing can be refused, and no id takes a branch. */
+static void look_up_numbers(const int64_t *numbers, size_t count, size_t rows, uint32_t *index, struct vqr_stats *stats)
+{
+    struct vqr_stats counted = {count, 0};
+    for (size_t r = 0; r < count; r++) {
+        const uint64_t id = (uint64_t)numbers[r];
+        index[r] = id < rows ? (uint32_t)id : 0;
+        counted.unknown_ids += id >= rows;
+    }
+    vqr_stats_add(stats, &counted);
+}
+
 static enum vqr_status look_up(const struct source *s, uint32_t *index, struct vqr_stats *stats)
 {
+    const struct vqr_table *table = s->input->table;
+    if (table->ids == VQR_IDS_DIRECT && s->column && s->column->type == VQR_COLUMN_INT64 && !s->column->present) {
+        look_up_numbers((const int64_t *)s->column->values + s->first, s->count, table->rows, index, stats);
+        return VQR_OK;
+    }
     enum vqr_status status = VQR_OK;
     for (size_t r = 0; !status && r < s->count; r++) {
         const size_t row = s->first + r;
@@ -351,7 +368,7 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
         const struct vqr_column *column = i < rows->column_count ? &rows->columns[i] : NULL;
         const struct source s = {k, group, input, column, first, count, error};
         struct vqr_gather_scratch own = *scratch;
-        own.index += i * scratch->rows;
+        own.index += i * VQR_EVENT_BLOCK;
         enum vqr_status status = VQR_OK;
         switch (input->kind) {
         case VQR_FEATURE_ID:

@@ -9,10 +9,12 @@
 enum vqr_status vqr_check_rows(const struct vqr_model *model, enum vqr_group group, const struct vqr_rows *rows,
                                struct vqr_error *error);
 
-/* What embedding needs beside its output; rows are those of the largest block, and VQR_EVENT_BLOCK of events. */
+_Static_assert((int)VQR_CANDIDATE_BLOCK <= (int)VQR_EVENT_BLOCK, "the largest block is one of events");
+
+/* What embedding needs beside its output; rows are those of the largest block, which is one of events. */
 struct vqr_gather_scratch {
-    uint32_t *index; /* [most features of a group, rows] table rows; the last call's are left of features of kind id */
-    size_t rows;
+    uint32_t *index; /* [most features of a group, VQR_EVENT_BLOCK] table rows; the last call's are left of features of
+                        kind id */
     uint32_t *code;  /* [rows] codes of one level, if the model has quantizers */
     float *residual; /* [rows, widest quantizer's dim] */
 };

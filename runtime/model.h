@@ -104,7 +104,8 @@ struct vqr_model {
     struct vqr_event_columns event_columns;
     struct vqr_sequence *sequence; /* [sequence_count] */
     size_t sequence_count;
-    size_t interest_width; /* of all sequences together */
+    size_t interest_width;               /* of all sequences together */
+    struct vqr_assignments *assignments; /* codewords that the file stores, or NULL */
     struct vqr_head head;
     size_t outputs;
 };

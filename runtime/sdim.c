@@ -167,8 +167,8 @@ static void append(const struct vqr_sequence *sequence, const struct vqr_kernels
     for (size_t g = 0; g < sdim->hashes; g++) {
         const size_t at = g * sdim->buckets;
         k->sign_codes_f32(s->z, s->h + g * sdim->bits, s->h_stride, block->rows, sdim->bits);
-        k->accumulate_i32(st->sums + at * sdim->width, st->counts + at, block->q, block->stride, block->rows,
-                          sdim->width, s->z, block->sign);
+        k->accumulate_f32(st->sums + at * sdim->width, st->counts + at, 1, sdim->buckets, block->e, block->stride,
+                          block->rows, sdim->width, block->scale, s->z, 0, block->sign);
     }
 }
 

@@ -17,15 +17,20 @@ struct vqr_sequence;
 
 /* A block of events on their way into the sums. */
 struct vqr_event_block {
-    const float *e;   /* [rows, stride] embeddings */
-    const int32_t *q; /* [rows, stride] the same as fixed-point integers */
+    const float *e;     /* [rows, stride] embeddings */
+    const float *scale; /* [the events' width] e * scale rounds to the integers that are summed */
     size_t stride, rows;
-    const int64_t *time;     /* [rows] the events' times, or NULL if none has one */
-    const uint8_t *has_time; /* [rows] 0 for an event without a time; NULL: all have one */
-    const uint32_t *row;     /* [features, VQR_EVENT_BLOCK] table rows of the features of kind id */
-    const uint32_t *match;   /* [rows] table rows of the sequence's match feature, if it has one */
-    size_t first, total;     /* the block's first event among all events of the call */
-    int32_t sign;            /* 1 adds the events, -1 takes them back out */
+    const int64_t *time;         /* [rows] the events' times, or NULL if none has one */
+    const uint8_t *has_time;     /* [rows] 0 for an event without a time; NULL: all have one */
+    const uint32_t *row;         /* [features, VQR_EVENT_BLOCK] table rows of the features of kind id */
+    const uint32_t *match;       /* [rows] table rows of the sequence's match feature, if it has one */
+    const uint32_t *stored;      /* [codebooks, VQR_EVENT_BLOCK] the sequence's codewords, where the file stores any: */
+    const uint32_t *missing;     /* [missing_rows] the rows, ascending, that it stores none for, */
+    const float *missing_e;      /* [missing_rows, stride] and their embeddings */
+    const uint32_t *missing_row; /* [features, VQR_EVENT_BLOCK] and their table rows */
+    size_t missing_rows;
+    size_t first, total; /* the block's first event among all events of the call */
+    int32_t sign;        /* 1 adds the events, -1 takes them back out */
 };
 
 /* Candidates of one user on their way through the sequences; at most VQR_CANDIDATE_BLOCK. */
@@ -60,6 +65,8 @@ struct vqr_sequence_ops {
      * codebook j. */
     void (*assign)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                    const struct vqr_event_block *block, uint32_t *clusters, size_t clusters_stride);
+    /* NULL for a kind whose codewords no file stores. The codewords of codebook j. */
+    size_t (*codewords)(const struct vqr_sequence *sequence, size_t j);
     /* Interests from sums. Errors: OVERFLOW. */
     enum vqr_status (*refresh)(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch,
                                void *state, struct vqr_error *error);
@@ -79,7 +86,7 @@ struct vqr_sequence_ops {
 
 enum {
     VQR_EVENT_BLOCK = 48,     /* events quantized together: a multiple of every ISA's tile rows */
-    VQR_CANDIDATE_BLOCK = 48, /* candidates scored together, likewise */
+    VQR_CANDIDATE_BLOCK = 48, /* candidates scored together, likewise; not more */
 };
 
 struct vqr_sequence {

@@ -19,16 +19,15 @@ static size_t most_features(const vqr_model *model)
 static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena *arena)
 {
     struct vqr_session counting, *taken = vqr_take(arena, 1, sizeof *taken), *s = taken ? taken : &counting;
-    const size_t rows = (size_t)VQR_EVENT_BLOCK > VQR_CANDIDATE_BLOCK ? VQR_EVENT_BLOCK : VQR_CANDIDATE_BLOCK;
+    const size_t rows = VQR_EVENT_BLOCK;
     s->e_stride = vqr_padded(model->inputs[VQR_EVENT].width);
     /* Attention and output projections write whole panels, so the last head reaches past the interests' end. */
     s->x_stride = vqr_padded(model->inputs[VQR_CANDIDATE].width + model->interest_width) + 2 * VQR_LANES;
-    s->scratch.rows = rows;
-    s->scratch.index = vqr_take(arena, vqr_times(most_features(model), rows), sizeof *s->scratch.index);
+    s->scratch.index = vqr_take(arena, vqr_times(most_features(model), VQR_EVENT_BLOCK), sizeof *s->scratch.index);
     s->scratch.code = vqr_take(arena, model->quantizer_count ? rows : 0, sizeof *s->scratch.code);
     s->scratch.residual = vqr_take(arena, vqr_times(rows, vqr_quantizers_dim(model)), sizeof *s->scratch.residual);
     s->e = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->e);
-    s->q = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->q);
+    vqr_assignments_take(model, s->e_stride, &s->stored, arena);
     s->match = vqr_take(arena, rows, sizeof *s->match);
     s->x = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->x_stride), sizeof *s->x);
     vqr_head_take_scratch(model, &s->head, arena);

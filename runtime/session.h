@@ -2,6 +2,7 @@
 #ifndef VQR_SESSION_H
 #define VQR_SESSION_H
 
+#include "runtime/assignments.h"
 #include "runtime/gather.h"
 #include "runtime/head.h"
 
@@ -12,11 +13,11 @@ struct vqr_session {
     void *owned; /* what to free, or NULL for a caller's buffer */
 
     struct vqr_gather_scratch scratch;
-    float *e;   /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
-    int32_t *q; /* [VQR_EVENT_BLOCK, e_stride] the same, in fixed point */
+    float *e; /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
     size_t e_stride;
-    uint32_t *match; /* [a block] table rows of a sequence's match feature */
-    float *x;        /* [VQR_CANDIDATE_BLOCK, x_stride] candidates' embeddings and interests, what the head reads */
+    struct vqr_stored_codewords stored; /* of the block of events, if the file stores any */
+    uint32_t *match;                    /* [a block] table rows of a sequence's match feature */
+    float *x; /* [VQR_CANDIDATE_BLOCK, x_stride] candidates' embeddings and interests, what the head reads */
     size_t x_stride;
     struct vqr_head_scratch head;
     void **sequence; /* [model->sequence_count] each kind's own */

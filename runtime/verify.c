@@ -2,6 +2,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "runtime/assignments.h"
 #include "runtime/error.h"
 #include "runtime/model.h"
 #include "runtime/tensors.h"
@@ -75,5 +76,5 @@ enum vqr_status vqr_model_verify(const vqr_model *model, struct vqr_error *error
     enum vqr_status status = VQR_OK;
     for (size_t i = 0; !status && i < model->table_count; i++)
         status = verify_table(model, &model->table[i], error);
-    return status;
+    return status ? status : vqr_assignments_verify(model, error);
 }

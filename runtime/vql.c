@@ -98,9 +98,8 @@ static void add_exact(const struct vqr_vql *vql, const struct vqr_kernels *k, st
                       int32_t sign)
 {
     const size_t width = group->heads * vql->v_dim, at = first * s->v_stride + group->v_column;
-    k->fix_f32(s->fixed + at, s->v_stride, s->v + at, s->v_stride, rows, width, vql->scale + group->v_column);
-    k->accumulate_i32(st->sums + group->sums_at, st->counts + group->clusters, s->fixed + at, s->v_stride, rows, width,
-                      s->z + first, sign);
+    k->accumulate_f32(st->sums + group->sums_at, st->counts + group->clusters, 1, group->codewords, s->v + at,
+                      s->v_stride, rows, width, vql->scale + group->v_column, s->z + first, 0, sign);
 }
 
 static void append(const struct vqr_sequence *sequence, const struct vqr_kernels *k, void *scratch, void *state,
@@ -165,6 +164,12 @@ static void assign(const struct vqr_sequence *sequence, const struct vqr_kernels
     vqr_codebook_load(&vql->group[0].codes, k, &s->codebook, block);
     for (size_t g = 0; g < vql->groups; g++)
         vqr_codebook_assign(&vql->group[g].codes, k, &s->codebook, 0, block, clusters + g * clusters_stride);
+}
+
+static size_t codewords(const struct vqr_sequence *sequence, size_t j)
+{
+    const struct vqr_vql *vql = sequence->self;
+    return vql->group[j].codewords;
 }
 
 /* ---- what candidates need ---- */
@@ -342,6 +347,7 @@ const struct vqr_sequence_ops vqr_vql = {
     .append = append,
     .undo = undo,
     .assign = assign,
+    .codewords = codewords,
     .refresh = refresh,
     .start = start,
     .attend = attend,

@@ -63,7 +63,6 @@ struct vqr_vql_state {
 struct vqr_vql_scratch {
     uint32_t *z;           /* [VQR_EVENT_BLOCK] */
     float *v;              /* [VQR_EVENT_BLOCK, v_stride] */
-    int32_t *fixed;        /* likewise, as integers */
     double *factor;        /* [R or 1, most heads of a group] */
     float *rows;           /* [most, stride] codewords or values, before packing */
     double *total;         /* [most] */

@@ -33,7 +33,6 @@ void *vqr_vql_take_scratch(const struct vqr_sequence *sequence, struct vqr_arena
     s->o_stride = s->v_stride + VQR_LANES;
     s->z = vqr_take(arena, VQR_EVENT_BLOCK, sizeof *s->z);
     s->v = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->v_stride), sizeof *s->v);
-    s->fixed = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->v_stride), sizeof *s->fixed);
     s->factor = vqr_take(arena, vqr_times(heads, vql->terms + 1), sizeof *s->factor);
     s->rows = vqr_take(arena, vqr_times(vql->most, s->row_stride), sizeof *s->rows);
     s->total = vqr_take(arena, vql->most, sizeof *s->total);

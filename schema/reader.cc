@@ -53,7 +53,7 @@ constexpr flatbuffers::uoffset_t kTablesMax = 1u << 17;
 static_assert(int(VQR_TENSOR_RANK_MAX) == vqrank_refuse::kRankShown, "messages show whole shapes");
 
 // reader.h repeats the schema's enums by number; a value appended to one only must not compile.
-static_assert(int(VQR_TENSOR_I8) == int(fb::TensorType_MAX), "TensorType");
+static_assert(int(VQR_TENSOR_U16) == int(fb::TensorType_MAX), "TensorType");
 static_assert(int(VQR_QUADS) == int(fb::Layout_MAX), "Layout");
 static_assert(int(VQR_SCORES_INT8_EXACT) == int(fb::Scores_MAX), "Scores");
 static_assert(int(VQR_KEPT_INT8) == int(fb::Kept_MAX), "Kept");
@@ -242,9 +242,11 @@ bool check_strings(const fb::Model *model, const Message &message)
 
 // ---- tensors ----
 
-bool is_byte(fb::TensorType type)
+uint64_t element_bytes(fb::TensorType type)
 {
-    return type == fb::TensorType_U8 || type == fb::TensorType_I8;
+    if (type == fb::TensorType_U8 || type == fb::TensorType_I8)
+        return 1;
+    return type == fb::TensorType_U16 ? 2 : 4;
 }
 
 struct TensorCheck {
@@ -300,7 +302,7 @@ struct TensorCheck {
         bool empty = shape[0] == 0;
         shape[0] += empty;
         uint64_t elements = vqr_layout_elements((enum vqr_layout)tensor->layout(), rank, shape);
-        uint64_t bytes = multiply(elements, is_byte(tensor->type()) ? 1 : 4);
+        uint64_t bytes = multiply(elements, element_bytes(tensor->type()));
         const ShapeText shape_text(tensor->shape()->data(), rank);
         if (bytes == 0)
             return no("shape %s is too large", shape_text.text);

@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum {
-    VQR_FORMAT_VERSION = 5, /* the newest that this reader knows */
+    VQR_FORMAT_VERSION = 6, /* the newest that this reader knows */
     VQR_SEGMENT_ALIGN = 64,
     VQR_TENSOR_RANK_MAX = 4,
     VQR_TENSORS_MAX = 16384, /* keeps binding by name bounded for hostile files; a DMQN sequence has about 20 */
@@ -27,7 +27,13 @@ enum {
 };
 
 /* Values of the schema's enums, by the same numbers. */
-enum vqr_tensor_type { VQR_TENSOR_F32 = 0, VQR_TENSOR_U8 = 1, VQR_TENSOR_U32 = 2, VQR_TENSOR_I8 = 3 };
+enum vqr_tensor_type {
+    VQR_TENSOR_F32 = 0,
+    VQR_TENSOR_U8 = 1,
+    VQR_TENSOR_U32 = 2,
+    VQR_TENSOR_I8 = 3,
+    VQR_TENSOR_U16 = 4
+};
 enum vqr_layout { VQR_ROWS = 0, VQR_PADDED_ROWS = 1, VQR_PANELS = 2, VQR_QUADS = 3 };
 enum vqr_scores { VQR_SCORES_F32 = 0, VQR_SCORES_INT8 = 1, VQR_SCORES_INT8_EXACT = 2 };
 enum vqr_kept { VQR_KEPT_F32 = 0, VQR_KEPT_INT8 = 1 };
@@ -211,6 +217,16 @@ struct vqr_header_vql_group {
 void vqr_header_vql_group(const struct vqr_header *header, size_t i, size_t g, struct vqr_header_vql_group *group);
 uint32_t vqr_header_vql_head(const struct vqr_header *header, size_t i, size_t g, size_t n);
 int32_t vqr_header_vql_exponent(const struct vqr_header *header, size_t i, size_t a);
+
+/* Assignments stored per item; `key` and `determined` are indices of event features, not yet checked. */
+struct vqr_header_assignments {
+    int32_t key;       /* -1 for none */
+    size_t determined; /* how many are listed; read by vqr_header_determined */
+};
+
+/* False, and *assignments as it was, if the file stores none. */
+bool vqr_header_assignments(const struct vqr_header *header, struct vqr_header_assignments *assignments);
+uint32_t vqr_header_determined(const struct vqr_header *header, size_t i);
 
 struct vqr_header_head {
     size_t hidden_count, output_count;

@@ -263,6 +263,19 @@ uint32_t vqr_header_attention_hidden(const struct vqr_header *header, size_t i, 
     return at(din_of(stored)->hidden(), layer);
 }
 
+bool vqr_header_assignments(const struct vqr_header *header, struct vqr_header_assignments *assignments)
+{
+    const fb::Assignments *stored = model_of(header)->assignments();
+    if (stored != nullptr)
+        *assignments = {stored->key(), count(stored->determined())};
+    return stored != nullptr;
+}
+
+uint32_t vqr_header_determined(const struct vqr_header *header, size_t i)
+{
+    return at(model_of(header)->assignments()->determined(), i);
+}
+
 void vqr_header_head(const struct vqr_header *header, struct vqr_header_head *head)
 {
     const fb::Head *stored = model_of(header)->head();

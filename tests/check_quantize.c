@@ -159,40 +159,6 @@ bool check_quantize_f32(vqr_quantize_f32_fn *ref, vqr_quantize_f32_fn *fn)
     return check_quick || (random_one(ref, fn, &layouts[2], 333, 513) && random_one(ref, fn, &layouts[8], 1000, 129));
 }
 
-/* ---- fixed point ---- */
-
-static bool fix_one(vqr_fix_f32_fn *ref, vqr_fix_f32_fn *fn, size_t rows, size_t width, bool ties_only)
-{
-    const size_t e_stride = width + check_below(4), q_stride = width + check_below(4);
-    check_case("rows %zu width %zu e_stride %zu q_stride %zu ties %d", rows, width, e_stride, q_stride, ties_only);
-    float *scale = check_input(width, sizeof *scale);
-    for (size_t i = 0; i < width; i++)
-        scale[i] = ties_only ? 0.5f : ldexpf(1.0f, (int)check_below(31));
-    const size_t n = check_extent(rows, e_stride, width);
-    float *e = check_floats(n, FILL_UNIT);
-    for (size_t i = 0; i < n; i++)
-        if (ties_only)
-            e[i] = (float)(int32_t)check_below(65) - 32.0f;
-        else if (check_below(8) == 0) {
-            static const float values[] = {1.0f,       -1.0f,          0.0f,     -0.0f, 0x1p-149f,
-                                           -0x1p-149f, 0x1.fffffep-1f, 0x1p-31f, 1.5f,  -1.5f};
-            e[i] = values[check_below(sizeof values / sizeof *values)];
-        }
-    const struct check_output q = check_output(check_extent(rows, q_stride, width), sizeof(int32_t));
-    ref(q.want, q_stride, e, e_stride, rows, width, scale);
-    fn(q.got, q_stride, e, e_stride, rows, width, scale);
-    return check_same_i32(&q);
-}
-
-bool check_fix_f32(vqr_fix_f32_fn *ref, vqr_fix_f32_fn *fn)
-{
-    for (size_t width = 0; width <= 2 * VQR_LANES + 1; width++)
-        for (size_t rows = 0; rows <= 6; rows++)
-            if (!fix_one(ref, fn, rows, width, false) || !fix_one(ref, fn, rows, width, true))
-                return false;
-    return fix_one(ref, fn, 50, 64, false) && fix_one(ref, fn, 3, 1001, true);
-}
-
 /* ---- sums ---- */
 
 static void random_sums(int64_t *sums, size_t n)
@@ -203,50 +169,74 @@ static void random_sums(int64_t *sums, size_t n)
     }
 }
 
-static bool accumulate_one(vqr_accumulate_i32_fn *ref, vqr_accumulate_i32_fn *fn, size_t rows, size_t width,
-                           size_t clusters)
+/* Numbers whose products with the scales are at most 1.5 * 2^30 in magnitude, or lie half way between integers. */
+static void random_events(float *e, size_t n, float *scale, size_t width, bool ties_only)
 {
-    const size_t q_stride = width + check_below(4);
-    check_case("rows %zu width %zu clusters %zu q_stride %zu", rows, width, clusters, q_stride);
-    int32_t *q = check_input(check_extent(rows, q_stride, width), sizeof *q);
-    for (size_t i = 0; i < check_extent(rows, q_stride, width); i++)
-        q[i] = check_below(8) ? (int32_t)check_random() >> 1 : check_below(2) ? 1 << 30 : -(1 << 30);
-    uint32_t *z = check_input(rows, sizeof *z);
+    for (size_t i = 0; i < width; i++)
+        scale[i] = ties_only ? 0.5f : ldexpf(1.0f, (int)check_below(31));
+    for (size_t i = 0; i < n; i++)
+        if (ties_only)
+            e[i] = (float)(int32_t)check_below(65) - 32.0f;
+        else if (check_below(8) == 0) {
+            static const float values[] = {1.0f,       -1.0f,          0.0f,     -0.0f, 0x1p-149f,
+                                           -0x1p-149f, 0x1.fffffep-1f, 0x1p-31f, 1.5f,  -1.5f};
+            e[i] = values[check_below(sizeof values / sizeof *values)];
+        }
+}
+
+static uint32_t *random_clusters(size_t codebooks, size_t stride, size_t rows, size_t clusters)
+{
+    uint32_t *z = check_input(check_extent(codebooks, stride, rows), sizeof *z);
     const bool runs = check_below(2) != 0; /* the same cluster many times in a row, or any */
-    for (size_t r = 0; r < rows; r++)
-        z[r] = runs && r > 0 && check_below(4) ? z[r - 1] : (uint32_t)check_below(clusters);
-    int64_t *sums = check_input(clusters * width, sizeof *sums);
-    random_sums(sums, clusters * width);
-    for (size_t i = 0; i < clusters * width; i++)
+    for (size_t i = 0; i < check_extent(codebooks, stride, rows); i++)
+        z[i] = runs && i > 0 && check_below(4) ? z[i - 1] : (uint32_t)check_below(clusters);
+    return z;
+}
+
+static bool accumulate_one(vqr_accumulate_f32_fn *ref, vqr_accumulate_f32_fn *fn, size_t codebooks, size_t rows,
+                           size_t width, size_t clusters, bool ties_only)
+{
+    const size_t e_stride = width + check_below(4), z_stride = rows + check_below(4), n = codebooks * clusters;
+    check_case("codebooks %zu rows %zu width %zu clusters %zu e_stride %zu z_stride %zu ties %d", codebooks, rows,
+               width, clusters, e_stride, z_stride, ties_only);
+    float *e = check_floats(check_extent(rows, e_stride, width), FILL_UNIT);
+    float *scale = check_input(width, sizeof *scale);
+    random_events(e, check_extent(rows, e_stride, width), scale, width, ties_only);
+    const uint32_t *z = random_clusters(codebooks, z_stride, rows, clusters);
+    int64_t *sums = check_input(n * width, sizeof *sums);
+    random_sums(sums, n * width);
+    for (size_t i = 0; i < n * width; i++)
         sums[i] /= 4; /* room for what is added: going past int64 is not defined */
-    uint32_t *counts = check_input(clusters, sizeof *counts);
-    for (size_t i = 0; i < clusters; i++)
+    uint32_t *counts = check_input(n, sizeof *counts);
+    for (size_t i = 0; i < n; i++)
         counts[i] = (uint32_t)check_below(1 << 24);
 
-    const struct check_output s = check_output_of(sums, clusters * width, sizeof *sums);
-    const struct check_output c = check_output_of(counts, clusters, sizeof *counts);
-    ref(s.want, c.want, q, q_stride, rows, width, z, 1);
-    fn(s.got, c.got, q, q_stride, rows, width, z, 1);
+    const struct check_output s = check_output_of(sums, n * width, sizeof *sums);
+    const struct check_output c = check_output_of(counts, n, sizeof *counts);
+    ref(s.want, c.want, codebooks, clusters, e, e_stride, rows, width, scale, z, z_stride, 1);
+    fn(s.got, c.got, codebooks, clusters, e, e_stride, rows, width, scale, z, z_stride, 1);
     if (!check_same_i64(&s) || !check_same_i32(&c))
         return false;
     /* Subtracting gives back what was there, in the kernel and in the reference. */
-    fn(s.got, c.got, q, q_stride, rows, width, z, -1);
-    ref(s.want, c.want, q, q_stride, rows, width, z, -1);
+    fn(s.got, c.got, codebooks, clusters, e, e_stride, rows, width, scale, z, z_stride, -1);
+    ref(s.want, c.want, codebooks, clusters, e, e_stride, rows, width, scale, z, z_stride, -1);
     if (!check_same_i64(&s) || !check_same_i32(&c))
         return false;
-    return check_that(clusters * width == 0 || memcmp(s.got, sums, clusters * width * sizeof *sums) == 0,
+    return check_that(n * width == 0 || memcmp(s.got, sums, n * width * sizeof *sums) == 0,
                       "sums differ after adding and subtracting the same events") &&
-           check_that(memcmp(c.got, counts, clusters * sizeof *counts) == 0,
+           check_that(memcmp(c.got, counts, n * sizeof *counts) == 0,
                       "counts differ after adding and subtracting the same events");
 }
 
-bool check_accumulate_i32(vqr_accumulate_i32_fn *ref, vqr_accumulate_i32_fn *fn)
+bool check_accumulate_f32(vqr_accumulate_f32_fn *ref, vqr_accumulate_f32_fn *fn)
 {
     for (size_t width = 0; width <= 2 * VQR_LANES + 1; width++)
         for (size_t rows = 0; rows <= 12; rows++)
-            if (!accumulate_one(ref, fn, rows, width, 1 + check_below(9)))
-                return false;
-    return accumulate_one(ref, fn, 500, 64, 130) && accumulate_one(ref, fn, 200, 257, 1);
+            for (int ties = 0; ties < 2; ties++)
+                if (!accumulate_one(ref, fn, 1 + check_below(4), rows, width, 1 + check_below(9), ties))
+                    return false;
+    return accumulate_one(ref, fn, 4, 500, 64, 130, false) && accumulate_one(ref, fn, 1, 200, 257, 1, false) &&
+           accumulate_one(ref, fn, 7, 3, 101, 5, true);
 }
 
 static bool mean_one(vqr_cluster_mean_f32_fn *ref, vqr_cluster_mean_f32_fn *fn, size_t tokens, size_t width,

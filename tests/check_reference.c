@@ -483,31 +483,41 @@ static bool quantize_cases(const struct vqr_kernels *ref)
             return false;
     }
 
-    check_case("fix: ties to even");
-    const float x[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 2.75f, -0.0f, 0x1p30f}, ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-    const int32_t fixed[] = {0, 2, 2, 0, -2, 3, 0, 1 << 30};
-    int32_t q[8];
-    ref->fix_f32(q, 8, x, 8, 1, 8, ones);
-    for (int i = 0; i < 8; i++)
-        if (!check_that(q[i] == fixed[i], "q[%d]: want %ld, got %ld", i, (long)fixed[i], (long)q[i]))
-            return false;
+    return true;
+}
 
-    check_case("accumulate and mean: two events in cluster 1, none in 0");
-    const int32_t events[] = {10, -4, 5, 1 << 30};
-    const uint32_t clusters[] = {1, 1}, tokens[] = {1, 0};
-    int64_t sums[4] = {0};
-    uint32_t counts[2] = {0};
-    const double unit[] = {0.5, 1.0};
+static bool sum_cases(const struct vqr_kernels *ref)
+{
+    check_case("accumulate: ties to even, taken out as they were put in");
+    const float x[] = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 2.75f, -0.0f, 0x1p30f}, ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    const int64_t fixed[] = {0, 2, 2, 0, -2, 3, 0, 1 << 30};
+    const uint32_t zero = 0;
+    int64_t q[8] = {0};
+    uint32_t count = 0;
+    for (int sign = 1; sign >= -1; sign -= 2) {
+        ref->accumulate_f32(q, &count, 1, 1, x, 8, 1, 8, ones, &zero, 1, sign);
+        for (int i = 0; i < 8; i++)
+            if (!check_that(q[i] == (sign > 0 ? fixed[i] : 0), "q[%d]: sign %d gives %lld", i, sign, (long long)q[i]))
+                return false;
+    }
+
+    check_case("accumulate and mean: two events in cluster 1, none in 0; in a second codebook one in each");
+    const float events[] = {10, -4, 5, 1 << 30}, scale[] = {2, 1};
+    const uint32_t clusters[] = {1, 1, 1, 0}, tokens[] = {1, 0};
+    int64_t sums[8] = {0};
+    const int64_t after[8] = {0, 0, 30, (1 << 30) - 4, 10, 1 << 30, 20, -4}, left[4] = {0, 0, 10, 1 << 30};
+    uint32_t counts[4] = {0};
+    const double unit[] = {0.25, 1.0};
     float r[4];
-    ref->accumulate_i32(sums, counts, events, 2, 2, 2, clusters, 1);
+    ref->accumulate_f32(sums, counts, 2, 2, events, 2, 2, 2, scale, clusters, 2, 1);
     ref->cluster_mean_f32(r, 2, sums, counts, tokens, 2, 2, unit);
     const float means[] = {3.75f, 536870912.0f, 0.0f, 0.0f}; /* (2^30 - 4) / 2 = 536870910 is no float */
-    if (!check_that(sums[0] == 0 && sums[2] == 15 && sums[3] == (1 << 30) - 4 && counts[0] == 0 && counts[1] == 2,
-                    "wrong sums") ||
+    if (!check_that(memcmp(sums, after, sizeof sums) == 0, "wrong sums") ||
+        !check_that(counts[0] == 0 && counts[1] == 2 && counts[2] == 1 && counts[3] == 1, "wrong counts") ||
         !equal("r", r, means, 4))
         return false;
-    ref->accumulate_i32(sums, counts, events, 2, 1, 2, clusters, -1);
-    return check_that(sums[2] == 5 && sums[3] == 1 << 30 && counts[1] == 1, "wrong sums after removing an event");
+    ref->accumulate_f32(sums, counts, 1, 2, events, 2, 1, 2, scale, clusters, 2, -1);
+    return check_that(memcmp(sums, left, sizeof left) == 0 && counts[1] == 1, "wrong sums after removing an event");
 }
 
 static bool attention_cases(const struct vqr_kernels *ref)
@@ -659,6 +669,6 @@ static bool activation_cases(const struct vqr_kernels *ref)
 
 bool check_reference_cases(const struct vqr_kernels *ref)
 {
-    return gemm_cases(ref) && quantize_cases(ref) && gmm_cases(ref) && attention_cases(ref) && row_cases(ref) &&
-           activation_cases(ref);
+    return gemm_cases(ref) && quantize_cases(ref) && sum_cases(ref) && gmm_cases(ref) && attention_cases(ref) &&
+           row_cases(ref) && activation_cases(ref);
 }

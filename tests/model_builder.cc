@@ -186,6 +186,15 @@ struct Builder {
         return has(MODEL_TENSOR_LIST) ? out.CreateVector(tensors) : Offset<Vector<Offset<fb::Tensor>>>();
     }
 
+    // Indices that no feature has: what they may be is for the runtime to say.
+    Offset<fb::Assignments> assignments()
+    {
+        auto determined = options.lists_absent  ? Offset<Vector<uint32_t>>()
+                          : options.lists_empty ? out.CreateVector(std::vector<uint32_t>())
+                                                : out.CreateVector(std::vector<uint32_t>({3, UINT32_MAX}));
+        return fb::CreateAssignments(out, -7, determined);
+    }
+
     Offset<fb::Golden> golden()
     {
         std::vector<uint32_t> bit_values;
@@ -219,6 +228,7 @@ struct Builder {
         auto head_part = has(MODEL_HEAD) ? head() : Offset<fb::Head>();
         auto tensor_list = tensors();
         auto goldens = list(std::vector<Offset<fb::Golden>>(options.golden_times, golden()));
+        auto stored = has(MODEL_ASSIGNMENTS) ? assignments() : Offset<fb::Assignments>();
         fb::ModelBuilder model(out);
         model.add_format_version(options.format_version);
         model.add_name(name);
@@ -234,6 +244,8 @@ struct Builder {
         model.add_file_length(file_length);
         model.add_config(config);
         model.add_golden(goldens);
+        if (!stored.IsNull())
+            model.add_assignments(stored);
         fb::FinishSizePrefixedModelBuffer(out, model.Finish());
     }
 };

@@ -35,6 +35,7 @@ enum model_part {
     MODEL_BITS,
     MODEL_FLOAT64,
     MODEL_PARTS,
+    MODEL_ASSIGNMENTS = MODEL_PARTS, /* which the schema does not require */
 };
 
 struct model_text {

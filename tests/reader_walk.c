@@ -105,6 +105,10 @@ uint64_t reader_walk(const struct vqr_header *file)
         sum += (uint64_t)sequence.kind + sequence.codebooks + sequence.hstu.layers + sequence.attention.out;
         sum += (uint64_t)sequence.hstu.pre_norm + sequence.hstu.share + sequence.attention.count_bias;
     }
+    struct vqr_header_assignments stored;
+    if (vqr_header_assignments(file, &stored))
+        for (size_t i = 0; i < stored.determined; i++)
+            sum += (uint64_t)stored.key + vqr_header_determined(file, i);
     struct vqr_header_head head;
     vqr_header_head(file, &head);
     for (size_t i = 0; i < head.hidden_count; i++)

@@ -60,7 +60,7 @@ struct Header {
     Features events()
     {
         const uint32_t widths[RUNTIME_EVENTS_MAX] = {o.item_dim, o.word_dim, 1, 0, o.item_dim, o.image_dim};
-        const bool there[RUNTIME_EVENTS_MAX] = {true, true, true, true, o.tags, o.image_dim > 0};
+        const bool there[RUNTIME_EVENTS_MAX] = {true, true, !o.ids_only, true, o.tags, o.image_dim > 0};
         Features list;
         for (size_t i = 0; i < RUNTIME_EVENTS_MAX; i++) {
             uint32_t width = o.event_widths[i] == UINT32_MAX ? widths[i] : o.event_widths[i];
@@ -261,8 +261,12 @@ struct Header {
         auto sequence_list = sequences();
         auto head_part = head();
         auto tensor_list = directory();
+        Offset<fb::Assignments> stored;
+        if (o.assignments.stored)
+            stored = fb::CreateAssignments(out, o.assignments.key,
+                                           out.CreateVector(o.assignments.determined, o.assignments.determined_count));
         auto model = fb::CreateModel(out, o.format_version, name, 0, tables, user, context, event, candidate,
-                                     sequence_list, head_part, tensor_list, file_length, 0, 0, quantizers);
+                                     sequence_list, head_part, tensor_list, file_length, 0, 0, quantizers, stored);
         fb::FinishSizePrefixedModelBuffer(out, model);
     }
 };
@@ -360,6 +364,9 @@ struct runtime_options runtime_options_default(void)
     o.search.top = 3;
     o.search.attention = o.search.twin = o.attention;
     o.last = 5;
+    o.assignments.determined_count = 1;
+    o.assignments.determined[0] = 1;
+    o.assignments.unlisted = 7;
     o.short_attention = o.attention;
     o.hidden[0] = 18;
     o.hidden_count = 1;

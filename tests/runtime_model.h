@@ -77,6 +77,15 @@ struct runtime_int8 {
     uint32_t kept;  /* columns of the input that each int8 matrix keeps in fp32, or all it has if these are fewer */
 };
 
+/* Codewords stored per item: all 0. They need `ids_only`. */
+struct runtime_assignments {
+    bool stored;
+    int32_t key; /* an event feature: item or word */
+    size_t determined_count;
+    uint32_t determined[2];
+    uint64_t unlisted; /* of every so many rows of the key's table one is not listed; 0: all are */
+};
+
 struct runtime_options {
     uint64_t seed;
     struct runtime_int8 int8;
@@ -97,6 +106,7 @@ struct runtime_options {
     uint32_t image_dim;
     struct runtime_quantizer content;
 
+    bool ids_only;                             /* events have no price */
     uint8_t event_kinds[RUNTIME_EVENTS_MAX];   /* enum vqr_kind of item, word, price, time, tags, image */
     int32_t event_tables[RUNTIME_EVENTS_MAX];  /* -1: none */
     uint32_t event_widths[RUNTIME_EVENTS_MAX]; /* UINT32_MAX: the right one */
@@ -133,6 +143,8 @@ struct runtime_options {
     uint32_t hidden[RUNTIME_HIDDEN_MAX];
     size_t hidden_count, outputs;
     uint8_t activation;
+
+    struct runtime_assignments assignments;
 
     const char *extra_tensor;   /* one more than anything reads, or NULL */
     const char *without_tensor; /* left out, or NULL */

@@ -7,6 +7,7 @@
 #include "tests/runtime_model.h"
 #pragma GCC diagnostic pop
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -300,7 +301,7 @@ struct Tensors {
     }
     uint64_t event_width() const
     {
-        return o.item_dim + o.word_dim + 1 + tags_width() + o.image_dim + content_width();
+        return o.item_dim + o.word_dim + !o.ids_only + tags_width() + o.image_dim + content_width();
     }
     uint64_t candidate_width() const
     {
@@ -500,6 +501,52 @@ struct Tensors {
         return width;
     }
 
+    // Rows of features item and word.
+    uint64_t rows_of(uint32_t feature) const
+    {
+        return feature == 0 ? o.items : kWordCount + 1 + o.spare_rows;
+    }
+
+    bool is_determined(uint32_t feature) const
+    {
+        const uint32_t *end = o.assignments.determined + o.assignments.determined_count;
+        return std::find(o.assignments.determined, end, feature) != end;
+    }
+
+    void stored_codewords(const std::string &name, uint64_t combinations, uint64_t codebooks, uint32_t codewords)
+    {
+        const bool wide = codewords > 256;
+        const std::vector<uint8_t> zeros(combinations * codebooks * (wide ? 2 : 1));
+        add("sequences." + name + ".assignments", wide ? fb::TensorType_U16 : fb::TensorType_U8, fb::Layout_Rows,
+            {combinations, codebooks}, zeros.data(), zeros.size());
+    }
+
+    void assignments()
+    {
+        const runtime_assignments &a = o.assignments;
+        Random own = {o.seed + 1}; // so that the other tensors are what they are without
+        if (a.determined_count > 0) {
+            const uint64_t keys = rows_of((uint32_t)a.key);
+            std::vector<uint32_t> rows;
+            for (uint64_t i = 0; i < keys; i++)
+                for (size_t d = 0; d < a.determined_count; d++) {
+                    const auto row = (uint32_t)(own.next() % rows_of(a.determined[d]));
+                    rows.push_back(a.unlisted != 0 && i % a.unlisted == 0 ? UINT32_MAX : row);
+                }
+            add("assignments.determined", fb::TensorType_U32, fb::Layout_Rows, {keys, a.determined_count}, rows.data(),
+                rows.size() * sizeof(uint32_t));
+        }
+        uint64_t combinations = 1;
+        for (uint32_t feature = 0; feature < 2; feature++)
+            combinations *= is_determined(feature) ? 1 : rows_of(feature);
+        const runtime_vql &v = o.vql;
+        for (uint32_t i = 0; i < o.sequences; i++)
+            stored_codewords(sequence_name("long", i), combinations, o.codebooks, o.codewords);
+        for (uint32_t i = 0; i < o.vql_sequences; i++)
+            stored_codewords(sequence_name("keys", i), combinations, v.groups,
+                             *std::max_element(v.codewords, v.codewords + v.groups));
+    }
+
     void all()
     {
         table("item", o.items, o.item_dim);
@@ -531,6 +578,8 @@ struct Tensors {
                 activation(name, o.activation, 0, out);
             in = out;
         }
+        if (o.assignments.stored)
+            assignments();
         if (o.extra_tensor != nullptr)
             rows(o.extra_tensor, {3});
     }

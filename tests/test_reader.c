@@ -144,6 +144,31 @@ static void test_reads_tensors(void **state)
     free(file.data);
 }
 
+static void test_reads_assignments(void **state)
+{
+    (void)state;
+    struct model_options options = model_options_default();
+    for (int list = 0; list < 2; list++) {
+        options.lists_absent = !list;
+        struct model_file file = model_build(&options);
+        struct vqr_header header = opened(file);
+        struct vqr_header_assignments stored;
+        assert_true(vqr_header_assignments(&header, &stored));
+        assert_int_equal(stored.key, -7);
+        assert_int_equal(stored.determined, list ? 2 : 0);
+        if (list)
+            assert_true(vqr_header_determined(&header, 0) == 3 && vqr_header_determined(&header, 1) == UINT32_MAX);
+        free(file.data);
+    }
+    options.leave_out = 1 << MODEL_ASSIGNMENTS;
+    struct model_file file = model_build(&options);
+    struct vqr_header header = opened(file);
+    struct vqr_header_assignments stored = {.key = 5};
+    assert_false(vqr_header_assignments(&header, &stored));
+    assert_int_equal(stored.key, 5);
+    free(file.data);
+}
+
 static void test_lists_may_be_empty_or_absent(void **state)
 {
     (void)state;
@@ -247,7 +272,8 @@ static void test_names_of_enum_values(void **state)
     assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_F32), "F32");
     assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_U32), "U32");
     assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_I8), "I8");
-    assert_string_equal(vqr_tensor_type_name(4), "unknown");
+    assert_string_equal(vqr_tensor_type_name(VQR_TENSOR_U16), "U16");
+    assert_string_equal(vqr_tensor_type_name(5), "unknown");
     assert_string_equal(vqr_tensor_type_name(-1), "unknown");
     assert_string_equal(vqr_tensor_type_name(256), "unknown");
     assert_string_equal(vqr_layout_name(VQR_ROWS), "Rows");
@@ -419,6 +445,7 @@ int main(void)
         cmocka_unit_test(test_reads_inputs),
         cmocka_unit_test(test_reads_sequence),
         cmocka_unit_test(test_reads_tensors),
+        cmocka_unit_test(test_reads_assignments),
         cmocka_unit_test(test_lists_may_be_empty_or_absent),
         cmocka_unit_test(test_unknown_values_are_handed_on),
         cmocka_unit_test(test_layout_elements),

@@ -119,16 +119,16 @@ static void test_refuses_by_version(void **state)
     (void)state;
     struct model_options options = model_options_default();
     options.format_version = 0;
-    refused(&options, "damaged: format version 0, expected 1 to 5");
+    refused(&options, "damaged: format version 0, expected 1 to 6");
     /* A newer file may hold anything that this schema doesn't know: the version must be what is named. */
     options.format_version = VQR_FORMAT_VERSION + 1;
     options.file_length = 1;
     options.sequence_kind = options.activation = options.tensors[0].type = options.tensors[1].layout = 9;
     options.tensors[2].rank = 6;
     options.table_name = MODEL_TEXT("a name with spaces");
-    refused_as(VQR_HEADER_NEWER, &options, "format version 6, this vqrank reads up to 5: update vqrank");
+    refused_as(VQR_HEADER_NEWER, &options, "format version 7, this vqrank reads up to 6: update vqrank");
     options.format_version = UINT32_MAX;
-    refused_as(VQR_HEADER_NEWER, &options, "format version 4294967295, this vqrank reads up to 5: update vqrank");
+    refused_as(VQR_HEADER_NEWER, &options, "format version 4294967295, this vqrank reads up to 6: update vqrank");
 }
 
 static void test_refuses_by_file_length(void **state)
@@ -258,8 +258,8 @@ static void test_refuses_by_tensor_form(void **state)
     (void)state;
     const struct model_options right = model_options_default();
     struct model_tensor tensor = right.tensors[3];
-    tensor.type = 4;
-    refused_tensor(3, tensor, "tensor 3 \"long.fold\": unknown type 4");
+    tensor.type = 5;
+    refused_tensor(3, tensor, "tensor 3 \"long.fold\": unknown type 5");
     tensor = right.tensors[3];
     tensor.layout = VQR_QUADS;
     refused_tensor(3, tensor, "tensor 3 \"long.fold\": type F32, expected I8 for Quads");
@@ -306,6 +306,9 @@ static void test_refuses_by_tensor_length(void **state)
     tensor = right.tensors[2];
     tensor.length = 1;
     refused_tensor(2, tensor, "tensor 2 \"tables.item.text\": 1 bytes, expected 0 for U8 Rows [0]");
+    tensor = right.tensors[3];
+    tensor.type = VQR_TENSOR_U16;
+    refused_tensor(3, tensor, "tensor 3 \"long.fold\": 768 bytes, expected 384 for U16 Panels [2, 3, 20]");
     tensor = right.tensors[3];
     tensor.length = 2 * 3 * 20 * 4;
     refused_tensor(3, tensor, "tensor 3 \"long.fold\": 480 bytes, expected 768 for F32 Panels [2, 3, 20]");

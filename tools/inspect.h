@@ -64,6 +64,10 @@ void inspect_print_semantic_id(FILE *out, const struct inspection *inspection, s
 json_t *inspect_describe_quantizer(const struct vqr_header *header, size_t i);
 void inspect_describe_semantic_id(json_t *object, const struct vqr_header *header, size_t group, size_t i);
 
+/* The two ways of saying what codewords are stored per item: lines, none without any; an object, or null. */
+void inspect_print_assignments(FILE *out, const struct inspection *inspection);
+json_t *inspect_describe_assignments(const struct inspection *inspection);
+
 /* The "s" of several. */
 const char *inspect_plural(uint64_t count);
 

@@ -265,18 +265,19 @@ bool inspect_print_json(FILE *out, const struct inspection *inspection)
 {
     const struct vqr_header *header = &inspection->header;
     const struct vqr_header_info *info = &inspection->info;
-    json_t *root = json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name",
-                             json_from_text(info->name), "format_version", (int)info->format_version, "producer",
-                             json_from_text(info->producer), "file_bytes", json_from_whole(header->size),
+    json_t *root = json_pack("{s:o, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+                             "name", json_from_text(info->name), "format_version", (int)info->format_version,
+                             "producer", json_from_text(info->producer), "file_bytes", json_from_whole(header->size),
                              "header_bytes", json_from_whole(info->header_bytes), "session_bytes",
                              json_from_whole(vqr_session_size(inspection->model)), "state_bytes",
                              json_from_whole(vqr_state_size(inspection->model)), "tables",
                              describe_all(header, info->tables, describe_table), "quantizers",
                              describe_all(header, info->quantizers, inspect_describe_quantizer), "features",
-                             describe_features(inspection), "sequences", describe_sequences(inspection), "head",
-                             describe_head(header), "tensors", describe_all(header, info->tensors, describe_tensor),
-                             "golden_requests", json_from_whole(info->goldens), "config", describe_config(info->config),
-                             "verified", describe_verification(inspection));
+                             describe_features(inspection), "sequences", describe_sequences(inspection), "assignments",
+                             inspect_describe_assignments(inspection), "head", describe_head(header), "tensors",
+                             describe_all(header, info->tensors, describe_tensor), "golden_requests",
+                             json_from_whole(info->goldens), "config", describe_config(info->config), "verified",
+                             describe_verification(inspection));
     if (root != NULL && inspection->codebooks != NULL &&
         json_object_set_new(root, "codebooks", codebooks_describe(inspection->codebooks)) != 0) {
         json_decref(root);

@@ -171,6 +171,7 @@ bool inspect_print_text(FILE *out, const struct inspection *inspection)
         inspect_print_quantizers(out, inspection);
         print_features(out, inspection);
         inspect_print_sequences(out, inspection);
+        inspect_print_assignments(out, inspection);
         print_head(out, inspection);
         print_tensors(out, inspection);
     }

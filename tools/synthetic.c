@@ -49,20 +49,38 @@ static void find_ids(struct id_source *source, const struct vqr_header *header, 
     source->text = vocabulary ? (const char *)find_part(header, source->table.name, "text") : NULL;
 }
 
-static struct vqr_id draw_id(const struct id_source *source, uint64_t *state)
+/* Key i of a vocabulary. */
+static struct vqr_id key_of(const struct id_source *source, size_t i)
 {
-    if (source->table.ids == VQR_IDS_HASH)
-        return (struct vqr_id){.value = (int64_t)draw(state)};
-    if (source->keys == NULL)
-        return (struct vqr_id){.value = (int64_t)(draw(state) % source->table.rows)};
-    const uint32_t *key = source->keys + 4 * (size_t)(draw(state) % source->table.keys);
+    const uint32_t *key = source->keys + 4 * i;
     const uint64_t number = (uint64_t)key[1] << 32 | key[0];
     if (key[3] == 0)
         return (struct vqr_id){.value = (int64_t)number};
     return (struct vqr_id){.string = source->text + number, .value = (int64_t)key[2]};
 }
 
+static struct vqr_id draw_id(const struct id_source *source, uint64_t *state)
+{
+    if (source->table.ids == VQR_IDS_HASH)
+        return (struct vqr_id){.value = (int64_t)draw(state)};
+    if (source->keys == NULL)
+        return (struct vqr_id){.value = (int64_t)(draw(state) % source->table.rows)};
+    return key_of(source, (size_t)(draw(state) % source->table.keys));
+}
+
 /* ---- columns ---- */
+
+/* Ids that are rows come as numbers, as programs that have no strings would give them. */
+static bool fill_numbers_of_rows(struct synthetic_column *owned, struct vqr_column *column,
+                                 const struct id_source *source, size_t rows, uint64_t *state)
+{
+    int64_t *numbers = calloc(rows + 1, sizeof *numbers);
+    owned->values = numbers;
+    *column = (struct vqr_column){.type = VQR_COLUMN_INT64, .values = numbers};
+    for (size_t i = 0; numbers != NULL && i < rows; i++)
+        numbers[i] = draw_id(source, state).value;
+    return numbers != NULL;
+}
 
 static bool fill_ids(struct synthetic_column *owned, struct vqr_column *column, const struct id_source *source,
                      size_t rows, uint64_t *state)
@@ -122,7 +140,8 @@ static bool fill_column(struct synthetic_column *owned, struct vqr_column *colum
     switch (feature->kind) {
     case VQR_KIND_ID:
         find_ids(&source, header, feature->table);
-        return fill_ids(owned, column, &source, rows, state);
+        return source.table.ids == VQR_IDS_DIRECT ? fill_numbers_of_rows(owned, column, &source, rows, state)
+                                                  : fill_ids(owned, column, &source, rows, state);
     case VQR_KIND_IDS:
         find_ids(&source, header, feature->table);
         return fill_lists(owned, column, &source, rows, state);
@@ -137,6 +156,65 @@ static bool fill_column(struct synthetic_column *owned, struct vqr_column *colum
         return fill_times(owned, column, rows);
     default:
         return true; /* a kind that this program does not know stays absent */
+    }
+}
+
+/* ---- items that the file knows ---- */
+
+enum { FEATURES_MAX = 16, DRAWS = 64 };
+
+/* The ids of a feature that fill_ids drew, and where they come from. */
+struct item_column {
+    struct id_source source;
+    struct vqr_id *ids; /* [events], or of a table whose ids are rows: */
+    int64_t *numbers;
+};
+
+static void find_item_column(struct item_column *column, const struct synthetic *events,
+                             const struct vqr_header *header, size_t feature)
+{
+    struct vqr_header_feature found;
+    vqr_header_feature(header, VQR_EVENT, feature, &found);
+    find_ids(&column->source, header, found.table);
+    const bool direct = column->source.table.ids == VQR_IDS_DIRECT;
+    column->ids = direct ? NULL : events->owned[feature].values;
+    column->numbers = direct ? events->owned[feature].values : NULL;
+}
+
+/* Puts an id of that row in place of what was drawn; false if none is known. */
+static bool put_row(const struct item_column *column, size_t event, uint32_t row)
+{
+    if (column->numbers != NULL)
+        column->numbers[event] = row;
+    else if (column->source.table.ids == VQR_IDS_VOCABULARY && row > 0)
+        column->ids[event] = key_of(&column->source, row - 1);
+    else
+        return false;
+    return true;
+}
+
+/* Where the file stores codewords of items, real events have the features of their items: so do these. */
+static void match_items(const struct synthetic *events, const struct vqr_header *header, uint64_t *state)
+{
+    struct vqr_header_assignments stored;
+    struct vqr_header_tensor tensor;
+    struct item_column key, own[FEATURES_MAX];
+    if (!vqr_header_assignments(header, &stored) || stored.determined == 0 || stored.determined > FEATURES_MAX ||
+        !vqr_header_find_tensor(header, "assignments.determined", &tensor))
+        return;
+    const uint32_t *rows = (const uint32_t *)(const void *)(header->data + tensor.offset);
+    find_item_column(&key, events, header, (size_t)stored.key);
+    for (size_t i = 0; i < stored.determined; i++)
+        find_item_column(&own[i], events, header, vqr_header_determined(header, i));
+    for (size_t event = 0; event < events->rows.rows; event++) {
+        uint64_t row = draw(state) % tensor.shape[0];
+        for (int i = 0; i < DRAWS && rows[row * stored.determined] == UINT32_MAX; i++)
+            row = draw(state) % tensor.shape[0];
+        const uint32_t *determined = rows + row * stored.determined;
+        if (determined[0] == UINT32_MAX || !put_row(&key, event, (uint32_t)row))
+            continue;
+        for (size_t i = 0; i < stored.determined; i++)
+            put_row(&own[i], event, determined[i]);
     }
 }
 
@@ -157,6 +235,8 @@ bool synthetic_init(struct synthetic *synthetic, const struct vqr_header *header
         if (!fill_column(&synthetic->owned[i], &synthetic->columns[i], header, &feature, rows, &seed))
             return false;
     }
+    if (group == VQR_EVENT)
+        match_items(synthetic, header, &seed);
     return true;
 }
 

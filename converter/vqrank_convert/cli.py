@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from vqrank_convert.assignments import BUDGET_MIB, OPTION, AssignmentOptions
 from vqrank_convert.calibrate import calibrate
 from vqrank_convert.convert import Foreign, convert
 from vqrank_convert.errors import ConversionError, one_line
@@ -33,6 +34,12 @@ Parts of the model in int8: smaller, and faster where they are large enough; wha
 the summary says. Every processor gives the same bits, as in fp32. All parts are fp32 unless said otherwise.
 """
 
+ASSIGNMENTS = """\
+Where every feature of an event is an id, the codewords of its cluster can be looked up in place of being computed: the
+file holds what the library computes at conversion, so no output changes a bit, whichever events come. Events of items
+that are not listed, or with other features than theirs, are computed as without.
+"""
+
 INT8_HELP = {
     "codebook": (
         "scores of codewords. int8: some events between two codewords go to the other. int8-exact: integers only leave "
@@ -47,6 +54,7 @@ EPILOG = """\
 example:
   vqrank-convert model.safetensors -o model.vqr
   vqrank-convert model.safetensors -o mobile.vqr --preset mobile --state fp32
+  vqrank-convert model.safetensors -o model.vqr --assignments items.jsonl    # {"item": 5, "category": 2} and so on
   vqrank selftest model.vqr
   vqrank score model.vqr requests.jsonl
 
@@ -71,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     foreign.add_argument("--map", metavar="NAMES.json", type=Path, help="what the checkpoint's tensors are called here")
     foreign.add_argument("--interleaved-heads", action="store_true", help="f1 holds u, v, q, k of each head in turn")
     add_int8(result)
+    add_assignments(result)
     golden = result.add_mutually_exclusive_group()
     golden.add_argument("--vqrank", metavar="PATH", help="the command vqrank, where it is not beside Python or on PATH")
     golden.add_argument("--no-golden", action="store_true", help="leave the golden request out; needs no vqrank")
@@ -97,6 +106,41 @@ def add_int8(result: argparse.ArgumentParser) -> None:
             "scikit-learn"
         ),
     )
+
+
+def add_assignments(result: argparse.ArgumentParser) -> None:
+    group = result.add_argument_group("assignments", ASSIGNMENTS)
+    group.add_argument(
+        OPTION,
+        metavar="ITEMS.jsonl",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        help=(
+            "store the codewords of events, for every combination of rows of the tables that they read. In ITEMS.jsonl "
+            "each line is an object of event features as in a request: the first of the model's features among them "
+            "determines the others, which then multiply nothing"
+        ),
+    )
+    group.add_argument(f"{OPTION}-key", metavar="FEATURE", help="the feature that determines the others in ITEMS.jsonl")
+    group.add_argument(
+        f"{OPTION}-budget",
+        metavar="MIB",
+        type=float,
+        default=BUDGET_MIB,
+        help="refuse to store more than this (default: %(default)g MiB)",
+    )
+
+
+def assignment_options(options: argparse.Namespace) -> AssignmentOptions | None:
+    given = options.assignments is not None
+    items = options.assignments if given and options.assignments != Path() else None
+    if options.assignments_key is not None and items is None:
+        raise ConversionError(f"{OPTION}-key: expected {OPTION} ITEMS.jsonl beside it, found none")
+    if not (0 < options.assignments_budget < math.inf):
+        raise ConversionError(f"{OPTION}-budget: expected MiB above 0, found {options.assignments_budget:g}")
+    budget = int(options.assignments_budget * 2**20)
+    return AssignmentOptions(items, options.assignments_key, budget) if given else None
 
 
 def spelled(options: Int8Options) -> str:
@@ -139,6 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
             vqrank=options.vqrank,
             with_golden=not options.no_golden,
             int8=int8_options(options),
+            assignments=assignment_options(options),
             bar_from=bar_from,
         )
     except ConversionError as error:

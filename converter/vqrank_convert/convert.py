@@ -1,11 +1,14 @@
 """The conversion as a function, for the command line and for tests."""
 
 import math
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from vqrank_convert import golden as goldens
+from vqrank_convert.assignments import AssignmentOptions, plan_combinations
+from vqrank_convert.assignments import make as store
 from vqrank_convert.checkpoint import Checkpoint
 from vqrank_convert.config import Config, parse_config_text
 from vqrank_convert.errors import ConversionError
@@ -65,6 +68,7 @@ def convert(
     vqrank: str | None = None,
     with_golden: bool = True,
     int8: Int8Options = FP32,
+    assignments: AssignmentOptions | None = None,
     bar_from: float = math.inf,
 ) -> str:
     """Converts `source` into `target` and returns the summary. Raises ConversionError with a one-line message; the
@@ -76,8 +80,16 @@ def convert(
             raise ConversionError(f"{target}: expected a file other than {what}, found {what}")
     checkpoint, config = open_checkpoint(source, foreign)
     command = goldens.find_vqrank(vqrank) if with_golden else None
+    if assignments is not None:
+        plan_combinations(config, assignments)  # refuses before anything is computed
+        quantizer = goldens.find_vqrank(vqrank, "it computes the codewords of --assignments")
     weights = load(checkpoint, config)
     plan = make_plan(config, weights, bar_from, int8)
+    if assignments is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            without = Path(folder) / "model.vqr"
+            write_model(plan, checkpoint, without, None, None, bar_from)
+            plan.store(store(config, assignments, without, quantizer, bar_from))
     if command is None:
         golden = None
         written = write_model(plan, checkpoint, target, None, None, bar_from)

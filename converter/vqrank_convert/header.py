@@ -31,6 +31,7 @@ from vqrank_convert.version import __version__
 from vqrank_schema.Activate import Activate
 from vqrank_schema.Activation import Activation
 from vqrank_schema.Alpha import Alpha
+from vqrank_schema.Assignments import AssignmentsT
 from vqrank_schema.AttentionBias import AttentionBias
 from vqrank_schema.Combine import Combine
 from vqrank_schema.Din import DinT
@@ -65,7 +66,7 @@ from vqrank_schema.Twin import TwinT
 from vqrank_schema.Vql import VqlT
 from vqrank_schema.VqlGroup import VqlGroupT
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 IDENTIFIER = b"VQRM"
 HEADER_LIMIT = 64 << 20
 # The config's text is for people: past this many bytes the vocabularies' keys, which are in tensors, are left out.
@@ -146,6 +147,9 @@ def build_header(
         tensor.name, tensor.type, tensor.layout = planned.name, int(planned.type), int(planned.layout)
         tensor.shape, tensor.offset, tensor.length = list(planned.shape), offset, planned.length
         model.tensors.append(tensor)
+    if plan.stored is not None:
+        model.assignments = AssignmentsT()
+        model.assignments.key, model.assignments.determined = plan.stored.key, plan.stored.determined
     model.fileLength = file_length
     model.config = config_text(config)
     model.golden = [] if golden is None else [_golden(golden)]

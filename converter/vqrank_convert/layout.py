@@ -19,6 +19,7 @@ class TensorType(IntEnum):
     U8 = 1
     U32 = 2
     I8 = 3
+    U16 = 4
 
 
 class Layout(IntEnum):
@@ -30,7 +31,7 @@ class Layout(IntEnum):
     QUADS = 3
 
 
-ITEM_BYTES = {TensorType.F32: 4, TensorType.U8: 1, TensorType.U32: 4, TensorType.I8: 1}
+ITEM_BYTES = {TensorType.F32: 4, TensorType.U8: 1, TensorType.U32: 4, TensorType.I8: 1, TensorType.U16: 2}
 
 
 def round_up(value: int, multiple: int) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vqrank_convert.activations import DICE_EPS, parameters
+from vqrank_convert.assignments import Stored
 from vqrank_convert.checkpoint import Checkpoint, LazyTable, round32
 from vqrank_convert.config import Config, TableConfig
 from vqrank_convert.config_hstu import HstuLastConfig, time_edges
@@ -56,7 +57,7 @@ class PlannedTensor:
 class Plan:
     """The tensors in file order, the longest probe of each vocabulary by table, columns that events are multiplied with
     ([D, n]: a vql sequence's values, an sdim sequence's directions) by the sequence's name, notes on what was computed,
-    and by option what became int8 and what was asked to and did not."""
+    by option what became int8 and what was asked to and did not, and what is stored per item."""
 
     config: Config
     parts: Parts
@@ -66,6 +67,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     became: dict[str, list[str]] = field(default_factory=dict)
     kept: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    stored: Stored | None = None
 
     def add(self, name: str, part: str, layout: Layout, values: F64, fp32_shape: tuple[int, ...] | None = None) -> None:
         """A float32 tensor from float64 values, rounded once."""
@@ -86,6 +88,18 @@ class Plan:
 
     def add_raw(self, name: str, part: str, kind: TensorType, data: npt.NDArray[Any]) -> None:
         self.tensors.append(PlannedTensor(name, part, kind, Layout.ROWS, data.shape, data))
+
+    def store(self, stored: Stored) -> None:
+        """Adds stored assignments, before the tables: events read them as they read these."""
+        own = [
+            PlannedTensor(name, "assignments", kind, Layout.ROWS, data.shape, data)
+            for name, (kind, data) in stored.tensors.items()
+        ]
+        first = next(i for i, tensor in enumerate(self.tensors) if tensor.part == "tables")
+        self.tensors[first:first] = own
+        self.stored = stored
+        if len(self.tensors) > TENSORS_MAX:
+            refuse("model", f"at most {TENSORS_MAX} tensors", str(len(self.tensors)))
 
     def int8(
         self, option: str, name: str, reason: str | None = None, kept: Sequence[int] = (), fine: Sequence[int] = ()

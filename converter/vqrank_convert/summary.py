@@ -7,7 +7,7 @@ from vqrank_convert.int8 import CHOICES
 from vqrank_convert.plan import Plan
 from vqrank_convert.writer import Written
 
-PARTS = ("tables", "vocabularies", "quantizers", "fold", "hstu", "attention", "head")
+PARTS = ("tables", "vocabularies", "quantizers", "fold", "hstu", "attention", "head", "assignments")
 
 
 def render(plan: Plan, written: Written, target: Path, golden: Golden | None, seconds: float) -> str:
@@ -37,6 +37,8 @@ def render(plan: Plan, written: Written, target: Path, golden: Golden | None, se
         facts.append(
             ("golden", f"{golden.events} events, {len(golden.float64)} outputs, within {golden.bound:.3g} of float64")
         )
+    if plan.stored is not None:
+        facts.append(("stored", plan.stored.note))
     facts += _int8_facts(plan, written)
     lines += [f"  {name:<10}{text}" for name, text in facts]
     return "\n".join(lines)

@@ -185,6 +185,21 @@ static inline v16i v16_round(v16 v)
     return r;
 }
 
+static inline void add_int64(int64_t *p, __m128i v)
+{
+    __m256i *sums = (__m256i *)(void *)p;
+    _mm256_storeu_si256(sums, _mm256_add_epi64(_mm256_loadu_si256(sums), _mm256_cvtepi32_epi64(v)));
+}
+
+/* p[l] += lane l */
+static inline void v16i_add_int64(int64_t *p, v16i v)
+{
+    add_int64(p, _mm256_castsi256_si128(v.lo));
+    add_int64(p + 4, _mm256_extracti128_si256(v.lo, 1));
+    add_int64(p + 8, _mm256_castsi256_si128(v.hi));
+    add_int64(p + 12, _mm256_extracti128_si256(v.hi, 1));
+}
+
 static inline v16i v16i_set1(int32_t x)
 {
     const v16i v = {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};

@@ -169,9 +169,13 @@ static inline void v16i_store(int32_t *p, v16i v)
     _mm512_storeu_si512(p, v);
 }
 
-static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
+/* p[l] += lane l */
+static inline void v16i_add_int64(int64_t *p, v16i v)
 {
-    _mm512_mask_storeu_epi32(p, v16_first(n), v);
+    const __m512i low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(v));
+    const __m512i high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64(v, 1));
+    _mm512_storeu_si512(p, _mm512_add_epi64(_mm512_loadu_si512(p), low));
+    _mm512_storeu_si512(p + 8, _mm512_add_epi64(_mm512_loadu_si512(p + 8), high));
 }
 
 static inline v16i v16i_set1(int32_t x)

@@ -84,40 +84,69 @@ void FN(sign_codes_f32)(uint32_t *z, const float *x, size_t x_stride, size_t row
     }
 }
 
-void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
-                 const float *scale)
+/* Columns of a row that accumulate_f32 has as integers in registers while it goes through the codebooks, in 16s. */
+enum { SUM_VECTORS = 4 };
+
+/* Adds P * 16 columns of each row, as integers, to the sums of its cluster in every codebook. */
+VQR_INLINE void accumulate_columns(int64_t *sums, size_t codebooks, size_t step, size_t width, const size_t P,
+                                   const float *x, size_t x_stride, size_t rows, const float *scale, v16 signs,
+                                   const uint32_t *z, size_t z_stride)
 {
-    for (size_t r = 0; r < rows; r++) {
-        const float *x = e + r * e_stride;
-        int32_t *y = q + r * q_stride;
-        size_t i = 0;
-        for (; i + VQR_LANES <= width; i += VQR_LANES)
-            v16i_store(y + i, v16_round(v16_mul(v16_load(x + i), v16_load(scale + i))));
-        if (i < width)
-            v16i_store_n(y + i, v16_round(v16_mul(v16_load_n(x + i, width - i), v16_load_n(scale + i, width - i))),
-                         width - i);
+    for (size_t r = 0; r < rows; r++, x += x_stride, z++) {
+        v16i q[SUM_VECTORS];
+        VQR_UNROLL
+        for (size_t p = 0; p < P; p++)
+            q[p] = v16_round(v16_mul(v16_mul(v16_load(x + p * VQR_LANES), v16_load(scale + p * VQR_LANES)), signs));
+        for (size_t j = 0; j < codebooks; j++) {
+            int64_t *sum = sums + j * step + z[j * z_stride] * width;
+            VQR_UNROLL
+            for (size_t p = 0; p < P; p++)
+                v16i_add_int64(sum + p * VQR_LANES, q[p]);
+        }
     }
 }
 
-/* Integer sums are exact in any order, and integers convert to double with one rounding on every machine, so the two
- * kernels below are plain C that the compiler vectorizes for this ISA; so are the two after them, whose elements are
- * sums of their own, one product and one addition at a time. */
-
-void FN(accumulate_i32)(int64_t *sums, uint32_t *counts, const int32_t *q, size_t q_stride, size_t rows, size_t width,
-                        const uint32_t *z, int32_t sign)
+/* The last n < 16 columns. */
+static void accumulate_rest(int64_t *sums, size_t codebooks, size_t step, size_t width, size_t n, const float *x,
+                            size_t x_stride, size_t rows, const float *scale, v16 signs, const uint32_t *z,
+                            size_t z_stride)
 {
-    for (size_t r = 0; r < rows; r++) {
-        int64_t *restrict sum = sums + z[r] * width;
-        const int32_t *restrict x = q + r * q_stride;
-        if (sign > 0)
-            for (size_t i = 0; i < width; i++)
-                sum[i] += x[i];
-        else
-            for (size_t i = 0; i < width; i++)
-                sum[i] -= x[i];
-        counts[z[r]] += (uint32_t)sign;
+    for (size_t r = 0; r < rows; r++, x += x_stride, z++) {
+        int32_t q[VQR_LANES];
+        v16i_store(q, v16_round(v16_mul(v16_mul(v16_load_n(x, n), v16_load_n(scale, n)), signs)));
+        for (size_t j = 0; j < codebooks; j++) {
+            int64_t *sum = sums + j * step + z[j * z_stride] * width;
+            for (size_t i = 0; i < n; i++)
+                sum[i] += q[i];
+        }
     }
 }
+
+/* What becomes an integer does so once for all codebooks and is not stored in between. Integer sums are exact in any
+ * order. */
+void FN(accumulate_f32)(int64_t *sums, uint32_t *counts, size_t codebooks, size_t clusters, const float *e,
+                        size_t e_stride, size_t rows, size_t width, const float *scale, const uint32_t *z,
+                        size_t z_stride, int32_t sign)
+{
+    const v16 signs = v16_set1((float)sign); /* rounding to nearest even is the same on both sides of 0 */
+    const size_t step = clusters * width;
+    size_t i = 0;
+    for (; i + SUM_VECTORS * VQR_LANES <= width; i += SUM_VECTORS * VQR_LANES)
+        accumulate_columns(sums + i, codebooks, step, width, SUM_VECTORS, e + i, e_stride, rows, scale + i, signs, z,
+                           z_stride);
+    for (; i + VQR_LANES <= width; i += VQR_LANES)
+        accumulate_columns(sums + i, codebooks, step, width, 1, e + i, e_stride, rows, scale + i, signs, z, z_stride);
+    if (i < width)
+        accumulate_rest(sums + i, codebooks, step, width, width - i, e + i, e_stride, rows, scale + i, signs, z,
+                        z_stride);
+    for (size_t j = 0; j < codebooks; j++)
+        for (size_t r = 0; r < rows; r++)
+            counts[j * clusters + z[j * z_stride + r]] += (uint32_t)sign;
+}
+
+/* Integers convert to double with one rounding on every machine, so the kernel below is plain C that the compiler
+ * vectorizes for this ISA; so are the two after it, whose elements are sums of their own, one product and one addition
+ * at a time. */
 
 void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const uint32_t *counts,
                           const uint32_t *tokens, size_t token_count, size_t width, const double *unit)

@@ -55,11 +55,4 @@ static inline void v16_store_n(float *p, v16 v, size_t n)
     copy_tail(p, t, n, sizeof *t);
 }
 
-static inline void v16i_store_n(int32_t *p, v16i v, size_t n)
-{
-    int32_t t[VQR_LANES];
-    v16i_store(t, v);
-    copy_tail(p, t, n, sizeof *t);
-}
-
 #endif

@@ -207,6 +207,21 @@ static inline v16i v16_round(v16 v)
     return r;
 }
 
+static inline void add_int64(int64_t *p, int32x4_t v)
+{
+    vst1q_s64(p, vaddw_s32(vld1q_s64(p), vget_low_s32(v)));
+    vst1q_s64(p + 2, vaddw_high_s32(vld1q_s64(p + 2), v));
+}
+
+/* p[l] += lane l */
+static inline void v16i_add_int64(int64_t *p, v16i v)
+{
+    add_int64(p, v.a);
+    add_int64(p + 4, v.b);
+    add_int64(p + 8, v.c);
+    add_int64(p + 12, v.d);
+}
+
 static inline v16i v16i_set1(int32_t x)
 {
     const int32x4_t v = vdupq_n_s32(x);

@@ -50,22 +50,19 @@ void FN(sign_codes_f32)(uint32_t *z, const float *x, size_t x_stride, size_t row
     }
 }
 
-void FN(fix_f32)(int32_t *q, size_t q_stride, const float *e, size_t e_stride, size_t rows, size_t width,
-                 const float *scale)
+void FN(accumulate_f32)(int64_t *sums, uint32_t *counts, size_t codebooks, size_t clusters, const float *e,
+                        size_t e_stride, size_t rows, size_t width, const float *scale, const uint32_t *z,
+                        size_t z_stride, int32_t sign)
 {
     for (size_t r = 0; r < rows; r++)
-        for (size_t i = 0; i < width; i++)
-            q[r * q_stride + i] = (int32_t)rintf(e[r * e_stride + i] * scale[i]);
-}
-
-void FN(accumulate_i32)(int64_t *sums, uint32_t *counts, const int32_t *q, size_t q_stride, size_t rows, size_t width,
-                        const uint32_t *z, int32_t sign)
-{
-    for (size_t r = 0; r < rows; r++) {
-        for (size_t i = 0; i < width; i++)
-            sums[z[r] * width + i] += (int64_t)sign * q[r * q_stride + i];
-        counts[z[r]] += (uint32_t)sign;
-    }
+        for (size_t j = 0; j < codebooks; j++) {
+            const size_t cluster = j * clusters + z[j * z_stride + r];
+            for (size_t i = 0; i < width; i++) {
+                const int32_t q = (int32_t)rintf(e[r * e_stride + i] * scale[i]);
+                sums[cluster * width + i] += (int64_t)sign * q;
+            }
+            counts[cluster] += (uint32_t)sign;
+        }
 }
 
 void FN(cluster_mean_f32)(float *r, size_t r_stride, const int64_t *sums, const uint32_t *counts,

@@ -141,12 +141,25 @@ static void draw_int8(struct runtime_options *o, struct fuzz_input *input)
     o->hstu_last.attention.state = bits >> 7;
 }
 
+/* Where all that events have are ids. */
+static void draw_assignments(struct runtime_options *o, struct fuzz_input *input)
+{
+    const uint8_t bits = fuzz_byte(input);
+    if (o->tags || o->image_dim > 0 || o->content.levels > 0)
+        return;
+    o->ids_only = o->assignments.stored = true;
+    o->assignments.determined_count = bits & 1;
+    o->assignments.key = bits & 1 ? bits >> 1 & 1 : -1;
+    o->assignments.determined[0] = !(bits >> 1 & 1);
+    o->assignments.unlisted = bits >> 2 & 7;
+}
+
 struct runtime_options fuzz_draw_model(struct fuzz_input *input)
 {
     static const float scales[] = {0.5f, 0.05f, 3.0f, 1e4f, 1e19f};
     struct runtime_options o = runtime_options_default();
     const uint8_t bits = fuzz_byte(input);
-    o.format_version = 5;
+    o.format_version = 6;
     o.seed = fuzz_byte(input);
     o.scale = scales[fuzz_below(input, sizeof scales / sizeof *scales)];
     draw_inputs(&o, input);
@@ -175,5 +188,7 @@ struct runtime_options fuzz_draw_model(struct fuzz_input *input)
         draw_search(&o.search, input);
     if (o.seed % 4 == 2)
         draw_int8(&o, input);
+    if (o.seed % 8 == 3)
+        draw_assignments(&o, input);
     return o;
 }

@@ -152,6 +152,22 @@ static void write_quantizers(const char *folder)
     write_file(folder, "semantic-id-sum", &o);
 }
 
+static void write_assignments(const char *folder)
+{
+    struct runtime_options o = smallest();
+    o.format_version = 6;
+    o.ids_only = o.assignments.stored = true;
+    o.assignments.unlisted = 3;
+    write_file(folder, "assignments", &o);
+    o.assignments.determined_count = 0;
+    o.assignments.key = -1;
+    o.vql_sequences = 1;
+    o.vql.dim = o.vql.v_dim = 1;
+    o.vql.codewords[0] = 2;
+    o.vql.codewords[1] = 300;
+    write_file(folder, "assignments-wide", &o);
+}
+
 static void write_heads(const char *folder)
 {
     struct runtime_options o = smallest();
@@ -176,6 +192,7 @@ int main(int argc, char **argv)
     write_hstus(argv[1]);
     write_inputs(argv[1]);
     write_quantizers(argv[1]);
+    write_assignments(argv[1]);
     write_heads(argv[1]);
     return 0;
 }

@@ -494,7 +494,7 @@ class File:
     def flat(self, name):
         """The elements of a tensor as they lie in the file."""
         tensor = self.tensors[name]
-        kind = {0: "<f4", 1: "u1", 2: "<u4", 3: "i1"}[tensor.type]
+        kind = {0: "<f4", 1: "u1", 2: "<u4", 3: "i1", 4: "<u2"}[tensor.type]
         return np.frombuffer(self.bytes, kind, tensor.length // np.dtype(kind).itemsize, tensor.offset)
 
     def shape(self, name):

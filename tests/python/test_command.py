@@ -239,7 +239,7 @@ def test_inspect_json_keys(model):
     assert (done.returncode, done.stderr) == (0, "")
     told = json.loads(done.stdout)
     assert told["verified"] == {"ok": True}
-    assert told["name"] == "example" and told["format_version"] == 5 and told["golden_requests"] == 1
+    assert told["name"] == "example" and told["format_version"] == 6 and told["golden_requests"] == 1
     assert told["file_bytes"] == model.stat().st_size and told["session_bytes"] > 0 and told["state_bytes"] > 0
     assert {t["name"]: (t["rows"], t["dim"], t["type"], t["ids"]) for t in told["tables"]} == {
         name: (t["rows"], t["dim"], "F32", t["ids"]) for name, t in support.CONFIG["tables"].items()
@@ -251,6 +251,7 @@ def test_inspect_json_keys(model):
     assert (sequence["kind"], sequence["codebooks"], sequence["codewords"]) == ("dmqn", 3, 19)
     assert sequence["hstu"]["eps"] == 1e-5 and sequence["hstu"]["bias"] == "shared"
     assert told["head"] == {"hidden": [], "activation": "relu", "outputs": ["ctr", "cvr", "like"]}
+    assert told["assignments"] is None
     assert all(t["offset"] % 64 == 0 and t["bytes"] > 0 for t in told["tensors"])
 
 

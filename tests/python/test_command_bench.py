@@ -74,5 +74,6 @@ def test_workloads_convert(tmp_path):
     beside = {"PATH": str(VQRANK.parent)}
     subprocess.run([sys.executable, script, tmp_path], check=True, timeout=120, env=beside)
     for name in ("paper", "mobile", "vql"):
-        done = run("bench", tmp_path / f"{name}.vqr", "--events=9", "--candidates=2", "--seconds=0", "--json")
-        assert done.returncode == 0 and json.loads(done.stdout)["model"] == name
+        for file in (f"{name}.vqr", f"{name}-stored.vqr"):
+            done = run("bench", tmp_path / file, "--events=9", "--candidates=2", "--seconds=0", "--json")
+            assert done.returncode == 0 and json.loads(done.stdout)["model"] == name

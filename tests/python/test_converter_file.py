@@ -27,7 +27,7 @@ def convert(tmp_path, config, tensors, name="model"):
 def test_frame(tmp_path):
     file = convert(tmp_path, CONFIG, weights(CONFIG))
     assert file.bytes[8:12] == b"VQRM"
-    assert file.header.formatVersion == 5
+    assert file.header.formatVersion == 6
     assert file.header.fileLength == len(file.bytes)
     assert file.header.producer.decode().startswith("vqrank-convert ")
     assert file.header.name == b"example"

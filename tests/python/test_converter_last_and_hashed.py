@@ -53,7 +53,7 @@ def test_hstu(tmp_path, case):
     file = convert(tmp_path, config, tensors)
     (given,), (sequence,) = config["sequences"], file.header.sequences
     own, block = sequence.kind, given["hstu"]
-    assert (file.header.formatVersion, sequence.name, sequence.kindType) == (5, b"all", 7)
+    assert (file.header.formatVersion, sequence.name, sequence.kindType) == (6, b"all", 7)
     assert (own.last, own.scale, own.positions) == (20, given.get("scale") == "sqrt", given.get("positions", False))
     assert (own.timeBuckets, own.hstu.layers) == (given.get("time_buckets", 0), block["layers"])
     assert (own.hstu.bias, own.hstu.share) == (0 if block.get("bias") == "none" else 1, False)
@@ -80,7 +80,7 @@ def test_sdim(tmp_path):
     tensors = weights(config)
     file = convert(tmp_path, config, tensors)
     (sequence,) = file.header.sequences
-    assert (file.header.formatVersion, sequence.name, sequence.kindType) == (5, b"hashed", 4)
+    assert (file.header.formatVersion, sequence.name, sequence.kindType) == (6, b"hashed", 4)
     assert (sequence.kind.hashes, sequence.kind.bits) == (5, 3)
     for part, transposed in (("hash", True), ("q.weight", True), ("q.bias", False)):
         value = tensors[f"{HASHED}.sdim.{part}"]

@@ -27,7 +27,7 @@ def test_header_and_tensors(tmp_path, case):
     file = convert(tmp_path, config, tensors)
     (given,), (sequence,) = config["sequences"], file.header.sequences
     kind = sequence.kind
-    assert (file.header.formatVersion, sequence.name) == (5, b"search")
+    assert (file.header.formatVersion, sequence.name) == (6, b"search")
     assert sequence.kindType == {"sim_hard": 5, "twin": 6}[given["kind"]]
     assert (kind.last, kind.top) == (given["last"], given["top"])
     if given["kind"] == "sim_hard":

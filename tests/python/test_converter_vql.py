@@ -18,7 +18,7 @@ def test_header(tmp_path, case):
     config = config_of_vql(**VQL_CASES[case])
     header = convert(tmp_path, config, weights(config, out=3)).header
     (given,), (sequence,) = config["sequences"], header.sequences
-    assert (header.formatVersion, sequence.name, sequence.kindType) == (5, b"keys", 3)
+    assert (header.formatVersion, sequence.name, sequence.kindType) == (6, b"keys", 3)
     vql = sequence.kind
     assert [{"heads": list(g.heads), "codewords": g.codewords} for g in vql.groups] == given["groups"]
     assert (vql.heads, vql.dim, vql.vDim) == (given["heads"], given["dim"], given["v_dim"])

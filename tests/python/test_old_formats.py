@@ -59,6 +59,7 @@ SCORES = {
     2: (TAGGED, {"ctr": [0.644321263, 0.632678688, 0.620599985], "like": [0.853614509, 0.858172953, 0.863131344]}),
     3: (FADING, {"ctr": [0.517994106, 0.531987309, 0.525717556], "like": [0.400832176, 0.347524583, 0.238889262]}),
     4: (SEARCHED, {"ctr": [0.435761333, 0.493441433, 0.490415841], "like": [0.416001469, 0.41961503, 0.417207181]}),
+    5: (REQUEST, {"ctr": [0.469002724, 0.47023803, 0.423738927], "like": [0.555003107, 0.549456, 0.560580254]}),
 }
 
 
@@ -77,7 +78,7 @@ def test_selftest(path):
 @pytest.mark.parametrize("version", SCORES)
 def test_a_file_gives_the_scores_it_gave(version):
     """1: dmqn, dot attention; 2: last events with din attention beside it, ids of every mapping; 3: vql, quantizers;
-    4: the other kinds."""
+    4: the other kinds; 5: everything in int8 that can be."""
     request, outputs = SCORES[version]
     path = GOLDEN / f"format-{version}.vqr"
     (line,) = score_lines(path, [request])

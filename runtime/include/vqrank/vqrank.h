@@ -48,7 +48,7 @@ enum vqr_status {
     VQR_ERROR_LIMIT = 9,       /* more events than a state can count (2^24) */
     VQR_ERROR_STALE = 10,      /* the state has events whose interests were not refreshed yet */
     VQR_ERROR_OVERFLOW = 11,   /* finite weights led to a non-finite result */
-    VQR_ERROR_TABLE = 12       /* an embedding row that the request needs is not finite or out of bounds */
+    VQR_ERROR_TABLE = 12       /* an embedding row or a stored codeword that the request needs is out of bounds */
 };
 
 enum { VQR_ERROR_MESSAGE_SIZE = 256 };
