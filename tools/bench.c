@@ -2,10 +2,8 @@
 
 #include <stdlib.h>
 
+#include "bench_inputs.h"
 #include "options.h"
-#include "synthetic.h"
-
-enum { SEED = 1 };
 
 /* What one model's measurements share. */
 struct bench {
@@ -15,7 +13,7 @@ struct bench {
     const struct bench_plan *plan;
     void (*report)(const struct bench_result *result, void *context);
     void *context;
-    struct synthetic user, circumstances, events, candidates;
+    struct bench_inputs inputs;
     size_t outputs;
     float *scores;
     struct bench_samples append, refresh, score;
@@ -25,7 +23,7 @@ struct bench {
 static void report(struct bench *bench, const char *stage, size_t candidates, struct bench_samples *samples)
 {
     const struct bench_result result = {.stage = stage,
-                                        .events = bench->events.rows.rows,
+                                        .events = bench->inputs.events.rows.rows,
                                         .candidates = candidates,
                                         .time = bench_samples_sum_up(samples)};
     bench->report(&result, bench->context);
@@ -36,7 +34,7 @@ static enum vqr_status encode_once(struct bench *bench, bool keep, struct vqr_er
 {
     vqr_state_reset(bench->state);
     const double start = bench_milliseconds();
-    enum vqr_status status = vqr_append(bench->session, bench->state, &bench->events.rows, NULL, error);
+    enum vqr_status status = vqr_append(bench->session, bench->state, &bench->inputs.events.rows, NULL, error);
     const double appended = bench_milliseconds();
     if (status == VQR_OK)
         status = vqr_refresh(bench->session, bench->state, error);
@@ -67,9 +65,7 @@ static bool bench_encode(struct bench *bench)
 static bool bench_score(struct bench *bench, size_t candidates)
 {
     struct vqr_error error;
-    struct vqr_request request = {.user = bench->user.rows, .context = bench->circumstances.rows};
-    request.candidates = bench->candidates.rows; /* the first `candidates` of the most */
-    request.candidates.rows = candidates;
+    const struct vqr_request request = bench_inputs_request(&bench->inputs, candidates);
     enum vqr_status status = vqr_score(bench->session, bench->state, &request, bench->scores, NULL, &error);
     while (status == VQR_OK && !bench_is_enough(bench->score.count, bench->score.total, bench->plan->seconds)) {
         const double start = bench_milliseconds();
@@ -86,8 +82,7 @@ static bool bench_score(struct bench *bench, size_t candidates)
 
 static bool bench_events(struct bench *bench, size_t events)
 {
-    synthetic_free(&bench->events);
-    if (!synthetic_init(&bench->events, bench->header, VQR_EVENT, events, SEED + VQR_EVENT)) {
+    if (!bench_inputs_draw_events(&bench->inputs, bench->header, events)) {
         complain("out of memory");
         return false;
     }
@@ -97,19 +92,21 @@ static bool bench_events(struct bench *bench, size_t events)
     return measured;
 }
 
+size_t bench_most(const struct bench_sizes *sizes)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < sizes->count; i++)
+        most = sizes->of[i] > most ? sizes->of[i] : most;
+    return most;
+}
+
 /* Everything but the events. */
 static bool init(struct bench *bench)
 {
-    const struct bench_sizes *candidates = &bench->plan->candidates;
-    size_t most = 0;
-    for (size_t i = 0; i < candidates->count; i++)
-        most = candidates->of[i] > most ? candidates->of[i] : most;
+    const size_t most = bench_most(&bench->plan->candidates);
     bench->scores = calloc(most * bench->outputs + 1, sizeof *bench->scores);
     return bench->scores != NULL && bench_samples_take(&bench->append) && bench_samples_take(&bench->refresh) &&
-           bench_samples_take(&bench->score) &&
-           synthetic_init(&bench->user, bench->header, VQR_USER, 1, SEED + VQR_USER) &&
-           synthetic_init(&bench->circumstances, bench->header, VQR_CONTEXT, 1, SEED + VQR_CONTEXT) &&
-           synthetic_init(&bench->candidates, bench->header, VQR_CANDIDATE, most, SEED + VQR_CANDIDATE);
+           bench_samples_take(&bench->score) && bench_inputs_init(&bench->inputs, bench->header, most);
 }
 
 bool bench_run(const vqr_model *model, const struct vqr_header *header, vqr_session *session,
@@ -127,10 +124,7 @@ bool bench_run(const vqr_model *model, const struct vqr_header *header, vqr_sess
         complain("out of memory");
     for (size_t i = 0; measured && i < plan->events.count; i++)
         measured = bench_events(&bench, plan->events.of[i]);
-    synthetic_free(&bench.user);
-    synthetic_free(&bench.circumstances);
-    synthetic_free(&bench.events);
-    synthetic_free(&bench.candidates);
+    bench_inputs_free(&bench.inputs);
     free(bench.scores);
     bench_samples_free(&bench.append);
     bench_samples_free(&bench.refresh);

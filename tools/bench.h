@@ -15,6 +15,9 @@ struct bench_sizes {
     size_t count, of[BENCH_SIZES_MAX];
 };
 
+/* The largest, 0 of none. */
+size_t bench_most(const struct bench_sizes *sizes);
+
 /* What to measure: encoding (its two stages in turn) and scoring for `seconds` each, at least BENCH_REPEATS_MIN times.
  */
 struct bench_plan {

@@ -171,10 +171,12 @@ struct bench_roof bench_roof(const struct bench_peaks *peaks, const struct bench
         i++;
     struct bench_roof roof = {.bound = "none", .level = &peaks->level[i]};
     raise(&roof, "bytes", work->bytes, set_rate(peaks, i, work->set));
+    const double flops = work->flops + (peaks->dot > 0.0 ? 0.0 : work->iops);
     raise(&roof, "exp", work->exps, peaks->exps);
     if (peaks->dot > 0.0)
         raise(&roof, "dot", work->iops, peaks->dot);
-    raise(&roof, "fma", work->flops + (peaks->dot > 0.0 ? 0.0 : work->iops), peaks->fma);
+    raise(&roof, "fma", flops, peaks->fma);
+    roof.serial = flops / peaks->fma + work->exps / peaks->exps + (peaks->dot > 0.0 ? work->iops / peaks->dot : 0.0);
     return roof;
 }
 
@@ -226,5 +228,6 @@ void bench_work_json(json_t *object, const struct bench_peaks *peaks, const stru
     json_object_set_new(object, "level", json_string(roof.level->name));
     json_object_set_new(object, "bound", json_string(roof.bound));
     json_object_set_new(object, "roofline_ms", json_real(1e3 * roof.seconds));
+    json_object_set_new(object, "serial_ms", json_real(1e3 * roof.serial));
     json_object_set_new(object, "share", json_real(seconds > 0.0 ? roof.seconds / seconds : 0.0));
 }

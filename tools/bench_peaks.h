@@ -42,6 +42,8 @@ bool bench_peaks_measure(struct bench_peaks *peaks, const char *isa, const struc
  * that a cache does not hold come from it as far as it goes, and from the next one beyond that. */
 struct bench_roof {
     double seconds;
+    double
+        serial; /* that flops, int8 operations and exponentials take one after another: the same units do all three */
     const char *bound;               /* "fma", "dot", "exp" or "bytes"; "none" of no work */
     const struct bench_level *level; /* the fastest that holds the set */
 };

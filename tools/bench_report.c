@@ -4,7 +4,6 @@
 
 #include "json_values.h"
 #include "options.h"
-#include "text.h"
 
 #ifdef __clang__
 #define COMPILER "clang " __clang_version__
@@ -111,70 +110,5 @@ int bench_report_kernels(const char *names, const char *isa, double seconds, boo
         status = bench_report_finish(output.root);
     else
         json_decref(output.root);
-    return status;
-}
-
-/* ---- a model ---- */
-
-/* Where results go: a table as they come, or a JSON array that is printed at the end. */
-struct bench_output {
-    json_t *results; /* NULL: a table */
-    size_t events;   /* of the last line of the table */
-};
-
-static void print_result(const struct bench_result *result, struct bench_output *output, bool first)
-{
-    char events[TEXT_NUMBER_SIZE], candidates[TEXT_NUMBER_SIZE], stage[64];
-    snprintf(stage, sizeof stage, "%s", result->stage);
-    if (result->candidates > 0)
-        snprintf(stage, sizeof stage, "%s %s candidate%s", result->stage, text_grouped(candidates, result->candidates),
-                 result->candidates == 1 ? "" : "s");
-    printf("%12s  %-26s %10.4f  %10.4f - %-10.4f %7zu\n", first ? text_grouped(events, result->events) : "", stage,
-           result->time.median, result->time.lower, result->time.upper, result->time.repeats);
-    fflush(stdout);
-    output->events = result->events;
-}
-
-static void take_result(const struct bench_result *result, void *context)
-{
-    struct bench_output *output = context;
-    if (output->results == NULL) {
-        print_result(result, output, output->events != result->events);
-        return;
-    }
-    json_t *object = json_pack("{s:s, s:I}", "stage", result->stage, "events", (json_int_t)result->events);
-    if (result->candidates > 0)
-        json_object_set_new(object, "candidates", json_integer((json_int_t)result->candidates));
-    bench_report_time(object, &result->time, "ms", 1);
-    json_array_append_new(output->results, object);
-}
-
-static void print_heading(const vqr_model *model, const vqr_session *session, const struct bench_plan *plan)
-{
-    text_print_clean(stdout, vqr_model_name(model));
-    printf(", instruction set %s, one thread; encoding and scoring for %g s each; milliseconds of processor time\n",
-           vqr_session_isa(session), plan->seconds);
-    printf("%12s  %-26s %10s  %23s %7s\n", "events", "stage", "median", "quartiles      ", "repeats");
-}
-
-int bench_report_stages(const vqr_model *model, vqr_session *session, const struct bench_plan *plan, bool json)
-{
-    struct vqr_header header;
-    char message[256];
-    size_t size = 0;
-    const void *data = vqr_model_data(model, &size);
-    struct bench_output output = {.results = json ? json_array() : NULL, .events = SIZE_MAX};
-    if (vqr_header_open(&header, data, size, message, sizeof message) != VQR_HEADER_OK)
-        return complain("%s", message);
-    if (!json)
-        print_heading(model, session, plan);
-    int status = EXIT_UNUSABLE;
-    if (bench_run(model, &header, session, plan, take_result, &output) && json) {
-        json_t *root = bench_report_root(model, vqr_session_isa(session), plan->seconds);
-        json_object_set(root, "results", output.results);
-        status = bench_report_finish(root);
-    } else if (!json)
-        status = EXIT_DONE;
-    json_decref(output.results);
     return status;
 }

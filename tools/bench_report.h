@@ -11,15 +11,17 @@
 /* The members that every object begins with: model (NULL: none), version, compiler, isa, seconds. */
 json_t *bench_report_root(const vqr_model *model, const char *isa, double seconds);
 
-/* Sets the quartiles of `object` in thousandths or millionths of a second and so on: NAME_unit, `scale` of them being a
- * millisecond. */
+/* Sets members of `object`: repeats, median_UNIT and so on, `scale` units being a millisecond. */
 void bench_report_time(json_t *object, const struct bench_quartiles *time, const char *unit, double scale);
 
 /* Prints and frees the object. Returns an exit status. */
 int bench_report_finish(json_t *root);
 
-/* vqrank bench MODEL. Returns an exit status. */
-int bench_report_stages(const vqr_model *model, vqr_session *session, const struct bench_plan *plan, bool json);
+enum bench_mode { BENCH_WHOLE, BENCH_STAGES, BENCH_THREADS };
+
+/* vqrank bench MODEL, as it is, with --stages or with --threads N. Returns an exit status. */
+int bench_report_model(const vqr_model *model, vqr_session *session, const struct bench_plan *plan,
+                       enum bench_mode mode, size_t threads, bool json);
 
 /* vqrank bench --kernels. Returns an exit status. */
 int bench_report_kernels(const char *names, const char *isa, double seconds, bool json);
