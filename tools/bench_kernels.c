@@ -166,31 +166,45 @@ void bench_case(struct bench_kernels *bench, bench_run_fn *run, const struct ben
 
 /* ---- all of them ---- */
 
-/* Whether a list "gemm_f32,exp_f32" has the name; "all" has each. */
-static bool is_listed(const char *names, const char *name)
+/* The name that begins at *at, up to the next comma, which *at is moved past; *at NULL after the last. */
+static size_t next_name(const char **at, const char **name)
 {
-    const size_t length = strlen(name);
-    for (const char *at = names; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
-            return true;
+    const size_t length = strcspn(*at, ",");
+    *name = *at;
+    *at = (*at)[length] == ',' ? *at + length + 1 : NULL;
+    return length;
+}
+
+static bool is_named(const struct entry *entry, const char *name, size_t length)
+{
+    return strlen(entry->name) == length && memcmp(entry->name, name, length) == 0;
+}
+
+/* Whether a list "gemm_f32,exp_f32" has the kernel; "all" has each. */
+static bool is_listed(const char *names, const struct entry *entry)
+{
+    bool listed = strcmp(names, "all") == 0;
+    for (const char *at = names, *name; at != NULL && !listed;) {
+        const size_t length = next_name(&at, &name);
+        listed = is_named(entry, name, length);
     }
-    return strcmp(names, "all") == 0;
+    return listed;
 }
 
 /* False after a complaint about the first name that no kernel has. */
 static bool check_names(const char *names)
 {
-    for (const char *at = names; at != NULL && strcmp(names, "all") != 0; at = strchr(at, ',')) {
-        at += *at == ',';
-        const size_t length = strcspn(at, ",");
+    if (strcmp(names, "all") == 0)
+        return true;
+    for (const char *at = names, *name; at != NULL;) {
+        const size_t length = next_name(&at, &name);
         bool known = false;
-        for (size_t i = 0; i < ENTRIES; i++)
-            known |= strlen(entries[i].name) == length && strncmp(entries[i].name, at, length) == 0;
+        for (size_t i = 0; i < ENTRIES && !known; i++)
+            known = is_named(&entries[i], name, length);
         if (!known) {
-            complain("--kernels %.*s: no kernel has this name; expected \"all\" or names such as gemm_f32,exp_f32, "
-                     "those of simd/kernels.def",
-                     (int)length, at);
+            complain("--kernels: no kernel is called \"%.*s\"; expected all, or names of simd/kernels.def such as "
+                     "gemm_f32,exp_f32",
+                     (int)(length < 100 ? length : 100), name);
             return false;
         }
     }
@@ -232,7 +246,7 @@ int bench_kernels_run(const struct bench_kernels_plan *plan)
     }
     plan->begin(bench.isa->name, &bench.peaks, plan->context);
     for (size_t i = 0; i < ENTRIES && !bench.exhausted; i++)
-        if (is_listed(plan->names, entries[i].name))
+        if (is_listed(plan->names, &entries[i]))
             run_entry(&bench, &entries[i]);
     bench_samples_free(&bench.samples);
     if (bench.exhausted)

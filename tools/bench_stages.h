@@ -26,7 +26,7 @@ struct bench_stages_plan {
     void (*begin)(const struct bench_peaks *peaks, void *context); /* before the first result, once all is checked */
     void (*report)(const struct bench_part *part, const struct bench_peaks *peaks, void *context);
     /* After the parts of refresh: one event appended to a state of `events` and its interests refreshed, by the public
-     * functions, and the least that this needs: the parts HSTU and keys and values, milliseconds. */
+     * functions; and the least that this needs, parts HSTU and keys and values of the same, in milliseconds. */
     void (*report_one)(size_t events, const struct bench_quartiles *time, double needed, void *context);
     void *context;
 };
