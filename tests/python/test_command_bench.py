@@ -177,7 +177,8 @@ def test_stages_table(model):
     heading, peaks, columns, *rows = done.stdout.splitlines()
     assert heading.startswith("example, instruction set ") and peaks.startswith("peaks: ")
     assert columns.split()[:3] == ["events", "stage", "part"]
-    assert [row[35:48].strip() for row in rows if "event more" not in row] == [part for parts in STAGES.values() for part in parts]
+    parts = [row[35:48].strip() for row in rows if "event more" not in row]
+    assert parts == [part for own in STAGES.values() for part in own]
     assert sum("one event more, and refresh" in row for row in rows) == 1
 
 
