@@ -91,7 +91,7 @@ def main() -> int:
     with tqdm(total=len(isas) * (1 + len(STAGES | WHOLE)) + 1, disable=not sys.stderr.isatty()) as bar:
         for isa in isas:
             record_isa(options, isa, record, bar)
-        threads = ["--threads", "2", "--seconds", str(2 * options.seconds), "--events", "1000,10000"]
+        threads = ["--threads", "2", "--seconds", str(10 * options.seconds), "--events", "1000,10000"]
         record["threads"] = {"load": os.getloadavg()[0]}
         record["threads"] |= {"results": told(options.vqrank, "bench", str(paper), *threads)["results"]}
         bar.update()

@@ -110,7 +110,8 @@ def main() -> None:
         print()
     for batch in record["threads"]["results"]:
         print(f"batches of {batch['events']:,} events by {batch['threads']} threads: {batch['ratio']:.2f} "
-              f"({batch['lower_quartile_ratio']:.2f}-{batch['upper_quartile_ratio']:.2f}) times one; processor ms a "
+              f"({batch['lower_quartile_ratio']:.2f}-{batch['upper_quartile_ratio']:.2f}) times one, fastest batches "
+              f"{batch['least_ratio']:.2f}; processor ms a "
               f"history {batch['one_thread_processor_ms']:.4g}, {batch['all_threads_processor_ms']:.4g}; load "
               f"{record['threads']['load']:.1f}")  # fmt: skip
 

@@ -50,10 +50,10 @@ static void print_heading(const struct output *output)
     text_print_clean(stdout, vqr_model_name(output->model));
     printf(", instruction set %s, ", vqr_session_isa(output->session));
     if (output->mode == BENCH_THREADS) {
-        printf("batches of histories by one thread and by %zu, %g s for one; milliseconds on the wall\n",
-               output->threads, output->plan->seconds);
-        printf("%12s %9s %10s %10s %7s %15s %19s\n", "events", "histories", "one", "all", "times", "quartiles   ",
-               "processor ms each");
+        printf("batches of histories by one thread and by %zu, for %g s; milliseconds on the wall\n", output->threads,
+               output->plan->seconds);
+        printf("%12s %9s %10s %10s %7s %15s %9s %19s\n", "events", "histories", "one", "all", "times", "quartiles   ",
+               "fastest", "processor ms each");
         return;
     }
     printf("one thread; encoding and scoring for %g s each; milliseconds of processor time\n", output->plan->seconds);
@@ -150,14 +150,20 @@ static void take_one(size_t events, const struct bench_quartiles *time, double n
 
 /* ---- several threads ---- */
 
+/* That of the fastest batches of each: what other processes disturbed least. */
+static double least_ratio(const struct bench_batch *batch)
+{
+    return batch->many.least > 0.0 ? batch->one.least / batch->many.least : 0.0;
+}
+
 static void take_batch(const struct bench_batch *batch, void *context)
 {
     struct output *output = context;
     char events[TEXT_NUMBER_SIZE];
     if (output->root == NULL) {
-        printf("%12s %9zu %10.2f %10.2f %7.2f %6.2f - %-6.2f %9.4f %9.4f\n", text_grouped(events, batch->events),
+        printf("%12s %9zu %10.2f %10.2f %7.2f %6.2f - %-6.2f %9.2f %9.4f %9.4f\n", text_grouped(events, batch->events),
                batch->histories, batch->one.median, batch->many.median, batch->ratio.median, batch->ratio.lower,
-               batch->ratio.upper, batch->one_cpu, batch->many_cpu);
+               batch->ratio.upper, least_ratio(batch), batch->one_cpu, batch->many_cpu);
         fflush(stdout);
         return;
     }
@@ -175,6 +181,7 @@ static void take_batch(const struct bench_batch *batch, void *context)
     json_object_set_new(object, "ratio", json_real(batch->ratio.median));
     json_object_set_new(object, "lower_quartile_ratio", json_real(batch->ratio.lower));
     json_object_set_new(object, "upper_quartile_ratio", json_real(batch->ratio.upper));
+    json_object_set_new(object, "least_ratio", json_real(least_ratio(batch)));
     json_object_set_new(object, "one_thread_processor_ms", json_real(batch->one_cpu));
     json_object_set_new(object, "all_threads_processor_ms", json_real(batch->many_cpu));
     json_array_append_new(output->results, object);

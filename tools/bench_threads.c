@@ -1,19 +1,21 @@
 #include "bench_threads.h"
 
+#include <math.h>
 #include <pthread.h>
-#include <string.h>
 
 #include "bench_inputs.h"
 #include "options.h"
 
-enum { ROUNDS = 7 };
+/* Milliseconds that a batch takes one thread, if a history for each thread does not take longer: short, so that on a
+ * machine with other work some rounds meet none of it. */
+static const double BATCH = 20.0;
 
 struct worker {
     vqr_session *session;
     vqr_state *state;
     struct bench_inputs inputs;
-    size_t histories; /* to encode */
-    double cpu;       /* milliseconds that this took */
+    size_t histories;       /* to encode */
+    double start, end, cpu; /* milliseconds: on the wall, and what this took of the processor */
     struct vqr_error error;
 };
 
@@ -28,35 +30,40 @@ static void *work(void *argument)
 {
     struct worker *w = argument;
     const double start = bench_milliseconds();
+    w->start = bench_wall_milliseconds();
     w->error.status = VQR_OK;
     for (size_t i = 0; i < w->histories && w->error.status == VQR_OK; i++)
         vqr_encode(w->session, w->state, &w->inputs.events.rows, NULL, &w->error);
+    w->end = bench_wall_milliseconds();
     w->cpu = bench_milliseconds() - start;
     return NULL;
 }
 
-/* `histories` histories by the first `threads` workers. Wall milliseconds; negative after a complaint. */
+/* `histories` histories by the first `threads` workers. Wall milliseconds from the first one's start to the last one's
+ * end; negative after a complaint. */
 static double run_batch(struct team *team, size_t threads, size_t histories, double *cpu)
 {
     pthread_t thread[BENCH_THREADS_MAX];
     size_t started = 0;
-    const double start = bench_wall_milliseconds();
     for (; started < threads; started++) {
         team->worker[started].histories = histories / threads;
         if (pthread_create(&thread[started], NULL, work, &team->worker[started]) != 0)
             break;
     }
+    double first = HUGE_VAL, last = 0.0;
     *cpu = 0.0;
     const char *failure = started < threads ? "cannot start a thread" : NULL;
     for (size_t i = 0; i < started; i++) {
         pthread_join(thread[i], NULL);
-        *cpu += team->worker[i].cpu / (double)histories;
-        failure = team->worker[i].error.status != VQR_OK ? team->worker[i].error.message : failure;
+        const struct worker *w = &team->worker[i];
+        *cpu += w->cpu / (double)histories;
+        first = w->start < first ? w->start : first;
+        last = w->end > last ? w->end : last;
+        failure = w->error.status != VQR_OK ? w->error.message : failure;
     }
-    const double taken = bench_wall_milliseconds() - start;
     if (failure != NULL)
         complain("%s", failure);
-    return failure != NULL ? -1.0 : taken;
+    return failure != NULL ? -1.0 : last - first;
 }
 
 static bool run_round(struct team *team, size_t histories)
@@ -74,14 +81,13 @@ static bool run_round(struct team *team, size_t histories)
     return true;
 }
 
-/* As many histories for each thread as make a batch take one thread about `seconds`; 0 after a complaint. */
-static size_t batch_size(struct team *team, double seconds)
+/* How many histories a batch has, the same number for each thread; 0 after a complaint. */
+static size_t batch_size(struct team *team)
 {
     double cpu;
-    const double each = run_batch(team, team->count, team->count, &cpu); /* warms all of them up */
-    if (each < 0.0)
+    if (run_batch(team, team->count, team->count, &cpu) < 0.0) /* warms all of them up */
         return 0;
-    const double wanted = 1e3 * seconds / (cpu > 1e-6 ? cpu : 1e-6) / (double)team->count;
+    const double wanted = BATCH / (cpu > 1e-4 ? cpu : 1e-4) / (double)team->count;
     return team->count * (wanted > 1.0 ? (size_t)wanted : 1);
 }
 
@@ -93,8 +99,8 @@ static bool measure(struct team *team, const struct vqr_header *header, size_t e
             complain("out of memory");
             return false;
         }
-    const size_t histories = batch_size(team, seconds);
-    for (int i = 0; histories != 0 && i < ROUNDS; i++)
+    const size_t histories = batch_size(team);
+    while (histories != 0 && !bench_is_enough(team->one.count, team->one.total, seconds))
         if (!run_round(team, histories))
             return false;
     if (histories == 0)

@@ -14,7 +14,8 @@ struct bench_batch {
     double one_cpu, many_cpu;          /* milliseconds of processor time a history, medians */
 };
 
-/* For each of the plan's lengths of history; a batch takes one thread about plan->seconds. False after a complaint. */
+/* For each of the plan's lengths of history, rounds of short batches until one thread has worked for plan->seconds.
+ * False after a complaint. */
 bool bench_threads_run(const vqr_model *model, const struct vqr_header *header, const char *isa, size_t threads,
                        const struct bench_plan *plan, void (*report)(const struct bench_batch *batch, void *context),
                        void *context);
