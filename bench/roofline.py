@@ -61,7 +61,7 @@ def draw_stages(axes: Any, results: list[dict[str, Any]], model: str, events: in
     y = [1e-6 * one["flops"] / one["median_ms"] for one in own]
     axes.scatter(x, y, s=46, marker="D", facecolors="none", edgecolors="black", label=f"parts of {model}", zorder=3)
     for part, at, height in zip(own, x, y, strict=True):
-        text, left = f"{part['stage']}: {part['part']}", part["part"] == "HSTU" or part["stage"] == "append"
+        text, left = f"{part['stage']}: {part['part']}", part["part"] in ("assign", "keys, values")
         place = {"ha": "right", "xytext": (-6, -9)} if left else {"ha": "left", "xytext": (6, -9)}
         axes.annotate(text, (at, height), textcoords="offset points", fontsize=7, **place)
 
