@@ -6,8 +6,8 @@
 #include "bench_inputs.h"
 #include "options.h"
 
-/* Milliseconds that a batch takes one thread, if a history for each thread does not take longer: long enough for the
- * system to spread the threads over processors, and short, so that on a machine with other work some meet none of it. */
+/* Milliseconds that a batch takes one thread, if a history for each does not take longer: long enough for the system to
+ * spread the threads over processors, and short, so that on a machine with other work some meet none of it. */
 static const double BATCH = 100.0;
 
 struct worker {

@@ -122,7 +122,7 @@ static int run(const struct command *command, int argc, const char **argv)
 
 const struct command command_bench = {
     .name = "bench",
-    .arguments = "[MODEL]",
+    .arguments = "MODEL",
     .summary = "measure how long encoding, scoring and their parts take on this machine",
     .text =
         "Measures one thread, with random histories and candidates that are the same on every machine: append (events\n"
@@ -131,9 +131,9 @@ const struct command command_bench = {
         "and clock rate.\n"
         "\n"
         "--stages splits the stages of a model whose sequences are of kind dmqn into parts, and tells of each the\n"
-        "operations and bytes a second and the time that the machine's peaks, measured first, would allow: its roofline.\n"
-        "--threads compares whole batches on the wall's clock: other processes count. --kernels needs no model: it times\n"
-        "each kernel once it has given the bits of ref on the same inputs.\n"
+        "operations and bytes a second and the time that the machine's peaks, measured first, allow: its roofline.\n"
+        "--threads compares batches on the wall's clock, where other processes count. --kernels needs no MODEL: it\n"
+        "times each kernel once it has given the bits of ref on the same inputs.\n"
         "\n"
         "Examples:\n"
         "  vqrank bench model.vqr --events 1000,10000 --candidates 1,100,1000 --isa avx2\n"

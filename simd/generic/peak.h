@@ -7,8 +7,8 @@
 #include "simd/generic/tile.h"
 #include "simd/peak.h"
 
-/* As many chains as the matrix product has: they hide the latency, and fit the registers. Integers take fewer registers:
- * compilers move what an addition of products overwrites. */
+/* As many chains as the matrix product has: they hide the latency, and fit the registers. Of integers there are fewer:
+ * compilers copy what an addition of products overwrites. */
 enum { PEAK_CHAINS = TILE_ROWS * TILE_PANELS, DOT_CHAINS = 4 * TILE_PANELS };
 _Static_assert((int)PEAK_CHAINS * VQR_LANES <= (int)VQR_PEAK_SEEDS, "a seed a lane");
 
