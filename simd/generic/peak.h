@@ -10,7 +10,7 @@
 /* As many chains as the matrix product has: they hide the latency, and fit the registers. Of integers there are fewer:
  * compilers copy what an addition of products overwrites. */
 enum { PEAK_CHAINS = TILE_ROWS * TILE_PANELS, DOT_CHAINS = 4 * TILE_PANELS };
-_Static_assert((int)PEAK_CHAINS * VQR_LANES <= (int)VQR_PEAK_SEEDS, "a seed a lane");
+_Static_assert((int)VQR_PEAK_SEEDS / (int)VQR_LANES >= (int)PEAK_CHAINS, "a seed a lane");
 
 static double peak_fma(size_t loops, const float *seeds, float *sink)
 {
