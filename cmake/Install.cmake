@@ -7,7 +7,6 @@ install(TARGETS vqrank vqrank_static EXPORT vqrank
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY runtime/include/vqrank DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(VQRANK_TOOLS)
-  set_target_properties(vqrank_command PROPERTIES INSTALL_RPATH $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
   install(TARGETS vqrank_command RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 

@@ -1,4 +1,6 @@
 /* Events -> sums -> interests. */
+#include "runtime/encode.h"
+
 #include "runtime/error.h"
 #include "runtime/gather.h"
 #include "runtime/session.h"
@@ -19,9 +21,8 @@ static void find_times(const struct vqr_model *model, const struct vqr_rows *eve
     }
 }
 
-/* Embeds events first ... first + count, and looks up what the file stores of them. */
-static enum vqr_status load_block(vqr_session *s, const struct vqr_rows *events, size_t first, size_t count,
-                                  struct vqr_stats *stats, struct vqr_event_block *block, struct vqr_error *error)
+enum vqr_status vqr_load_events(vqr_session *s, const struct vqr_rows *events, size_t first, size_t count,
+                                struct vqr_stats *stats, struct vqr_event_block *block, struct vqr_error *error)
 {
     const struct vqr_model *model = s->model;
     const enum vqr_status status =
@@ -60,7 +61,7 @@ static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct
     const struct vqr_model *model = s->model;
     for (size_t first = 0; first < end; first += VQR_EVENT_BLOCK) {
         struct vqr_event_block block;
-        const enum vqr_status status = load_block(s, events, first, block_rows(first, end), stats, &block, error);
+        const enum vqr_status status = vqr_load_events(s, events, first, block_rows(first, end), stats, &block, error);
         if (status)
             return status;
         block.sign = sign;
@@ -189,7 +190,7 @@ enum vqr_status vqr_assign(vqr_session *session, size_t sequence, const struct v
     enum vqr_status status = vqr_check_rows(session->model, VQR_EVENT, events, error);
     for (size_t first = 0; !status && first < events->rows; first += VQR_EVENT_BLOCK) {
         struct vqr_event_block block;
-        status = load_block(session, events, first, block_rows(first, events->rows), NULL, &block, error);
+        status = vqr_load_events(session, events, first, block_rows(first, events->rows), NULL, &block, error);
         block.stored = status ? NULL : vqr_assignments_of(session->model, sequence, &session->stored);
         if (!status)
             q->kind->assign(q, &session->k, session->sequence[sequence], &block, clusters + first, events->rows);

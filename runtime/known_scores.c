@@ -14,8 +14,7 @@ static size_t bytes_of(size_t rows, size_t slots, size_t columns)
     return vqr_times(rows, vqr_plus(vqr_times(columns, sizeof(float)), slots));
 }
 
-/* Whether a feature's table fits with all that are smaller, of equal ones those before it. */
-static bool is_kept(const struct vqr_inputs *events, size_t feature, size_t slots, size_t columns)
+bool vqr_known_is_kept(const struct vqr_inputs *events, size_t feature, size_t slots, size_t columns)
 {
     const size_t rows = rows_of(events, feature);
     size_t bytes = bytes_of(rows, slots, columns);
@@ -27,19 +26,25 @@ static bool is_kept(const struct vqr_inputs *events, size_t feature, size_t slot
     return rows != 0 && bytes <= VQR_KNOWN_BYTES;
 }
 
+size_t vqr_known_width(const struct vqr_inputs *events, size_t slots, size_t columns)
+{
+    size_t width = 0;
+    for (size_t f = 0; f < events->count; f++)
+        width += vqr_known_is_kept(events, f, slots, columns) ? events->input[f].width : 0;
+    return width;
+}
+
 void vqr_known_take(const struct vqr_inputs *events, size_t slots, size_t columns, struct vqr_known *known,
                     struct vqr_arena *arena)
 {
-    *known = (struct vqr_known){0, NULL, NULL};
-    for (size_t f = 0; f < events->count; f++)
-        known->width += is_kept(events, f, slots, columns) ? events->input[f].width : 0;
+    *known = (struct vqr_known){vqr_known_width(events, slots, columns), NULL, NULL};
     if (known->width == 0)
         return;
     known->table = vqr_take(arena, events->count, sizeof *known->table);
     known->given = vqr_take(arena, events->count, sizeof *known->given);
     for (size_t f = 0; f < events->count; f++) {
         struct vqr_known_table table = {NULL, NULL, rows_of(events, f)};
-        if (is_kept(events, f, slots, columns)) {
+        if (vqr_known_is_kept(events, f, slots, columns)) {
             table.scores = vqr_take(arena, vqr_times(table.rows, columns), sizeof *table.scores);
             table.filled = vqr_take(arena, vqr_times(slots, table.rows), sizeof *table.filled);
         }

@@ -31,6 +31,12 @@ struct vqr_known {
     struct vqr_known_scores *given; /* [features] what the kernel reads */
 };
 
+/* Whether a feature's chains are kept: its table fits with all that are smaller, of equal ones those before it. */
+bool vqr_known_is_kept(const struct vqr_inputs *events, size_t feature, size_t slots, size_t columns);
+
+/* How many columns of e the features have that are kept. */
+size_t vqr_known_width(const struct vqr_inputs *events, size_t slots, size_t columns);
+
 /* Room for the features of `events` whose tables are small enough, the smallest first, in `slots` codebooks of
  * `columns` columns in all. */
 void vqr_known_take(const struct vqr_inputs *events, size_t slots, size_t columns, struct vqr_known *known,

@@ -1,18 +1,9 @@
 #include "bench.h"
 
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench_inputs.h"
 #include "options.h"
-#include "synthetic.h"
-
-enum { SEED = 1, REPEATS_MAX = 100000 };
-
-struct samples {
-    double *of; /* [REPEATS_MAX] milliseconds */
-    size_t count;
-    double total;
-};
 
 /* What one model's measurements share. */
 struct bench {
@@ -22,76 +13,35 @@ struct bench {
     const struct bench_plan *plan;
     void (*report)(const struct bench_result *result, void *context);
     void *context;
-    struct synthetic user, circumstances, events, candidates;
+    struct bench_inputs inputs;
     size_t outputs;
     float *scores;
-    struct samples append, refresh, score;
+    struct bench_samples append, refresh, score;
 };
 
-/* Processor time of this thread: encoding and scoring never wait, so on an idle machine that is what a clock shows, and
- * on a busy one the other processes' turns do not count. */
-static double milliseconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
-}
-
-static void add_sample(struct samples *samples, double sample)
-{
-    samples->of[samples->count++] = sample;
-    samples->total += sample;
-}
-
-static bool is_enough(size_t repeats, double total, double seconds)
-{
-    return repeats == REPEATS_MAX || (repeats >= BENCH_REPEATS_MIN && total >= 1e3 * seconds);
-}
-
-static int compare_samples(const void *left, const void *right)
-{
-    const double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
-/* The value below which a part `share` of the sorted samples lies, between two of them in proportion. */
-static double quantile(const struct samples *samples, double share)
-{
-    const double place = share * (double)(samples->count - 1);
-    const size_t low = (size_t)place, high = low + 1 < samples->count ? low + 1 : low;
-    return samples->of[low] + (place - (double)low) * (samples->of[high] - samples->of[low]);
-}
-
 /* Reports the samples and forgets them. */
-static void report(struct bench *bench, const char *stage, size_t candidates, struct samples *samples)
+static void report(struct bench *bench, const char *stage, size_t candidates, struct bench_samples *samples)
 {
-    qsort(samples->of, samples->count, sizeof *samples->of, compare_samples);
     const struct bench_result result = {.stage = stage,
-                                        .events = bench->events.rows.rows,
+                                        .events = bench->inputs.events.rows.rows,
                                         .candidates = candidates,
-                                        .repeats = samples->count,
-                                        .least = samples->of[0],
-                                        .lower = quantile(samples, 0.25),
-                                        .median = quantile(samples, 0.5),
-                                        .upper = quantile(samples, 0.75)};
+                                        .time = bench_samples_sum_up(samples)};
     bench->report(&result, bench->context);
-    samples->count = 0;
-    samples->total = 0;
 }
 
 /* One encoding from nothing; `keep` false: only to warm up. */
 static enum vqr_status encode_once(struct bench *bench, bool keep, struct vqr_error *error)
 {
     vqr_state_reset(bench->state);
-    const double start = milliseconds();
-    enum vqr_status status = vqr_append(bench->session, bench->state, &bench->events.rows, NULL, error);
-    const double appended = milliseconds();
+    const double start = bench_milliseconds();
+    enum vqr_status status = vqr_append(bench->session, bench->state, &bench->inputs.events.rows, NULL, error);
+    const double appended = bench_milliseconds();
     if (status == VQR_OK)
         status = vqr_refresh(bench->session, bench->state, error);
-    const double refreshed = milliseconds();
+    const double refreshed = bench_milliseconds();
     if (status == VQR_OK && keep) {
-        add_sample(&bench->append, appended - start);
-        add_sample(&bench->refresh, refreshed - appended);
+        bench_samples_add(&bench->append, appended - start);
+        bench_samples_add(&bench->refresh, refreshed - appended);
     }
     return status;
 }
@@ -101,7 +51,7 @@ static bool bench_encode(struct bench *bench)
     struct vqr_error error;
     enum vqr_status status = encode_once(bench, false, &error);
     while (status == VQR_OK &&
-           !is_enough(bench->append.count, bench->append.total + bench->refresh.total, bench->plan->seconds))
+           !bench_is_enough(bench->append.count, bench->append.total + bench->refresh.total, bench->plan->seconds))
         status = encode_once(bench, true, &error);
     if (status != VQR_OK) {
         complain("%s", error.message);
@@ -115,14 +65,12 @@ static bool bench_encode(struct bench *bench)
 static bool bench_score(struct bench *bench, size_t candidates)
 {
     struct vqr_error error;
-    struct vqr_request request = {.user = bench->user.rows, .context = bench->circumstances.rows};
-    request.candidates = bench->candidates.rows; /* the first `candidates` of the most */
-    request.candidates.rows = candidates;
+    const struct vqr_request request = bench_inputs_request(&bench->inputs, candidates);
     enum vqr_status status = vqr_score(bench->session, bench->state, &request, bench->scores, NULL, &error);
-    while (status == VQR_OK && !is_enough(bench->score.count, bench->score.total, bench->plan->seconds)) {
-        const double start = milliseconds();
+    while (status == VQR_OK && !bench_is_enough(bench->score.count, bench->score.total, bench->plan->seconds)) {
+        const double start = bench_milliseconds();
         status = vqr_score(bench->session, bench->state, &request, bench->scores, NULL, &error);
-        add_sample(&bench->score, milliseconds() - start);
+        bench_samples_add(&bench->score, bench_milliseconds() - start);
     }
     if (status != VQR_OK) {
         complain("%s", error.message);
@@ -134,8 +82,7 @@ static bool bench_score(struct bench *bench, size_t candidates)
 
 static bool bench_events(struct bench *bench, size_t events)
 {
-    synthetic_free(&bench->events);
-    if (!synthetic_init(&bench->events, bench->header, VQR_EVENT, events, SEED + VQR_EVENT)) {
+    if (!bench_inputs_draw_events(&bench->inputs, bench->header, events)) {
         complain("out of memory");
         return false;
     }
@@ -145,24 +92,21 @@ static bool bench_events(struct bench *bench, size_t events)
     return measured;
 }
 
-static bool take_samples(struct samples *samples)
+size_t bench_most(const struct bench_sizes *sizes)
 {
-    samples->of = calloc(REPEATS_MAX, sizeof *samples->of);
-    return samples->of != NULL;
+    size_t most = 0;
+    for (size_t i = 0; i < sizes->count; i++)
+        most = sizes->of[i] > most ? sizes->of[i] : most;
+    return most;
 }
 
 /* Everything but the events. */
 static bool init(struct bench *bench)
 {
-    const struct bench_sizes *candidates = &bench->plan->candidates;
-    size_t most = 0;
-    for (size_t i = 0; i < candidates->count; i++)
-        most = candidates->of[i] > most ? candidates->of[i] : most;
+    const size_t most = bench_most(&bench->plan->candidates);
     bench->scores = calloc(most * bench->outputs + 1, sizeof *bench->scores);
-    return bench->scores != NULL && take_samples(&bench->append) && take_samples(&bench->refresh) &&
-           take_samples(&bench->score) && synthetic_init(&bench->user, bench->header, VQR_USER, 1, SEED + VQR_USER) &&
-           synthetic_init(&bench->circumstances, bench->header, VQR_CONTEXT, 1, SEED + VQR_CONTEXT) &&
-           synthetic_init(&bench->candidates, bench->header, VQR_CANDIDATE, most, SEED + VQR_CANDIDATE);
+    return bench->scores != NULL && bench_samples_take(&bench->append) && bench_samples_take(&bench->refresh) &&
+           bench_samples_take(&bench->score) && bench_inputs_init(&bench->inputs, bench->header, most);
 }
 
 bool bench_run(const vqr_model *model, const struct vqr_header *header, vqr_session *session,
@@ -180,14 +124,11 @@ bool bench_run(const vqr_model *model, const struct vqr_header *header, vqr_sess
         complain("out of memory");
     for (size_t i = 0; measured && i < plan->events.count; i++)
         measured = bench_events(&bench, plan->events.of[i]);
-    synthetic_free(&bench.user);
-    synthetic_free(&bench.circumstances);
-    synthetic_free(&bench.events);
-    synthetic_free(&bench.candidates);
+    bench_inputs_free(&bench.inputs);
     free(bench.scores);
-    free(bench.append.of);
-    free(bench.refresh.of);
-    free(bench.score.of);
+    bench_samples_free(&bench.append);
+    bench_samples_free(&bench.refresh);
+    bench_samples_free(&bench.score);
     vqr_state_free(bench.state);
     return measured;
 }

@@ -5,14 +5,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bench_samples.h"
 #include "schema/reader.h"
 #include "vqrank/vqrank.h"
 
-enum { BENCH_SIZES_MAX = 16, BENCH_REPEATS_MIN = 5 };
+enum { BENCH_SIZES_MAX = 16 };
 
 struct bench_sizes {
     size_t count, of[BENCH_SIZES_MAX];
 };
+
+/* The largest, 0 of none. */
+size_t bench_most(const struct bench_sizes *sizes);
 
 /* What to measure: encoding (its two stages in turn) and scoring for `seconds` each, at least BENCH_REPEATS_MIN times.
  */
@@ -25,8 +29,7 @@ struct bench_plan {
 struct bench_result {
     const char *stage;
     size_t events, candidates; /* candidates 0: the stage has none */
-    size_t repeats;
-    double least, lower, median, upper; /* milliseconds: the fastest, the quartiles */
+    struct bench_quartiles time;
 };
 
 /* Measures everything in the plan and hands each result to `report`. False after a complaint. */

@@ -6,7 +6,7 @@
 enum { LIST_MAX = 8 };
 
 /* splitmix64 (Steele, Lea and Flood, 2014): every seed gives a sequence of its own. */
-static uint64_t draw(uint64_t *state)
+uint64_t synthetic_draw(uint64_t *state)
 {
     uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -19,7 +19,7 @@ static double draw_normal(uint64_t *state)
 {
     double sum = -6;
     for (int i = 0; i < 12; i++)
-        sum += (double)(draw(state) >> 11) * 0x1p-53;
+        sum += (double)(synthetic_draw(state) >> 11) * 0x1p-53;
     return sum;
 }
 
@@ -62,10 +62,10 @@ static struct vqr_id key_of(const struct id_source *source, size_t i)
 static struct vqr_id draw_id(const struct id_source *source, uint64_t *state)
 {
     if (source->table.ids == VQR_IDS_HASH)
-        return (struct vqr_id){.value = (int64_t)draw(state)};
+        return (struct vqr_id){.value = (int64_t)synthetic_draw(state)};
     if (source->keys == NULL)
-        return (struct vqr_id){.value = (int64_t)(draw(state) % source->table.rows)};
-    return key_of(source, (size_t)(draw(state) % source->table.keys));
+        return (struct vqr_id){.value = (int64_t)(synthetic_draw(state) % source->table.rows)};
+    return key_of(source, (size_t)(synthetic_draw(state) % source->table.keys));
 }
 
 /* ---- columns ---- */
@@ -102,7 +102,7 @@ static bool fill_lists(struct synthetic_column *owned, struct vqr_column *column
     if (owned->offsets == NULL || ids == NULL)
         return false;
     for (size_t i = 0; i < rows; i++) {
-        owned->offsets[i + 1] = owned->offsets[i] + 1 + draw(state) % LIST_MAX;
+        owned->offsets[i + 1] = owned->offsets[i] + 1 + synthetic_draw(state) % LIST_MAX;
         for (uint64_t k = owned->offsets[i]; k < owned->offsets[i + 1]; k++)
             ids[k] = draw_id(source, state);
     }
@@ -207,9 +207,9 @@ static void match_items(const struct synthetic *events, const struct vqr_header 
     for (size_t i = 0; i < stored.determined; i++)
         find_item_column(&own[i], events, header, vqr_header_determined(header, i));
     for (size_t event = 0; event < events->rows.rows; event++) {
-        uint64_t row = draw(state) % tensor.shape[0];
+        uint64_t row = synthetic_draw(state) % tensor.shape[0];
         for (int i = 0; i < DRAWS && rows[row * stored.determined] == UINT32_MAX; i++)
-            row = draw(state) % tensor.shape[0];
+            row = synthetic_draw(state) % tensor.shape[0];
         const uint32_t *determined = rows + row * stored.determined;
         if (determined[0] == UINT32_MAX || !put_row(&key, event, (uint32_t)row))
             continue;

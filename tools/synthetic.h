@@ -30,4 +30,7 @@ bool synthetic_init(struct synthetic *synthetic, const struct vqr_header *header
 
 void synthetic_free(struct synthetic *synthetic);
 
+/* 64 random bits; every seed gives a sequence of its own. */
+uint64_t synthetic_draw(uint64_t *state);
+
 #endif

@@ -113,6 +113,7 @@ static void softmax_heads(float *o, const float *q, const float *k, size_t k_ste
     if (panels == 1) {
         v16 acc[HEADS_AT_ONCE];
         heads_product(acc, scratch, stride, v, v_step, tokens);
+        VQR_UNROLL
         for (size_t h = 0; h < HEADS_AT_ONCE; h++)
             v16_store(o + h * v_dim, v16_div(acc[h], v16_set1(sum[h])));
         return;
