@@ -8,7 +8,8 @@ the stated peak.
 
 from dataclasses import dataclass, field
 
-MULTIPLY_ADD, PRODUCT_SUM, MATRIX, LONG_MULTIPLY = "multiply-add", "dot product", "matrix product", "long multiply"
+MULTIPLY_ADD, PRODUCT_SUM, MATRIX = "multiply-add", "dot product", "matrix product"
+LONG_MULTIPLY, PAIRS = "long multiply", "pairs of 16 bits"
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ CORES = (
         "znver4",
         "its own",
         ("avx2", "avx512", "avx512vnni"),
-        {MULTIPLY_ADD: 1, PRODUCT_SUM: 1},
+        {MULTIPLY_ADD: 1, PRODUCT_SUM: 1, PAIRS: 1},
         ("Zn4FP0", "Zn4FP1", "Zn4FP2", "Zn4FP3"),
         6,
     ),
@@ -104,18 +105,18 @@ KINDS = {
     (ARM, MATRIX): (64, "smmla v{0}.4s, v30.16b, v31.16b"),
     (ARM, LONG_MULTIPLY): (16, "smlal v{0}.8h, v30.8b, v31.8b"),
     ("x86_64-linux-gnu", MULTIPLY_ADD): (32, "vfmadd231ps %zmm30, %zmm31, %zmm{0}"),
+    ("x86_64-linux-gnu", PAIRS): (64, "vpmaddwd %zmm30, %zmm31, %zmm{0}"),
     ("x86_64-linux-gnu", PRODUCT_SUM): (128, "vpdpbusd %zmm30, %zmm31, %zmm{0}"),
 }
 INDEPENDENT = 24  # accumulators of a peak's block: enough to hide every latency in LLVM's models
 
-# The kind of instruction that carries a tier's int8 products. AVX2 and AVX-512 multiply pairs of 16 bits: half as many
-# products an instruction as vpdpbusd, two 256-bit or one 512-bit instruction a cycle.
+# The kind of instruction that carries a tier's int8 products.
 INT8_KIND = {
     "neon": LONG_MULTIPLY,
     "neondot": PRODUCT_SUM,
     "i8mm": MATRIX,
-    "avx2": PRODUCT_SUM,
-    "avx512": PRODUCT_SUM,
+    "avx2": PAIRS,
+    "avx512": PAIRS,
     "avx512vnni": PRODUCT_SUM,
 }
 

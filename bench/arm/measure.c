@@ -14,7 +14,7 @@
 #include "simd/cpu.h"
 #include "simd/simd.h"
 
-enum { CHAIN = 100, CHAIN_ROUNDS = 400, WORK = 2000000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
+enum { CHAIN = 100, CHAIN_ROUNDS = 4000, WORK = 6000000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
 
 static _Alignas(64) float a[ROWS * LENGTH_MAX], b[LENGTH_MAX * 16 * 2], c[ROWS * PANELS_MAX * 16], scale[LENGTH_MAX];
 static _Alignas(64) int8_t a8[ROWS * LENGTH_MAX], b8[LENGTH_MAX * 16 * 2];
