@@ -11,7 +11,7 @@ from hot import Hot, elements, find_hot
 from loops import Loop
 from mca import Prediction, find_tool, model_peak, predict, sleef_library, version
 from record import Part, write
-from work import Work
+from work import Work, work_of
 
 EXAMPLE = """example, after cmake --preset aarch64 and cmake --preset release are built:
   build/venv/bin/python bench/arm/predict.py -o docs/arm.json
@@ -19,9 +19,16 @@ EXAMPLE = """example, after cmake --preset aarch64 and cmake --preset release ar
 
 
 def chain(loop: Loop) -> int:
-    """The most multiply-adds of one pass that wait for each other: those with the same destination."""
-    names = re.compile(r"^(fmla|sdot|smmla|smlal2?)\s+(v\d+)\.")
-    return max(Counter(m[2] for i in loop.instructions if (m := names.match(i.text))).values(), default=0)
+    """The most additions of one pass to the same accumulator, each of which waits for the one before: registers that
+    nothing but multiply-adds write. Of loops without calls."""
+    adds, others = Counter[str](), set()
+    for i in loop.instructions:
+        if m := re.match(r"(\S+)\s+[vqds](\d+)\b", i.text):
+            if m[1] in ("fmla", "sdot", "smmla", "sadalp"):
+                adds[m[2]] += 1
+            else:
+                others.add(m[2])
+    return max((n for register, n in adds.items() if register not in others), default=0) if not loop.calls else 0
 
 
 def port_bound(core: Core, loop: Loop, work: Work) -> float | None:
@@ -46,8 +53,6 @@ def port_bound(core: Core, loop: Loop, work: Work) -> float | None:
 
 def _accesses(loop: Loop) -> list[tuple[int, int]]:
     """Bytes (loaded, stored) of each instruction."""
-    from work import work_of
-
     told = (work_of(Loop("", 0, (i,))) for i in loop.instructions)
     return [(w.loaded_bytes, w.stored_bytes) for w in told]
 
