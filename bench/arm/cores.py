@@ -1,12 +1,12 @@
 """The processors that are predicted, the scheduling models that LLVM has for them, and their peaks.
 
-Peaks are per cycle, of 128-bit instructions on Arm and of 512-bit ones on x86, as the makers' software optimisation
-guides (Arm, AMD) or public measurements (Apple) state them. What the model in LLVM allows is measured beside them, by
-running llvm-mca over independent instructions of one kind; where the two differ the report says so, and shares are of
-the stated peak.
+Peaks are per cycle, of 128-bit instructions on Arm and of 512-bit ones on x86: for Arm's cores what the pipes of LLVM's
+models allow, which follow Arm's software optimisation guides; for Apple's performance core what Dougall Johnson
+measured (dougallj.github.io/applecpu); for Zen 4 what this project measured. Beside them the report shows what llvm-mca
+makes of independent instructions of each kind. Widths are the makers' public descriptions. Shares are of the stated peak.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 MULTIPLY_ADD, PRODUCT_SUM, MATRIX = "multiply-add", "dot product", "matrix product"
 LONG_MULTIPLY, PAIRS = "long multiply", "pairs of 16 bits"
@@ -14,7 +14,7 @@ LONG_MULTIPLY, PAIRS = "long multiply", "pairs of 16 bits"
 
 @dataclass(frozen=True)
 class Core:
-    """One processor; `peak` is instructions a cycle by kind, `vector_units` the prefixes of the model's vector pipes."""
+    """One processor; `peak` is instructions a cycle by kind, `vector_units` prefixes of the model's vector pipes."""
 
     key: str
     title: str
@@ -58,7 +58,7 @@ CORES = (
         "neoverse-n2",
         "its own",
         ("neon", "neondot", "i8mm"),
-        {MULTIPLY_ADD: 2, PRODUCT_SUM: 2, MATRIX: 2, LONG_MULTIPLY: 1},
+        {MULTIPLY_ADD: 2, PRODUCT_SUM: 2, MATRIX: 2, LONG_MULTIPLY: 2},
         ("N2UnitV",),
         5,
     ),
@@ -98,26 +98,26 @@ CORES = (
     ),
 )
 
-# What an instruction of a kind does: flops or int8 operations of one, and the text of one into register %d.
-KINDS = {
-    (ARM, MULTIPLY_ADD): (8, "fmla v{0}.4s, v30.4s, v31.4s"),
-    (ARM, PRODUCT_SUM): (32, "sdot v{0}.4s, v30.16b, v31.16b"),
-    (ARM, MATRIX): (64, "smmla v{0}.4s, v30.16b, v31.16b"),
-    (ARM, LONG_MULTIPLY): (16, "smlal v{0}.8h, v30.8b, v31.8b"),
-    ("x86_64-linux-gnu", MULTIPLY_ADD): (32, "vfmadd231ps %zmm30, %zmm31, %zmm{0}"),
-    ("x86_64-linux-gnu", PAIRS): (64, "vpmaddwd %zmm30, %zmm31, %zmm{0}"),
-    ("x86_64-linux-gnu", PRODUCT_SUM): (128, "vpdpbusd %zmm30, %zmm31, %zmm{0}"),
+# What an instruction of a kind does: flops or int8 operations of one, and texts that take turns, into register {0}.
+# Long multiplies are half smull and half smlal, as the kernel has them.
+KINDS: dict[tuple[str, str], tuple[int, tuple[str, ...]]] = {
+    (ARM, MULTIPLY_ADD): (8, ("fmla v{0}.4s, v30.4s, v31.4s",)),
+    (ARM, PRODUCT_SUM): (32, ("sdot v{0}.4s, v30.16b, v31.16b",)),
+    (ARM, MATRIX): (64, ("smmla v{0}.4s, v30.16b, v31.16b",)),
+    (ARM, LONG_MULTIPLY): (16, ("smull v{0}.8h, v30.8b, v31.8b", "smlal v{0}.8h, v30.8b, v31.8b")),
+    ("x86_64-linux-gnu", MULTIPLY_ADD): (32, ("vfmadd231ps %zmm30, %zmm31, %zmm{0}",)),
+    ("x86_64-linux-gnu", PAIRS): (64, ("vpmaddwd %zmm30, %zmm31, %zmm{0}",)),
+    ("x86_64-linux-gnu", PRODUCT_SUM): (128, ("vpdpbusd %zmm30, %zmm31, %zmm{0}",)),
 }
 INDEPENDENT = 24  # accumulators of a peak's block: enough to hide every latency in LLVM's models
 
-# The kind of instruction that carries a tier's int8 products.
+# The instructions that carry int8 products, by mnemonic.
 INT8_KIND = {
-    "neon": LONG_MULTIPLY,
-    "neondot": PRODUCT_SUM,
-    "i8mm": MATRIX,
-    "avx2": PAIRS,
-    "avx512": PAIRS,
-    "avx512vnni": PRODUCT_SUM,
+    "smull": LONG_MULTIPLY,
+    "sdot": PRODUCT_SUM,
+    "smmla": MATRIX,
+    "vpmaddwd": PAIRS,
+    "vpdpbusd": PRODUCT_SUM,
 }
 
 

@@ -14,9 +14,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from tqdm import tqdm
-
 from record import Part, read, write
+from tqdm import tqdm
 
 EXAMPLE = """example, after both builds and the models are made:
   build/venv/bin/python bench/make_workloads.py build/bench
@@ -42,10 +41,9 @@ def compile_programs() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for build, compiler in COMPILERS.items():
         library = str(ROOT / "build" / build / "lib/libvqrank.a")
-        source, include = str(ROOT / "bench/arm/count.c"), f"-I{ROOT / 'runtime/include'}"
-        subprocess.run(
-            [compiler, "-O2", include, source, library, "-lsleef", "-lm", "-o", str(FOLDER / f"count-{build}")], check=True
-        )
+        include, program = f"-I{ROOT / 'runtime/include'}", str(FOLDER / f"count-{build}")
+        linked = [str(ROOT / "bench/arm/count.c"), library, "-lsleef", "-lm"]
+        subprocess.run([compiler, "-O2", include, *linked, "-o", program], check=True)
     plugin = str(ROOT / "bench/arm/plugin.c")
     host = os.environ.get("CC", "cc")
     subprocess.run([host, "-O2", "-shared", "-fPIC", plugin, "-o", str(FOLDER / "plugin.so")], check=True)
@@ -100,14 +98,14 @@ def stage(name: str, more: Counter[str], fewer: Counter[str], units: int) -> Par
     by_function = Counter(more)
     by_function.subtract(fewer)
     total = sum(by_function.values())
-    most = {f: round(n / total, 3) for f, n in by_function.most_common(TOP) if n > 0.02 * total and len(by_function) > 1}
+    most = {f: round(n / total, 3) for f, n in by_function.most_common(TOP) if 0.02 * total < n < total}
     return {"stage": name, "instructions": round(total / units, 1), "shares": most}
 
 
-def count(model: Path, tier: str, vqrank: Path) -> list[Part]:
+def count(model: Path, tier: str, vqrank: Path, step: bool) -> list[Part]:
     """All stages of one model on one tier."""
     rows = table_rows(model, vqrank)
-    slow = tier in STEPPED
+    slow = step or tier in STEPPED
     run = (stepped if slow else emulated)(model, tier, rows)
     events, candidates = STEPPED_WORK if slow else EMULATED_WORK
     appended = run(2 * events, 0, 0)
@@ -125,16 +123,19 @@ def main() -> None:
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("models", type=Path, nargs="+", help="models whose features are all ids (.vqr)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file whose part `counts` is updated")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file; its part `counts` is updated")
     parser.add_argument("--tiers", default=",".join([*EMULATED, *STEPPED]), help="tiers, by commas (all)")
-    parser.add_argument("--vqrank", type=Path, default=ROOT / "build/release/bin/vqrank", help="the command (%(default)s)")
+    parser.add_argument("--vqrank", type=Path, default=ROOT / "build/release/bin/vqrank", help="(build/release's)")
+    parser.add_argument("--step", action="store_true", help="single-step AVX2 too, to compare the two ways to count")
     options = parser.parse_args()
     compile_programs()
     kept: list[Part] = read(options.output).get("counts", {}).get("rows", [])
     todo = [(model, tier) for model in options.models for tier in options.tiers.split(",")]
     for model, tier in tqdm(todo, disable=None):
-        counted = count(model, tier, options.vqrank)
-        kept = [r for r in kept if (r["model"], r["tier"]) != (model.stem, tier)] + counted
+        counted = count(model, tier, options.vqrank, options.step)
+        methods = {r["method"] for r in counted}
+        kept = [r for r in kept if (r["model"], r["tier"]) != (model.stem, tier) or r["method"] not in methods]
+        kept += counted
         qemu = subprocess.run(["qemu-aarch64", "--version"], capture_output=True, text=True).stdout.splitlines()[0]
         write(options.output, "counts", {"qemu": qemu, "rows": kept})
         for r in counted:

@@ -19,7 +19,7 @@ def _most(loops: list[Found], key: Callable[[Work], int], keep: Callable[[Found]
 
 def _full_tile(products: Callable[[Work], int]) -> Choice:
     """The tile with the most products."""
-    return lambda loops: _most(loops, products, lambda found: not found[0].calls or products(found[1]) > 0)
+    return lambda loops: _most(loops, products, lambda found: True)
 
 
 def _one_row(products: Callable[[Work], int]) -> Choice:
@@ -65,12 +65,28 @@ def _plain(found: Found) -> bool:
     return not found[0].calls
 
 
-_maxima: Choice = lambda loops: _most(loops, _flops, lambda f: _plain(f) and f[1].fma_flops > 0 < f[1].stored_bytes)
-_less: Choice = lambda loops: _most(loops, _flops, lambda f: _plain(f) and not f[1].fma_flops and f[1].stored_bytes > 0)
-_sums: Choice = lambda loops: _most(loops, _flops, lambda f: _plain(f) and not f[1].fma_flops + f[1].stored_bytes)
-_magnitude: Choice = lambda loops: _most(loops, _fma, lambda f: not f[1].stored_bytes and not f[1].broadcasts)
-_steps: Choice = lambda loops: _most(loops, _flops, lambda f: f[1].stored_bytes > 0 and not f[1].fma_flops)
-_stores: Choice = lambda loops: _most(loops, _stored, _plain)
+def _maxima(loops: list[Found]) -> Found | None:
+    return _most(loops, _flops, lambda f: _plain(f) and f[1].fma_flops > 0 < f[1].stored_bytes)
+
+
+def _less(loops: list[Found]) -> Found | None:
+    return _most(loops, _flops, lambda f: _plain(f) and not f[1].fma_flops and f[1].stored_bytes > 0)
+
+
+def _sums(loops: list[Found]) -> Found | None:
+    return _most(loops, _flops, lambda f: _plain(f) and not f[1].fma_flops + f[1].stored_bytes)
+
+
+def _magnitude(loops: list[Found]) -> Found | None:
+    return _most(loops, _fma, lambda f: not f[1].stored_bytes + f[1].broadcasts)
+
+
+def _steps(loops: list[Found]) -> Found | None:
+    return _most(loops, _flops, lambda f: f[1].stored_bytes > 0 and not f[1].fma_flops)
+
+
+def _stores(loops: list[Found]) -> Found | None:
+    return _most(loops, _stored, _plain)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 _HEADER = re.compile(r"^[0-9a-f]+ <([^>]+)>:$")
@@ -130,7 +131,7 @@ def _blocks(function: Function) -> tuple[dict[int, list[Instruction]], dict[int,
             here = blocks.setdefault(instruction.address, [])
         here.append(instruction)
     order = sorted(blocks)
-    following = dict(zip(order, order[1:], strict=False))
+    following = dict(pairwise(order))
     nexts: dict[int, list[int]] = {}
     for start, block in blocks.items():
         last = block[-1]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from cores import INDEPENDENT, KINDS, Core
 from loops import Instruction, assembly
@@ -32,9 +33,7 @@ def find_tool(name: str) -> str:
     for version in range(30, LEAST_LLVM - 1, -1):
         if found := shutil.which(f"{name}-{version}"):
             return found
-    sys.exit(
-        f"{name}: expected version {LEAST_LLVM} or newer, found none; install one, on Debian 12: apt-get install llvm-19"
-    )
+    sys.exit(f"{name}: expected version {LEAST_LLVM} or newer, found none; on Debian 12: apt-get install llvm-19")
 
 
 @cache
@@ -44,16 +43,16 @@ def version(tool: str) -> str:
     return next(line.strip() for line in done.stdout.splitlines() if "LLVM version" in line)
 
 
-def run_mca(tool: str, core: Core, text: str) -> dict[str, object]:
+def run_mca(tool: str, core: Core, text: str) -> dict[str, Any]:
     """The one region of llvm-mca's JSON, with the names of the resources put in."""
     command = [tool, "-json", f"-mtriple={core.triple}", f"-mcpu={core.cpu}", f"-iterations={ITERATIONS}"]
     done = subprocess.run(command, input=text, capture_output=True, text=True)
     if done.returncode != 0:
         raise ValueError(f"llvm-mca -mcpu={core.cpu}: {done.stderr.strip().splitlines()[0]}")
     told = json.loads(done.stdout)
-    region = told["CodeRegions"][0]
+    region: dict[str, Any] = told["CodeRegions"][0]
     region["resources"] = told["TargetInfo"]["Resources"]
-    return region  # type: ignore[no-any-return]
+    return region
 
 
 def predict(tool: str, core: Core, instructions: Sequence[Instruction]) -> Prediction:
@@ -85,7 +84,8 @@ def predict(tool: str, core: Core, instructions: Sequence[Instruction]) -> Predi
 
 def model_peak(tool: str, core: Core, kind: str) -> float:
     """Instructions of a kind that the model starts in a cycle, when nothing waits for anything."""
-    text = "\n".join(KINDS[core.triple, kind][1].format(i) for i in range(INDEPENDENT))
+    texts = KINDS[core.triple, kind][1]
+    text = "\n".join(texts[i % len(texts)].format(i) for i in range(INDEPENDENT))
     summary = run_mca(tool, core, text + "\n")["SummaryView"]
     return float(INDEPENDENT * ITERATIONS / summary["TotalCycles"])
 

@@ -15,9 +15,11 @@
 #include "simd/simd.h"
 
 enum { CHAIN = 100, CHAIN_ROUNDS = 4000, WORK = 6000000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
+/* Numbers from one row to the next: no power of two, which would put all rows into the same sets of the cache. */
+enum { STRIDE = LENGTH_MAX + 48 };
 
-static _Alignas(64) float a[ROWS * LENGTH_MAX], b[LENGTH_MAX * 16 * 2], c[ROWS * PANELS_MAX * 16], scale[LENGTH_MAX];
-static _Alignas(64) int8_t a8[ROWS * LENGTH_MAX], b8[LENGTH_MAX * 16 * 2];
+static _Alignas(64) float a[ROWS * STRIDE], b[LENGTH_MAX * 16 * 2], c[ROWS * PANELS_MAX * 16], scale[LENGTH_MAX];
+static _Alignas(64) int8_t a8[ROWS * STRIDE], b8[LENGTH_MAX * 16 * 2];
 static _Alignas(64) int64_t sums[LENGTH_MAX];
 static _Alignas(64) int32_t fixed[LENGTH_MAX];
 static uint32_t z[ROWS], counts[1];
@@ -33,29 +35,29 @@ struct subject {
 
 static void run_gemm_f32(size_t n, size_t rows, size_t panels)
 {
-    k.gemm_f32(c, panels * 16, a, LENGTH_MAX, rows, b, n * 16, n, panels, NULL);
+    k.gemm_f32(c, panels * 16, a, STRIDE, rows, b, n * 16, n, panels, NULL);
 }
 
 static void run_quantize_f32(size_t n, size_t rows, size_t panels)
 {
     const uint32_t width = (uint32_t)n;
-    k.quantize_f32(z, a, LENGTH_MAX, rows, b, NULL, &width, NULL, 1, panels * 16);
+    k.quantize_f32(z, a, STRIDE, rows, b, NULL, &width, NULL, 1, panels * 16);
 }
 
 static void run_gemm_i8(size_t n, size_t rows, size_t panels)
 {
-    k.gemm_i8(c, panels * 16, a8, LENGTH_MAX, row_scale, rows, b8, scale, n / 4, panels, NULL, 0);
+    k.gemm_i8(c, panels * 16, a8, STRIDE, row_scale, rows, b8, scale, n / 4, panels, NULL, 0);
 }
 
 static void run_quantize_i8(size_t n, size_t rows, size_t panels)
 {
-    k.quantize_i8(z, a8, LENGTH_MAX, row_scale, rows, b8, scale, n / 4, NULL, 0, panels * 16);
+    k.quantize_i8(z, a8, STRIDE, row_scale, rows, b8, scale, n / 4, NULL, 0, panels * 16);
 }
 
 static void run_to_int8(size_t n, size_t rows, size_t panels)
 {
     (void)panels;
-    k.to_int8_f32(a8, LENGTH_MAX, row_scale, a, LENGTH_MAX, rows, n);
+    k.to_int8_f32(a8, STRIDE, row_scale, a, STRIDE, rows, n);
 }
 
 static void run_silu(size_t n, size_t rows, size_t panels)

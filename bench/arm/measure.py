@@ -96,7 +96,11 @@ def main() -> None:
     for tier in ("avx2", "avx512", "avx512vnni"):
         samples = measured(program, tier, options.repeats)
         told = predicted(options.release, tier)
-        rows += [row(tier, key, told[key], samples[key]) for key in sorted(told, key=order.get) if key in samples]
+        rows += [
+            row(tier, key, told[key], samples[key])
+            for key in sorted(told, key=lambda key: order[key])
+            if key in samples
+        ]
     write(options.output, "error", {"llvm": version(find_tool("llvm-mca")), "repeats": options.repeats, "rows": rows})
     for r in rows:
         print(

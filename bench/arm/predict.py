@@ -59,7 +59,8 @@ def _accesses(loop: Loop) -> list[tuple[int, int]]:
 
 def row(core: Core, tier: str, hot: Hot, loop: Loop, work: Work, told: Prediction) -> Part:
     """One loop on one core."""
-    kind = INT8_KIND[tier] if work.int8_ops else MULTIPLY_ADD
+    kinds = (INT8_KIND.get(i.mnemonic) for i in loop.instructions)
+    kind = next(filter(None, kinds), MULTIPLY_ADD) if work.int8_ops else MULTIPLY_ADD
     products = work.products if not hot.unit else 0
     bound = port_bound(core, loop, work)
     peak = peak_per_cycle(core, kind)
@@ -68,6 +69,7 @@ def row(core: Core, tier: str, hot: Hot, loop: Loop, work: Work, told: Predictio
         "tier": tier,
         "kernel": hot.kernel,
         "loop": hot.name,
+        "kind": kind if products else None,
         "instructions": work.instructions,
         "cycles": round(told.cycles, 2),
         "operations": products,

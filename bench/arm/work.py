@@ -74,7 +74,7 @@ def _x86_memory(name: str, operands: str) -> tuple[int, int]:
     """Bytes (loaded, stored)."""
     if "(" not in operands or name.startswith(("lea", "prefetch", "nop")):
         return 0, 0
-    if name.startswith("vpmovsx") or name.startswith("vpmovzx"):
+    if name.startswith(("vpmovsx", "vpmovzx")):
         parts = {"bw": 2, "bd": 4, "bq": 8, "wd": 2, "wq": 4, "dq": 2}[name[-2:]]
         return _x86_lanes(operands, 8) // parts, 0
     stores = operands.rstrip().endswith(")") and not name.startswith(("cmp", "test", "vcomi", "vucomi"))
@@ -112,12 +112,9 @@ def _broadcasts(instructions: Sequence[Instruction]) -> int:
     for i in instructions:
         words = i.text.split(None, 1)
         operands = words[1] if len(words) > 1 else ""
-        if words[0] == "ld1r" or (words[0] == "ldr" and operands.startswith("s") and "[sp" not in operands):
-            count += 1
-        elif "(%rip)" not in operands and (
-            (words[0] in ("vbroadcastss", "vpbroadcastd") and "(" in operands) or "{1to" in operands
-        ):
-            count += 1
+        arm = words[0] == "ld1r" or (words[0] == "ldr" and operands.startswith("s") and "[sp" not in operands)
+        x86 = "{1to" in operands or (words[0] in ("vbroadcastss", "vpbroadcastd") and "(" in operands)
+        count += arm or (x86 and "(%rip)" not in operands)
     return count
 
 
