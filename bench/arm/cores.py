@@ -3,7 +3,8 @@
 Peaks are per cycle, of 128-bit instructions on Arm and of 512-bit ones on x86: for Arm's cores what the pipes of LLVM's
 models allow, which follow Arm's software optimisation guides; for Apple's performance core what Dougall Johnson
 measured (dougallj.github.io/applecpu); for Zen 4 what this project measured. Beside them the report shows what llvm-mca
-makes of independent instructions of each kind. Widths are the makers' public descriptions. Shares are of the stated peak.
+makes of independent instructions of each kind. Widths are the makers' public descriptions. Shares are of the stated
+peak.
 """
 
 from dataclasses import dataclass

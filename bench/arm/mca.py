@@ -92,6 +92,8 @@ def model_peak(tool: str, core: Core, kind: str) -> float:
 
 def sleef_library(build: Path) -> Path:
     """The SLEEF that a build links, from CMake's cache."""
+    if not (build / "CMakeCache.txt").exists():
+        raise ValueError(f"{build}: expected a build, found none; cmake --preset {build.name}, then build it")
     for line in (build / "CMakeCache.txt").read_text().splitlines():
         if line.startswith("pkgcfg_lib_SLEEF_sleef:"):
             return Path(line.split("=", 1)[1])

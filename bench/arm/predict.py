@@ -3,6 +3,7 @@
 
 import argparse
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -114,4 +115,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"predict.py: {error}")
