@@ -2,6 +2,13 @@
 #ifndef VQR_NEON_VEC_H
 #define VQR_NEON_VEC_H
 
+/* GCC moves loads up before it gives out registers: all rows of a tile at once, one register each, for which
+ * accumulators go to the stack in the inner loop. As written a row is loaded when it is multiplied; the processors that
+ * matter find the order themselves. Ahead of the intrinsics, so that they are still inlined. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("no-schedule-insns")
+#endif
+
 #include <arm_neon.h>
 #include <sleef.h>
 

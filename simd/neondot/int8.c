@@ -1,7 +1,8 @@
 #define FN(name) vqr_##name##_neondot
 #include "simd/neon/vec.h"
 
-/* sdot: four products with signs, added. */
+/* sdot: four products with signs, added. a's four bytes stay one lane, by which sdot multiplies: spreading them over a
+ * register first would be one more instruction a row. */
 enum {
     INT8_ROWS = 6,
     INT8_PANELS = 1,
@@ -23,9 +24,9 @@ static inline b64 b64_load(const int8_t *p)
 
 static inline v16i v16i_dot4(v16i acc, int32_t four, b64 b)
 {
-    const int8x16_t a = vreinterpretq_s8_s32(vdupq_n_s32(four));
-    const v16i sum = {vdotq_s32(acc.a, b.a, a), vdotq_s32(acc.b, b.b, a), vdotq_s32(acc.c, b.c, a),
-                      vdotq_s32(acc.d, b.d, a)};
+    const int8x8_t a = vcreate_s8((uint32_t)four);
+    const v16i sum = {vdotq_lane_s32(acc.a, b.a, a, 0), vdotq_lane_s32(acc.b, b.b, a, 0),
+                      vdotq_lane_s32(acc.c, b.c, a, 0), vdotq_lane_s32(acc.d, b.d, a, 0)};
     return sum;
 }
 
