@@ -229,10 +229,25 @@ static inline int v16_reaches(v16 v, v16 limit)
     return _mm256_movemask_ps(_mm256_or_ps(lo, hi)) != 0;
 }
 
-static inline v16 v16_exp(v16 v)
+/* 2^q, -127 < q < 128 */
+static inline __m256 power(__m256i q)
 {
-    return v16_pair(Sleef_finz_expf8_u10avx2(v.lo), Sleef_finz_expf8_u10avx2(v.hi));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(q, _mm256_set1_epi32(127)), 23));
 }
+
+static inline __m256 times_powers(__m256 v, __m256i q)
+{
+    const __m256i half = _mm256_srai_epi32(q, 1);
+    return _mm256_mul_ps(_mm256_mul_ps(v, power(half)), power(_mm256_sub_epi32(q, half)));
+}
+
+/* v * 2^(q >> 1) * 2^(q - (q >> 1)) where both powers are floats, else anything */
+static inline v16 v16_times_powers(v16 v, v16i q)
+{
+    return v16_pair(times_powers(v.lo, q.lo), times_powers(v.hi, q.hi));
+}
+
+#include "simd/generic/exp.h"
 
 static inline v16 v16_log(v16 v)
 {

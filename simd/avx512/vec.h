@@ -201,10 +201,20 @@ static inline int v16_reaches(v16 v, v16 limit)
     return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ) != 0;
 }
 
-static inline v16 v16_exp(v16 v)
+/* 2^q, -127 < q < 128 */
+static inline v16 v16_power(v16i q)
 {
-    return Sleef_finz_expf16_u10avx512f(v);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(q, _mm512_set1_epi32(127)), 23));
 }
+
+/* v * 2^(q >> 1) * 2^(q - (q >> 1)) where both powers are floats, else anything */
+static inline v16 v16_times_powers(v16 v, v16i q)
+{
+    const v16i half = _mm512_srai_epi32(q, 1);
+    return _mm512_mul_ps(_mm512_mul_ps(v, v16_power(half)), v16_power(_mm512_sub_epi32(q, half)));
+}
+
+#include "simd/generic/exp.h"
 
 static inline v16 v16_log(v16 v)
 {

@@ -265,11 +265,25 @@ static inline int v16_reaches(v16 v, v16 limit)
     return vminvq_u32(below) == 0;
 }
 
-static inline v16 v16_exp(v16 v)
+/* 2^q, -127 < q < 128 */
+static inline float32x4_t power(int32x4_t q)
 {
-    return v16_four(Sleef_finz_expf4_u10advsimd(v.a), Sleef_finz_expf4_u10advsimd(v.b),
-                    Sleef_finz_expf4_u10advsimd(v.c), Sleef_finz_expf4_u10advsimd(v.d));
+    return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(q, vdupq_n_s32(127)), 23));
 }
+
+static inline float32x4_t times_powers(float32x4_t v, int32x4_t q)
+{
+    const int32x4_t half = vshrq_n_s32(q, 1);
+    return vmulq_f32(vmulq_f32(v, power(half)), power(vsubq_s32(q, half)));
+}
+
+/* v * 2^(q >> 1) * 2^(q - (q >> 1)) where both powers are floats, else anything */
+static inline v16 v16_times_powers(v16 v, v16i q)
+{
+    return v16_four(times_powers(v.a, q.a), times_powers(v.b, q.b), times_powers(v.c, q.c), times_powers(v.d, q.d));
+}
+
+#include "simd/generic/exp.h"
 
 static inline v16 v16_log(v16 v)
 {
