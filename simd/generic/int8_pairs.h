@@ -50,18 +50,23 @@ static inline int32_t pair_at(const int16_t *pairs, size_t i)
     return pair;
 }
 
-/* acc += the products of `steps` steps of k4. */
+/* acc += the products of `steps` steps of k4. A row's pairs serve all panels of the tile. */
 VQR_INLINE void add_steps(v16i *acc, const size_t R, const size_t P, const struct int8_rows *prepared, const int8_t *b,
                           size_t b_stride, size_t steps)
 {
     for (size_t i = 0; i < steps; i++, b += 4 * VQR_LANES) {
+        v16i even[INT8_ROW_PANELS], odd[INT8_ROW_PANELS];
         VQR_UNROLL
         for (size_t p = 0; p < P; p++) {
-            const v16i even = pairs_even(b + p * b_stride), odd = pairs_odd(b + p * b_stride);
+            even[p] = pairs_even(b + p * b_stride);
+            odd[p] = pairs_odd(b + p * b_stride);
+        }
+        VQR_UNROLL
+        for (size_t r = 0; r < R; r++) {
+            const int32_t first = pair_at(prepared->pairs[r], 2 * i), second = pair_at(prepared->pairs[r], 2 * i + 1);
             VQR_UNROLL
-            for (size_t r = 0; r < R; r++)
-                acc[r * P + p] = v16i_add_pairs(acc[r * P + p], even, pair_at(prepared->pairs[r], 2 * i), odd,
-                                                pair_at(prepared->pairs[r], 2 * i + 1));
+            for (size_t p = 0; p < P; p++)
+                acc[r * P + p] = v16i_add_pairs(acc[r * P + p], even[p], first, odd[p], second);
         }
     }
 }
