@@ -176,14 +176,13 @@ def _hash_row(table: TableConfig, key: int | str) -> int:
 # ---- combinations ----
 
 
-def make(config: Config, options: AssignmentOptions, model: Path, vqrank: Path, bar_from: float = math.inf) -> Stored:
+def compute(layout: "Combinations", config: Config, model: Path, vqrank: Path, bar_from: float = math.inf) -> Stored:
     """Computes what is stored by running `vqrank` on `model`, the same model without it."""
-    layout = plan_combinations(config, options)
     tensors: dict[str, tuple[TensorType, npt.NDArray[Any]]] = {}
     if layout.catalogue is not None and layout.catalogue.determined:
         tensors[DETERMINED] = (TensorType.U32, layout.determined_rows(config))
     z = layout.empty()
-    _compute(layout, config, z, model, vqrank, bar_from)
+    _run(layout, config, z, model, vqrank, bar_from)
     for name, values in z.items():
         tensors[f"sequences.{name}.assignments"] = (layout.types[name], values)
     numbers = {feature.name: i for i, feature in enumerate(config.groups["event"])}
@@ -347,7 +346,7 @@ def _events(layout: Combinations, config: Config) -> Iterator[tuple[int, str]]:
 # ---- the library's codewords ----
 
 
-def _compute(
+def _run(
     layout: Combinations, config: Config, z: dict[str, npt.NDArray[Any]], model: Path, vqrank: Path, bar_from: float
 ) -> None:
     """Fills z. Shows a progress bar if that takes `bar_from` bytes."""

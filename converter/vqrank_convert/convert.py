@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vqrank_convert import golden as goldens
-from vqrank_convert.assignments import AssignmentOptions, plan_combinations
-from vqrank_convert.assignments import make as store
+from vqrank_convert.assignments import AssignmentOptions, compute, plan_combinations
 from vqrank_convert.checkpoint import Checkpoint
 from vqrank_convert.config import Config, parse_config_text
 from vqrank_convert.errors import ConversionError
@@ -80,16 +79,16 @@ def convert(
             raise ConversionError(f"{target}: expected a file other than {what}, found {what}")
     checkpoint, config = open_checkpoint(source, foreign)
     command = goldens.find_vqrank(vqrank) if with_golden else None
-    if assignments is not None:
-        plan_combinations(config, assignments)  # refuses before anything is computed
-        quantizer = goldens.find_vqrank(vqrank, "it computes the codewords of --assignments")
+    combinations = None if assignments is None else plan_combinations(config, assignments)
+    quantizing = None if combinations is None else goldens.find_vqrank(vqrank, "it computes what --assignments stores")
     weights = load(checkpoint, config)
     plan = make_plan(config, weights, bar_from, int8)
-    if assignments is not None:
-        with tempfile.TemporaryDirectory() as folder:
+    if combinations is not None and quantizing is not None:
+        # Beside the target, where there is room for a file of that size.
+        with tempfile.TemporaryDirectory(dir=target.parent if target.parent.is_dir() else None) as folder:
             without = Path(folder) / "model.vqr"
             write_model(plan, checkpoint, without, None, None, bar_from)
-            plan.store(store(config, assignments, without, quantizer, bar_from))
+            plan.store(compute(combinations, config, without, quantizing, bar_from))
     if command is None:
         golden = None
         written = write_model(plan, checkpoint, target, None, None, bar_from)
