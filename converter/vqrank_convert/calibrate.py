@@ -80,7 +80,7 @@ class Measured:
 def alone(part: str, choice: str, among: Int8Options) -> Int8Options:
     """One of the options and no other, as it is `among` them."""
     parts = {name: choice if name == part else "fp32" for name in CHOICES}
-    return Int8Options(**parts, narrowest=among.narrowest)
+    return Int8Options(**parts, narrowest=among.narrowest, fewest=among.fewest)
 
 
 def variants(options: Int8Options) -> list[Variant]:

@@ -154,6 +154,8 @@ def int8_options(options: argparse.Namespace) -> Int8Options:
     given = {name: getattr(options, name) for name in CHOICES if getattr(options, name) is not None}
     if "state" in given:  # asked for as such: whatever the width of heads
         given["narrowest"] = FP32.narrowest
+    if "codebook" in given:  # however little of it is computed
+        given["fewest"] = FP32.fewest
     return replace(PRESETS[options.preset] if options.preset else FP32, **given)
 
 

@@ -26,6 +26,8 @@ F32 = npt.NDArray[np.float32]
 TABLE_DIM_MIN = 4
 # A smaller layer does not win back the time that its inputs take to become int8.
 INPUTS_MIN, OUTPUTS_MIN = 32, 32
+# What a session keeps of such scores for a sequence at most: VQR_KNOWN_BYTES of runtime/known_scores.h.
+LOOKED_UP_BYTES = 4 << 20
 # Attention takes a little longer over int8: presets leave narrower heads, which keep little, in fp32.
 HEAD_MIN = 32
 # A longer sum of products might not fit an int32.
@@ -39,13 +41,15 @@ LARGE, LARGE_SHARE = 8.0, 8
 @dataclass(frozen=True)
 class Int8Options:
     """What each of the options is, as the command line spells it. `narrowest`: the width of the narrowest heads whose
-    keys and values become int8 where `state` says so."""
+    keys and values become int8 where `state` says so. `fewest`: the fewest columns of an event that have to be computed
+    (the others are looked up) for codebook scores to become int8 where `codebook` says so."""
 
     codebook: str = "fp32"
     tables: str = "fp32"
     weights: str = "fp32"
     state: str = "fp32"
     narrowest: int = 1
+    fewest: int = 0
 
 
 FP32 = Int8Options()
@@ -59,8 +63,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 PRESETS: Mapping[str, Int8Options] = MappingProxyType(
     {
-        "server": Int8Options(codebook="int8", weights="int8"),
-        "mobile": Int8Options(codebook="int8", tables="int8", weights="int8", state="int8", narrowest=HEAD_MIN),
+        "server": Int8Options(codebook="int8", weights="int8", fewest=INPUTS_MIN),
+        "mobile": Int8Options("int8", "int8", "int8", "int8", narrowest=HEAD_MIN, fewest=INPUTS_MIN),
     }
 )
 
@@ -95,6 +99,7 @@ class Parts:
 
     def __init__(self, config: Config, options: Int8Options) -> None:
         self.options = options
+        self._config = config
         self.fixed = dict(fixed for sequence in config.sequences for fixed in _fixed(sequence))
         self._kept = dict(kept for sequence in config.sequences for kept in _kept(config, sequence))
         self._kept["head.0"] = float_columns(config, "candidate")
@@ -128,11 +133,16 @@ class Parts:
     def scores(self, sequence: SequenceConfig) -> str:
         """How the scores of a sequence's codewords are computed: a choice of the option codebook."""
         quantizes = isinstance(sequence, DmqnConfig | VqlConfig)
-        return self.options.codebook if quantizes and not self.events_stay(sequence) else "fp32"
+        return self.options.codebook if quantizes and self.why_scores_fp32(sequence) is None else "fp32"
 
-    def events_stay(self, sequence: SequenceConfig) -> bool:
-        """Whether scores of the sequence's codewords stay fp32 as its events have nothing but numbers to keep."""
-        return self._event_is_kept and self.options.codebook == "int8" and isinstance(sequence, DmqnConfig | VqlConfig)
+    def why_scores_fp32(self, sequence: SequenceConfig) -> str | None:
+        """Why scores of the sequence's codewords stay fp32 when codebooks become int8; None where they do not."""
+        if self.options.codebook != "int8" or not isinstance(sequence, DmqnConfig | VqlConfig):
+            return None
+        if self._event_is_kept:
+            return "events of numbers alone"
+        computed = self._config.width("event") - looked_up_columns(self._config, sequence)
+        return f"too small: {computed} columns are not looked up" if computed < self.options.fewest else None
 
     def state_is_int8(self, sequence: SequenceConfig) -> bool:
         return self.options.state == "int8" and self.why_state_fp32(sequence) is None
@@ -143,6 +153,22 @@ class Parts:
         if not has_state(sequence) or not isinstance(attention, DotAttentionConfig):
             return "searches events"
         return f"heads too narrow: {attention.dim}" if attention.dim < self.options.narrowest else None
+
+
+def looked_up_columns(config: Config, sequence: DmqnConfig | VqlConfig) -> int:
+    """Columns of an event whose part of the codewords' fp32 scores a session computes once per table row: those of the
+    smallest tables, as long as their scores fit (runtime/known_scores.c)."""
+    books = [group.codewords for group in sequence.groups] if isinstance(sequence, VqlConfig) else []
+    if isinstance(sequence, DmqnConfig):
+        books = [sequence.codewords] * sequence.codebooks
+    row = len(books) + 4 * sum(-(-codewords // 16) * 16 for codewords in books)
+    events = config.groups["event"]
+    tables = [(config.tables[f.table].rows, f.width) for f in events if f.kind == "id" and f.table is not None]
+    columns, left = 0, LOOKED_UP_BYTES
+    for rows, width in sorted(tables, key=lambda table: table[0]):
+        left -= rows * row
+        columns += width if left >= 0 else 0
+    return columns
 
 
 def has_state(sequence: SequenceConfig) -> bool:

@@ -49,8 +49,8 @@ def add_fold(plan: Plan, name: str, sequence: SequenceConfig, values: F64) -> No
         plan.add(name, "fold", Layout.PANELS, values)
     if scores != "fp32":
         plan.int8("codebook", owner, kept=plan.parts.kept(name) if scores == "int8" else ())
-    elif plan.parts.events_stay(sequence):
-        plan.int8("codebook", owner, "events of numbers alone")
+    elif (reason := plan.parts.why_scores_fp32(sequence)) is not None:
+        plan.int8("codebook", owner, reason)
 
 
 def add_columns(

@@ -174,7 +174,8 @@ def test_variants(options, names):
     assert found[0].options == FP32
     for variant in found[1:]:
         part, _, choice = variant.name.partition(" ")
-        alone = Int8Options(**{part: choice}, narrowest=options.narrowest) if part in CHOICES else None
+        limits = {"narrowest": options.narrowest, "fewest": options.fewest}
+        alone = Int8Options(**{part: choice}, **limits) if part in CHOICES else None
         assert variant.options == (alone or (options if part == "together" else PRESETS[choice]))
 
 

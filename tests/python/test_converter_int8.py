@@ -1,7 +1,9 @@
 """int8 in the converter: the rule, what files hold of it, which parts become so, what is said and what is refused."""
 
 import copy
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +26,10 @@ from vqrank_convert import checkpoint, int8
 from vqrank_convert.cli import main
 from vqrank_convert.config import parse_config
 from vqrank_convert.int8_rows import rows_to_int8
+
+# Presets, but for codebooks that they would leave, whose scores are looked up.
+SERVER, MOBILE = ("--preset", "server", "--codebook", "int8"), ("--preset", "mobile", "--codebook", "int8")
+WORKLOAD = json.loads((Path(__file__).parents[2] / "bench" / "workloads" / "paper.json").read_text())
 
 LARGEST = float(np.finfo(np.float32).max)
 # The columns of CONFIG's events and candidates that are of one number; of the latter once they have a size.
@@ -117,7 +123,7 @@ def head_of(tensors, layer):
 def test_server(tmp_path):
     config = wide()
     tensors = weights(config)
-    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "server")
+    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, *SERVER)
     changed = {name for name in file.tensors if name not in plain.tensors or file.tensors[name].type == 3}
     assert changed == {
         "sequences.long.fold", "sequences.long.fold.scale", "sequences.long.fold.kept",
@@ -142,7 +148,7 @@ def test_mobile(tmp_path):
     tensors = weights(config)
     tensors["tables.item.weight"][3] = 0
     tensors["tables.item.weight"][4] *= 2.0**-110
-    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "mobile")
+    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, *MOBILE)
     (sequence,) = file.header.sequences
     assert (sequence.kind.scores, sequence.kind.attention.state) == (1, 0)  # its heads are narrow
     for table in ("item", "directory", "action"):
@@ -201,7 +207,7 @@ def test_vql_in_int8(tmp_path, monkeypatch):
     monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
     config = config_of_vql(out=True)
     tensors = weights(config)
-    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, "--preset", "server")
+    plain, file = convert(tmp_path, config, tensors), convert(tmp_path, config, tensors, *SERVER)
     for group in range(2):
         name = f"sequences.keys.vql.groups.{group}"
         check_columns(file, f"{name}.fold", f"{name}.fold.scale", plain.values(f"{name}.fold"), DWELL)
@@ -281,7 +287,7 @@ def test_float_features_are_kept(tmp_path, monkeypatch, case):
     config, reads = copy.deepcopy(READS[case])
     config["candidate"].insert(1, {"name": "size", "kind": "float"})
     config["candidate"].append({"name": "age", "kind": "float", "std": 2.0})
-    file = convert(tmp_path, config, weights(config), "--preset", "server")
+    file = convert(tmp_path, config, weights(config), *SERVER)
     last = width(config, "candidate") - 1
     want = {f"sequences.{name}": [*kept, last] if kept == SIZE else list(kept) for name, kept in reads.items()}
     want["head.0"] = [*SIZE, last]
@@ -349,7 +355,7 @@ def test_inputs_that_are_all_kept(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(int8, "OUTPUTS_MIN", 1)
     numbers = [{"name": f"n{i}", "kind": "float"} for i in range(3)]
     config = config_of_every_kind() | {"event": numbers, "candidate": numbers}
-    lines = summary(tmp_path, capsys, config, "--preset", "server")
+    lines = summary(tmp_path, capsys, config, *SERVER)
     assert lines[0] == "codebook int8: nothing to do; kept in fp32: long (events of numbers alone)"
     assert "short.attention.q, long.attention.q (too small: 0 x 3)" in lines[1]
     file = File(tmp_path / "m.vqr")
@@ -398,7 +404,7 @@ def test_summary(tmp_path, capsys):
     config["candidate"] += [{"name": "size", "kind": "float"}, {"name": "age", "kind": "float"}]
     assert summary(tmp_path, capsys, config) == []
     plain = (tmp_path / "m.vqr").stat().st_size
-    lines = summary(tmp_path, capsys, config, "--preset", "mobile")
+    lines = summary(tmp_path, capsys, config, *MOBILE)
     size = (tmp_path / "m.vqr").stat().st_size
     assert lines == [
         "codebook int8: long (keeps 1 column)",
@@ -410,7 +416,21 @@ def test_summary(tmp_path, capsys):
         f"{size:,} bytes, in fp32 about {plain:,}",
     ]
     assert size < plain
-    assert summary(tmp_path, capsys, config, "--preset", "mobile", "--state", "int8")[3] == "state int8: long"
+    assert summary(tmp_path, capsys, config, *MOBILE, "--state", "int8")[3] == "state int8: long"
+
+
+@pytest.mark.parametrize(("rows", "looked_up"), [(10_000, 32), (40, 64), (1_000, 64), (1_996, 64), (1_997, 32)])
+def test_presets_leave_codebooks_whose_scores_are_looked_up(tmp_path, capsys, rows, looked_up):
+    """Of 4 MiB a row of 4 codebooks of 128 takes 2,052 bytes: 2,044 rows fit, the smallest tables first."""
+    config = copy.deepcopy(WORKLOAD)
+    config["tables"]["item"]["rows"] = rows
+    config["tables"]["category"]["rows"] = 40
+    parsed = parse_config(config)
+    assert int8.looked_up_columns(parsed, parsed.sequences[0]) == looked_up
+    lines = summary(tmp_path, capsys, config, "--preset", "server")
+    kept = "nothing to do; kept in fp32: long (too small: 0 columns are not looked up)"
+    assert lines[0] == f"codebook int8: {kept if looked_up == 64 else 'long'}"
+    assert summary(tmp_path, capsys, config, "--codebook", "int8")[0] == "codebook int8: long"
 
 
 def test_summary_of_what_cannot_be(tmp_path, capsys):
