@@ -39,10 +39,12 @@ static enum vqr_status check_kind(const struct vqr_header_tensor *found, const s
     return VQR_OK;
 }
 
+/* Numbers are looked at in blocks without branches, as almost all are sound. */
+enum { BLOCK = 1024 };
+
 size_t vqr_first_not_finite(const float *x, size_t count)
 {
-    /* Exponent bits all set: infinity or NaN. Whole blocks first, without branches, as almost all are finite. */
-    enum { BLOCK = 1024 };
+    /* Exponent bits all set: infinity or NaN. */
     for (size_t start = 0; start < count; start += BLOCK) {
         const size_t end = count - start < BLOCK ? count : start + BLOCK;
         uint32_t bad = 0;
@@ -84,22 +86,33 @@ static bool padding_is_zero(const float *x, const struct vqr_header_tensor *t)
 
 size_t vqr_first_not_int8(const int8_t *x, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if (x[i] == INT8_MIN)
-            return i;
+    for (size_t start = 0; start < count; start += BLOCK) {
+        const size_t end = count - start < BLOCK ? count : start + BLOCK;
+        uint8_t bad = 0;
+        for (size_t i = start; i < end; i++)
+            bad |= x[i] == INT8_MIN;
+        if (bad)
+            for (size_t i = start; i < end; i++)
+                if (x[i] == INT8_MIN)
+                    return i;
+    }
     return count;
 }
 
-/* Whether the numbers that pad a matrix [in, out] of quads to whole fours of inputs and 16s of outputs are zero. */
+/* Whether the numbers that pad a matrix [in, out] of quads to whole fours of inputs and 16s of outputs are zero: in the
+ * last quad of each panel those past the inputs, in the last panel those past the outputs. */
 static bool quad_padding_is_zero(const int8_t *x, size_t in, size_t out)
 {
-    const size_t quads = (in + 3) / 4, panels = (out + (VQR_PANEL - 1)) / VQR_PANEL;
-    for (size_t p = 0; p < panels; p++)
-        for (size_t i = 0; i < 4 * quads; i++)
-            for (size_t l = 0; l < VQR_PANEL; l++)
-                if ((i >= in || p * VQR_PANEL + l >= out) && x[((p * quads + i / 4) * VQR_PANEL + l) * 4 + i % 4] != 0)
-                    return false;
-    return true;
+    const size_t quads = (in + 3) / 4, panels = (out + (VQR_PANEL - 1)) / VQR_PANEL, each = 4 * VQR_PANEL;
+    uint8_t padding = 0;
+    for (size_t p = 0; in % 4 != 0 && p < panels; p++)
+        for (size_t l = 0; l < VQR_PANEL; l++)
+            for (size_t i = in % 4; i < 4; i++)
+                padding |= (uint8_t)x[(p * quads + quads - 1) * each + 4 * l + i];
+    for (size_t q = 0; out % VQR_PANEL != 0 && q < quads; q++)
+        for (size_t i = 4 * (out % VQR_PANEL); i < each; i++)
+            padding |= (uint8_t)x[((panels - 1) * quads + q) * each + i];
+    return padding == 0;
 }
 
 static enum vqr_status check_bytes(const int8_t *x, const struct vqr_header_tensor *t, struct vqr_error *error)
