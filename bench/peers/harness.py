@@ -200,7 +200,9 @@ class Race:
     def results(self) -> dict[str, Any]:
         rows = {row.name: self._row(row) for row in self.rows if row.name in self.times}
         probes = {
-            name: {key: statistics.median(probe[key] for probe in found) for key in found[0]}
+            name: {
+                key: None if found[0][key] is None else statistics.median(probe[key] for probe in found) for key in found[0]
+            }
             for name, found in self.probes.items()
         }
         return {

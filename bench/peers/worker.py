@@ -147,8 +147,8 @@ class Worker:
         start = processor_time()
         opened = openers[opener]()
         open_ms, after_open = 1e3 * (processor_time() - start), resident()
-        start = processor_time()
         encode, score = self.peer.serve(opened, user, candidates)
+        start = processor_time()
         encode()
         encode_ms = 1e3 * (processor_time() - start)
         start = processor_time()
@@ -158,7 +158,7 @@ class Worker:
             encode()
             score()
         return {
-            "open_ms": open_ms, "first_encode_ms": encode_ms, "first_score_ms": score_ms,
+            "open_ms": open_ms, "first_encode_ms": encode_ms if self.peer.encoders(events) else None, "first_score_ms": score_ms,
             "resident_import": imported - before_import, "resident_open": after_open - imported,
             "resident_calls": resident() - imported, "libraries": mapped_libraries(self.peer.packages),
             "files": sum(path.stat().st_size for path in self.peer.files()),
