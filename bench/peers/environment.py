@@ -5,6 +5,7 @@ A peer whose packages do not install is left out; why stands in build/peers/not-
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # environment -> packages without which nothing runs, then those of single peers
 ENVIRONMENTS = {
-    "venv": (["numpy", "safetensors", "tqdm", "matplotlib", "torch"], ["onnxruntime", "openvino", "ai-edge-litert", "MNN", "ncnn"]),
+    "venv": (
+        ["numpy", "safetensors", "tqdm", "matplotlib", "torch", "onnx", "onnxscript"],
+        ["onnxruntime", "openvino", "ai-edge-litert", "MNN", "ncnn"],
+    ),
     "venv-executorch": (["numpy", "safetensors", "torch"], ["executorch"]),
     "venv-tensorflow": (["numpy", "safetensors"], ["tensorflow"]),
 }
@@ -25,11 +29,12 @@ def pinned() -> dict[str, str]:
     return {line.split("==")[0]: line for line in lines if line}
 
 
-def run(command: list[str | Path], log: Path, **options: object) -> bool:
+def run(command: list[str | Path], log: Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> bool:
     """Whether a command succeeded; what it says goes into the log."""
+    words = [str(part) for part in command]
     with log.open("w") as file:
-        done = subprocess.run([str(part) for part in command], stdout=file, stderr=subprocess.STDOUT, check=False, **options)  # type: ignore[call-overload]
-    return bool(done.returncode == 0)
+        done = subprocess.run(words, stdout=file, stderr=subprocess.STDOUT, check=False, env=env, cwd=cwd)
+    return done.returncode == 0
 
 
 def last_lines(log: Path) -> str:
@@ -52,14 +57,14 @@ def make_environments(build: Path) -> None:
         log = build / "log" / f"{name}.log"
         own: dict[str, str] = {}
         pip = [build / name / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check"]
-        if not run([sys.executable, "-m", "venv", build / name], log) or not run([*pip, *(versions[p] for p in needed)], log):
+        made = run([sys.executable, "-m", "venv", build / name], log)
+        if not made or not run([*pip, *(versions[p] for p in needed)], log):
             if name == "venv":
                 sys.exit(f"{build / name}: cannot install {', '.join(needed)}: see {log}")
             own = dict.fromkeys(single, f"pip install {' '.join(needed)}: {last_lines(log)}")
         for package in single if not own else []:
-            extra = ["onnx", "onnxscript"] if package == "onnxruntime" else []
             held = [versions[p] for p in ("torch",) if p in needed]
-            if not run([*pip, *(versions[p] for p in [package, *extra]), *held], log):
+            if not run([*pip, versions[package], *held], log):
                 own[package] = f"pip install {versions[package]}: {last_lines(log)}"
         done.write_text(json.dumps({"digest": digest, "missing": own}))
         missing |= own
@@ -82,8 +87,8 @@ def make_models(root: Path, build: Path) -> None:
     if not python.exists():
         sys.exit(f"{python}: not found; ./demo.sh makes the environment that holds vqrank-convert")
     log, bench = build / "log" / "models.log", build / "bench"
-    command = build / "vqrank" / "bin" / "vqrank"
-    variables = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root / "converter"), "VQRANK": str(command), "VQRANK_BUILD": str(build / "vqrank")}
+    path = f"{build / 'vqrank' / 'bin'}:{os.environ['PATH']}"  # the converter asks the command for golden requests
+    variables = {"PATH": path, "PYTHONPATH": str(root / "converter")}
     if not run([python, root / "bench" / "make_workloads.py", bench], log, env=variables, cwd=root):
         sys.exit(f"bench/make_workloads.py fails: see {log}")
     for name in ("paper", "mobile"):

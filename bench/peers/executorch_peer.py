@@ -48,7 +48,11 @@ class ExecuTorch(Peer):
     def encoders(self, events: int) -> list[str]:
         """Whole histories of 100,000 would plan gigabytes of memory, and pieces are faster."""
         fits = {name: piece for name, (_, _, piece) in ENCODE.items()}
-        return [n for n, piece in fits.items() if (0 < piece < events and not events % piece) or (not piece and events <= 10_000)]
+        return [
+            n
+            for n, piece in fits.items()
+            if (0 < piece < events and not events % piece) or (not piece and events <= 10_000)
+        ]
 
     def scorers(self, candidates: int) -> list[str]:
         return [name for name, piece in SCORE.items() if piece < candidates and not (piece and candidates % piece)]
@@ -62,7 +66,12 @@ class ExecuTorch(Peer):
         w, f = self.workload, self.folded
         columns = [torch.zeros(rows, dtype=torch.int64) for _ in w.tables("event")]
         sums = [torch.zeros(w.codebooks, w.codewords, w.width), torch.ones(w.codebooks, w.codewords, 1)]
-        modules: dict[str, type[nn.Module]] = {"encode": Encode, "accumulate": Accumulate, "finish": Finish, "score": Score}
+        modules: dict[str, type[nn.Module]] = {
+            "encode": Encode,
+            "accumulate": Accumulate,
+            "finish": Finish,
+            "score": Score,
+        }
         module = modules[what](w, f, *choice).eval().requires_grad_(False)
         example = sums if what == "finish" else columns
         if what == "score":
@@ -83,7 +92,7 @@ class ExecuTorch(Peer):
     def load(path: Path) -> Any:
         return Runtime.get().load_program(path).load_method("forward")
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def method(self, what: str, rows: int, *choice: Any) -> Any:
         return self.load(self.path(what, rows, *choice))
 

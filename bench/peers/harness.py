@@ -1,6 +1,8 @@
 """The parent: starts workers, lets one at a time work, and makes medians, quartiles and ratios of what they answer."""
 
+import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import select
@@ -18,6 +20,17 @@ from tqdm import tqdm
 
 HERE = Path(__file__).parent
 BASE = "vqrank"
+# Code that peers' exports come from, beside their own and workload.py.
+EXPORTERS = {
+    "vqrank_peer": [],
+    "onnxruntime_peer": ["onnx_graphs", "torch_modules", "export_plain"],
+    "openvino_peer": ["onnx_graphs"],
+    "mnn_peer": ["onnx_graphs"],
+    "torch_peer": ["torch_modules"],
+    "executorch_peer": ["torch_modules"],
+    "litert_peer": ["litert_export"],
+    "ncnn_peer": [],
+}
 
 
 class Places(NamedTuple):
@@ -27,6 +40,14 @@ class Places(NamedTuple):
     models: Path
     checkpoint: Path
     log: Path
+
+
+def exports_folder(models: Path, module: str) -> Path:
+    """Where a peer's exports are kept: by a digest of the code that they come from, so that none is out of date."""
+    digest = hashlib.sha256()
+    for source in (module, "workload", *EXPORTERS[module]):
+        digest.update((HERE / f"{source}.py").read_bytes())
+    return models / f"{module}-{digest.hexdigest()[:12]}"
 
 
 class WorkerError(Exception):
@@ -39,7 +60,7 @@ class WorkerProcess:
     def __init__(self, contestant: Contestant, places: Places, core: int) -> None:
         self.name = contestant.name
         python = places.build / contestant.environment / "bin" / "python"
-        folder = places.models / contestant.peer.split(".")[0]
+        folder = exports_folder(places.models, contestant.peer.split(".")[0])
         folder.mkdir(parents=True, exist_ok=True)
         cache = {"TORCHINDUCTOR_CACHE_DIR": str(places.build / "inductor")}
         with (places.log / f"{contestant.name.replace(' ', '-')}.log").open("a") as log:
@@ -50,7 +71,7 @@ class WorkerProcess:
                 env=os.environ | ONE_THREAD | cache | contestant.variables,
             )  # fmt: skip
 
-    def ask(self, what: str, limit: float = 300.0, **arguments: Any) -> Any:
+    def ask(self, what: str, limit: float = 1200.0, **arguments: Any) -> Any:
         """Its answer to a command; raises what it says it could not do. limit: seconds."""
         assert self.process.stdin and self.process.stdout
         try:
@@ -71,10 +92,8 @@ class WorkerProcess:
 
     def stop(self) -> None:
         if self.process.stdin and not self.process.stdin.closed:
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.close()
-            except BrokenPipeError:
-                pass
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -100,7 +119,9 @@ def argument(row: Row) -> dict[str, Any]:
 class Race:
     """One workload's contestants."""
 
-    def __init__(self, contestants: Sequence[Contestant], rows: list[Row], places: Places, core: int, plan: Plan) -> None:
+    def __init__(
+        self, contestants: Sequence[Contestant], rows: list[Row], places: Places, core: int, plan: Plan
+    ) -> None:
         self.rows, self.places, self.core, self.plan = rows, places, core, plan
         self.contestants = {contestant.name: contestant for contestant in contestants}
         self.workers: dict[str, WorkerProcess] = {}
@@ -123,11 +144,15 @@ class Race:
     def start(self) -> list[str]:
         """Starts and checks all; the failures of comparisons, by name."""
         failures = []
-        for name, contestant in tqdm(self.contestants.items(), desc=f"{self.places.checkpoint.stem}: compare", disable=None):
+        for name, contestant in tqdm(
+            self.contestants.items(), desc=f"{self.places.checkpoint.stem}: compare", disable=None
+        ):
             self.workers[name] = WorkerProcess(contestant, self.places, self.core)
             try:
                 self.versions[name] = self.workers[name].ask("describe")
-                self.checks[name] = self.workers[name].ask("check", limit=600, rows=[argument(row) for row in self.rows])
+                self.checks[name] = self.workers[name].ask(
+                    "check", limit=2400, rows=[argument(row) for row in self.rows]
+                )
                 self.idle[name] = self.workers[name].ask("idle")
             except WorkerError as error:
                 self.drop(name, str(error))
@@ -201,7 +226,8 @@ class Race:
         rows = {row.name: self._row(row) for row in self.rows if row.name in self.times}
         probes = {
             name: {
-                key: None if found[0][key] is None else statistics.median(probe[key] for probe in found) for key in found[0]
+                key: None if found[0][key] is None else statistics.median(probe[key] for probe in found)
+                for key in found[0]
             }
             for name, found in self.probes.items()
         }
@@ -224,7 +250,6 @@ class Race:
                 ratios = [statistics.median(samples) / other for samples, other in pairs]
                 cell.setdefault("times", {})[base] = quartiles(ratios)
         return cell
-
 
     def _round_times(self, row: Row, name: str) -> list[float]:
         """Medians of the rounds. A request is what encoding and scoring take together, where those are two graphs."""

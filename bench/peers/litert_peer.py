@@ -76,7 +76,7 @@ class LiteRt(Peer):
             subprocess.run([str(part) for part in command], check=True, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
         return paths
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def graph(self, name: str, xnnpack: bool = True) -> Graph:
         return Graph(self.path(name)[0], xnnpack)
 

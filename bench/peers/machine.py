@@ -16,7 +16,11 @@ def describe(core: int) -> dict[str, Any]:
         "cpu": fields.get("model name", platform.machine()),
         "cores": os.cpu_count(),
         "core": core,
-        "instructions": [flag for flag in flags if flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")],
+        "instructions": [
+            flag
+            for flag in flags
+            if flag in ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
+        ],
         "virtual": "hypervisor" in flags,
         "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),

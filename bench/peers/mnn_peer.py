@@ -83,7 +83,7 @@ class Mnn(Peer):
         runtime = nn.create_runtime_manager(config)
         return nn.load_module_from_file(str(self.converted(what, choice)), inputs, outputs, runtime_manager=runtime)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def module(self, what: str, choice: Any) -> Any:
         return self.open(what, choice)
 
@@ -102,9 +102,7 @@ class Mnn(Peer):
             own, columns = self.module("encode", choice), [self.variable(column) for column in events]
             return lambda: self._read(own.forward(columns))
         accumulate, finish = self.module("accumulate", choice), self.module("finish", None)
-        cuts = [
-            [self.variable(np.array(column[cut])) for column in events] for cut in pieces(len(events[0]), piece)
-        ]
+        cuts = [[self.variable(np.array(column[cut])) for column in events] for cut in pieces(len(events[0]), piece)]
         w = self.workload
         start = self.variable(np.zeros((w.codebooks * w.codewords, w.width + 1), np.float32))
 

@@ -12,7 +12,7 @@ import ncnn
 import numpy as np
 from peer import Call, Peer, State, pieces
 from reference import Reference
-from workload import MASKED, F32, I64, Folded, User
+from workload import F32, I64, MASKED, Folded, User
 
 SCORE = {"whole": 0, "pieces of 125": 125, "pieces of 50": 50}
 RELU, SIGMOID = "9=1", "9=4"

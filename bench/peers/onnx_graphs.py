@@ -115,7 +115,9 @@ def _winners(g: Graph, scores: str, how: str) -> str:
     return g.op("ArgMax", scores, axis=-1, keepdims=1)
 
 
-def _each_scores(g: Graph, w: Workload, folded: Folded, choice: EncodeChoice, columns: list[str], events: str) -> list[str]:
+def _each_scores(
+    g: Graph, w: Workload, folded: Folded, choice: EncodeChoice, columns: list[str], events: str
+) -> list[str]:
     """Scores of codewords: all in one [L, N, W], or one [L, W] a codebook."""
     n, k = w.codebooks, w.codewords
     fold = np.concatenate([folded.scores, np.zeros((1, n * k), np.float32)])  # the count scores nothing
@@ -279,5 +281,3 @@ def identity() -> onnx.ModelProto:
     g = Graph()
     g.op("Identity", "x", name="y")
     return g.model([array("x", 1)], [array("y", 1)])
-
-

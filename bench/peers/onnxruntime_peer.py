@@ -122,13 +122,17 @@ class OnnxRuntime(Peer):
     def build(self, what: str, choice: Any) -> onnx.ModelProto:
         if what in ("encode", "accumulate", "assign"):
             return getattr(graphs, what)(self.workload, self.folded, choice)
-        return graphs.finish(self.workload, self.folded) if what == "finish" else graphs.score(self.workload, self.folded, choice)
+        return (
+            graphs.finish(self.workload, self.folded)
+            if what == "finish"
+            else graphs.score(self.workload, self.folded, choice)
+        )
 
     def model(self, what: str, choice: Any) -> bytes:
         """A graph as its file holds it."""
         return bytes(self.build(what, choice).SerializeToString())
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def session(self, what: str, way: Way | None = None) -> ort.InferenceSession:
         if way is None:
             return session(self.model(what, EncodeChoice()))
@@ -224,7 +228,11 @@ class OnnxRuntime(Peer):
     def openers(self) -> dict[str, Call]:
         found: dict[str, Call] = {}
         off = Way(None, level=Level.ORT_DISABLE_ALL)
-        for name, kind, way in (("ONNX", "onnx", None), ("ONNX, optimised beforehand", "optimised", off), ("ORT format", "ort", off)):
+        for name, kind, way in (
+            ("ONNX", "onnx", None),
+            ("ONNX, optimised beforehand", "optimised", off),
+            ("ORT format", "ort", off),
+        ):
             paths = [str(self._write(kind, what)) for what in ("encode", "score")]
             found[name] = lambda paths=paths, way=way: [session(path, way) for path in paths]
         paths = [self._write("ort", what) for what in ("encode", "score")]
@@ -235,7 +243,6 @@ class OnnxRuntime(Peer):
             return [session(content, off, **direct) for content in self.bytes]
 
         return found | {"ORT format, bytes used in place": in_place}
-
 
     def serve(self, opened: Any, user: User, candidates: int) -> tuple[Call, Call]:
         (encode, score), state = opened, {}
@@ -259,6 +266,7 @@ class OnnxRuntimeInt8(OnnxRuntime):
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"])
         return target.read_bytes()
 
+
 class OnnxRuntimePlain(Peer):
     """torch.onnx.export of the plain module: one graph from columns to scores."""
 
@@ -272,7 +280,7 @@ class OnnxRuntimePlain(Peer):
     def version(self) -> str:
         return str(ort.__version__)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def session(self, variant: str) -> ort.InferenceSession:
         return session(str(self.path), Way(None, arena=variant != "no arena"))
 

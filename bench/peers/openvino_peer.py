@@ -68,7 +68,7 @@ class OpenVino(Peer):
     def scorers(self, candidates: int) -> list[str]:
         return [name for name, (_, piece) in SCORE.items() if piece < candidates]
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def compiled(self, what: str, choice: Any) -> ov.CompiledModel:
         if what == "finish":
             model = graphs.finish(self.workload, self.folded)

@@ -13,7 +13,7 @@ from typing import Any
 import machine
 import report
 from contestants import CONTESTANTS
-from harness import Places, Plan, Race
+from harness import Places, Plan, Race, exports_folder
 from rows import ROWS, Row
 
 QUICK_ROWS = ("encode 100,000", "score 1,000 cold")  # left out of --quick: they take most of the time
@@ -47,21 +47,17 @@ def chosen_contestants(options: argparse.Namespace) -> list[Any]:
 
 
 def models_folder(build: Path, checkpoint: Path) -> Path:
-    """Where exports of this checkpoint by this code are kept."""
-    digest = hashlib.sha256(checkpoint.read_bytes())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        if source.stem.endswith(("_peer", "_graphs", "_modules", "_export")) or source.stem in ("workload", "export_plain"):
-            digest.update(source.read_bytes())
-    return build / "models" / f"{checkpoint.stem}-{digest.hexdigest()[:12]}"
+    """Where what belongs to this checkpoint is kept."""
+    return build / "models" / f"{checkpoint.stem}-{hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:12]}"
 
 
 def export_plain(build: Path, checkpoint: Path, models: Path) -> None:
-    path = models / "onnxruntime_peer" / "plain.onnx"
+    path = exports_folder(models, "onnxruntime_peer") / "plain.onnx"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        script = Path(__file__).parent / "export_plain.py"
+        command = [sys.executable, str(Path(__file__).parent / "export_plain.py"), str(checkpoint), str(path)]
         with (build / "log" / "export-plain.log").open("w") as log:
-            subprocess.run([sys.executable, str(script), str(checkpoint), str(path)], check=True, stdout=log, stderr=log)
+            subprocess.run(command, check=True, stdout=log, stderr=log)
 
 
 def run(options: argparse.Namespace, root: Path, build: Path) -> int:
@@ -75,13 +71,24 @@ def run(options: argparse.Namespace, root: Path, build: Path) -> int:
     plan = Plan(rounds=3, slice=0.04, tune=0.04, probes=1) if options.quick else Plan()
     plan.rounds = options.rounds or plan.rounds
     missing = json.loads((build / "not-installed.json").read_text())
-    results: dict[str, Any] = {"machine": machine.describe(core), "plan": vars(plan), "not_installed": missing, "workloads": {}}
+    results: dict[str, Any] = {
+        "machine": machine.describe(core),
+        "plan": vars(plan),
+        "not_installed": missing,
+        "workloads": {},
+    }
     failed = []
     for workload in options.workloads.split(","):
         checkpoint = build / "bench" / f"{workload}.safetensors"
         models = models_folder(build, checkpoint)
         export_plain(build, checkpoint, models)
-        race = Race(chosen_contestants(options), chosen_rows(options, workload), Places(build, models, checkpoint, build / "log"), core, plan)
+        race = Race(
+            chosen_contestants(options),
+            chosen_rows(options, workload),
+            Places(build, models, checkpoint, build / "log"),
+            core,
+            plan,
+        )
         try:
             failures = race.start()
             if failures:

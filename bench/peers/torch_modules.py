@@ -5,6 +5,8 @@ import torch
 from torch import Tensor, nn
 from workload import MASKED, Folded, Workload
 
+LOW = float(MASKED)  # a plain number: torch.compile breaks its graph at NumPy's
+
 
 def _buffer(value: np.ndarray) -> nn.Buffer:
     return nn.Buffer(torch.from_numpy(np.ascontiguousarray(value)))
@@ -92,7 +94,7 @@ class Finish(nn.Module):
         o = nn.functional.layer_norm(o, (value,), eps=1e-5) * self.norm + self.norm_bias
         kv = torch.baddbmm(self.kv_bias, u * o, self.kv).reshape(self.n, self.k, 2, self.a, self.dim)
         keys, values = kv[:, :, 0].permute(0, 2, 3, 1), kv[:, :, 1].permute(0, 2, 1, 3)
-        mask = ((1 - there) * float(MASKED)).reshape(self.n, 1, 1, self.k)
+        mask = ((1 - there) * LOW).reshape(self.n, 1, 1, self.k)
         return keys.contiguous(), values.contiguous(), mask
 
 
@@ -184,16 +186,19 @@ class Plain(nn.Module):
     def _attend(self, t: Tensor, y: Tensor, there: Tensor) -> Tensor:
         """Attention of candidates t [C, Dc] over y [W, D] -> [C, A d]."""
         q, k, v = (
-            layer(x).view(-1, self.a, self.dim).transpose(0, 1) for layer, x in ((self.to_q, t), (self.to_k, y), (self.to_v, y))
+            layer(x).view(-1, self.a, self.dim).transpose(0, 1)
+            for layer, x in ((self.to_q, t), (self.to_k, y), (self.to_v, y))
         )
-        logits = (q @ k.transpose(1, 2) / self.dim**0.5).masked_fill(there == 0, float(MASKED))
+        logits = (q @ k.transpose(1, 2) / self.dim**0.5).masked_fill(there == 0, LOW)
         return (torch.softmax(logits, dim=2) @ v).transpose(0, 1).reshape(-1, self.a * self.dim)
 
     def forward(self, *columns: Tensor) -> Tensor:
         """Columns of user, events and candidates -> scores [C]."""
         events = columns[self.users : self.users + self.events]
-        u, e, t = self.user(list(columns[: self.users])), self.event(list(events)), self.candidate(
-            list(columns[self.users + self.events :])
+        u, e, t = (
+            self.user(list(columns[: self.users])),
+            self.event(list(events)),
+            self.candidate(list(columns[self.users + self.events :])),
         )
         x = [u.expand(t.shape[0], -1), t]
         for j in range(self.n):

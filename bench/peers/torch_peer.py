@@ -4,7 +4,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +69,7 @@ class Torch(Peer):
     def example_events(self) -> tuple[Tensor, ...]:
         return tuple(torch.zeros(1000, dtype=torch.int64) for _ in self.workload.tables("event"))
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
     def module(self, what: str, *choice: Any) -> Any:
         example, w, f = self.example_events(), self.workload, self.folded
         events = list(range(len(example)))
@@ -148,7 +148,6 @@ class Torch(Peer):
 
         return {"weights, modules made before": load}
 
-
     def serve(self, opened: Any, user: User, candidates: int) -> tuple[Call, Call]:
         (encode, score), state = opened, []
         events = tensors(user.events)
@@ -161,63 +160,78 @@ class Torch(Peer):
 
 
 class TorchCompile(Torch):
-    """torch.compile, or AOTInductor's packages, whichever is faster."""
+    """torch.compile, or AOTInductor's packages, by default or with every product's kernel chosen by timing. The first
+    words of a variant say which."""
 
     ENCODE = {
         "torch.compile": (False, "index_add", 0),
         "torch.compile, one-hot product": (False, "onehot", 0),
         "ahead of time": (False, "index_add", 0),
         "ahead of time, pieces of 2,048": (False, "index_add", 2048),
+        "autotuned ahead of time": (False, "index_add", 0),
+        "autotuned ahead of time, pieces of 512": (False, "index_add", 512),
+        "autotuned ahead of time, pieces of 2,048": (False, "index_add", 2048),
     }
-    SCORE = {"torch.compile": ("products", 0), "ahead of time": ("products", 0), "ahead of time, pieces of 125": ("products", 125)}
+    SCORE = {
+        "torch.compile": ("products", 0),
+        "ahead of time": ("products", 0),
+        "ahead of time, pieces of 125": ("products", 125),
+        "autotuned ahead of time": ("products", 0),
+        "autotuned ahead of time, pieces of 125": ("products", 125),
+    }
+    AUTOTUNED: ClassVar[dict[str, Any]] = {
+        "max_autotune": True, "max_autotune_gemm_backends": "CPP,ATEN", "freezing": True,
+    }  # fmt: skip
 
     def __init__(self, workload: Workload, folder: Path) -> None:
         super().__init__(workload, folder)
-        self.ahead = False
+        self.how = "ahead"
 
     def compiled(self, module: nn.Module, example: tuple[Tensor, ...], varying: list[int]) -> Any:
-        if not self.ahead:
+        if self.how == "torch.compile":
             return torch.compile(module, dynamic=bool(varying) or None)
         return torch._inductor.aoti_load_package(str(self.package(module, example, varying)))
 
     def package(self, module: nn.Module, example: tuple[Tensor, ...], varying: list[int]) -> Path:
-        add = getattr(getattr(module, "accumulate", module), "add", "")
-        path = self.folder / f"{type(module).__name__}{add}.pt2"
+        """The module compiled for any length of the inputs number `varying`."""
+        kind, add = type(module).__name__, getattr(getattr(module, "accumulate", module), "add", "")
+        path = self.folder / f"{self.how}-{kind}-{add}.pt2"
         if not path.exists():
             rows = torch.export.Dim("rows", min=1, max=ROWS_MOST)
-            columns = tuple({0: rows} if i in varying else {} for i in range(len(example)))
-            names = {"Score": 3, "Finish": 2}.get(type(module).__name__, 0)
-            fixed = {"Score": ("keys", "values", "mask"), "Finish": ("sums", "counts")}.get(type(module).__name__, ())
-            shapes: dict[str, Any] = dict(zip(fixed, columns[:names], strict=True))
-            if len(columns) > names:
-                shapes["columns"] = columns[names:]
+            lengths = [{0: rows} if i in varying else {} for i in range(len(example))]
+            fixed = {"Score": ["keys", "values", "mask"], "Finish": ["sums", "counts"]}.get(kind, [])
+            shapes: dict[str, Any] = dict(zip(fixed, lengths, strict=False))
+            if len(lengths) > len(fixed):
+                shapes["columns"] = tuple(lengths[len(fixed) :])
             exported = torch.export.export(module, example, dynamic_shapes=shapes)
-            torch._inductor.aoti_compile_and_package(exported, package_path=str(path))
+            options = self.AUTOTUNED if self.how == "autotuned" else {}
+            torch._inductor.aoti_compile_and_package(exported, package_path=str(path), inductor_configs=options)
         return path
 
     def module(self, what: str, *choice: Any) -> Any:
-        return self._module(self.ahead, what, *choice)
+        return self._module(self.how, what, *choice)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a peer lives as long as its process
-    def _module(self, ahead: bool, what: str, *choice: Any) -> Any:
-        del ahead
+    @functools.cache  # noqa: B019 - a peer lives as long as its process
+    def _module(self, how: str, what: str, *choice: Any) -> Any:
+        del how
         return Torch.module.__wrapped__(self, what, *choice)
 
     def encode_call(self, variant: str, events: list[I64]) -> Call:
-        self.ahead = variant.startswith("ahead")
+        self.how = variant.split()[0].rstrip(",")
         return super().encode_call(variant, events)
 
     def score_call(self, variant: str, state: State, user: User, candidates: int) -> Call:
-        self.ahead = variant.startswith("ahead")
+        self.how = variant.split()[0].rstrip(",")
         return super().score_call(variant, state, user, candidates)
 
     def files(self) -> list[Path]:
-        return [self.folder / "Encodeindex_add.pt2", self.folder / "Score.pt2"]
+        return [self.folder / "ahead-Encode-index_add.pt2", self.folder / "ahead-Score-.pt2"]
 
     def openers(self) -> dict[str, Call]:
-        self.ahead = True
-        self.module("encode", False, "index_add")
-        self.module("score", "products")
+        if not all(path.exists() for path in self.files()):
+            self.how = "ahead"
+            self.module("encode", False, "index_add")
+            self.module("score", "products")
         return {"ahead of time": lambda: [torch._inductor.aoti_load_package(str(path)) for path in self.files()]}
 
 

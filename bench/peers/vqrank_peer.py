@@ -97,9 +97,7 @@ class Model:
         request, _keep = self.request(user)
         weights = np.empty((request.candidates.rows, codebooks, tokens), np.float32)
         pointer = weights.ctypes.data_as(ctypes.c_void_p)
-        self.library.call(
-            "vqr_explain", self.session, state, ctypes.c_size_t(0), ctypes.byref(request), pointer
-        )
+        self.library.call("vqr_explain", self.session, state, ctypes.c_size_t(0), ctypes.byref(request), pointer)
         return weights
 
     @staticmethod

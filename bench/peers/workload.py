@@ -115,9 +115,7 @@ class Folded:
             "norm_bias": own["hstu.0.norm.bias"][:, None],
             "kv": f2 @ kv,
             "kv_bias": f2_bias @ kv + kv_bias,
-            "candidate": np.concatenate(
-                [own["attention.q.weight"][0].T, first[user : user + candidate]], axis=1
-            ),
+            "candidate": np.concatenate([own["attention.q.weight"][0].T, first[user : user + candidate]], axis=1),
             "q_bias": own["attention.q.bias"][0],
             "head_user": first[:user],
             "head_user_bias": wide["head.0.bias"],
