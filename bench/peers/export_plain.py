@@ -1,6 +1,6 @@
 """Writes the plain module as ONNX, the way a user first does: torch.onnx.export with dynamic lengths.
 
-build/peers/venv/bin/python bench/peers/export_plain.py build/bench/paper.safetensors build/peers/models/paper/plain.onnx
+build/peers/venv/bin/python bench/peers/export_plain.py paper.safetensors plain.onnx
 """
 
 import sys

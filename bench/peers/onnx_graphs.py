@@ -87,7 +87,7 @@ def embed(g: Graph, tables: list[np.ndarray], columns: list[str]) -> list[str]:
 def _products(
     g: Graph, tables: list[np.ndarray], columns: list[str], folded: np.ndarray, tabulated: tuple[int, ...]
 ) -> str:
-    """Embedded columns times `folded`: features in `tabulated` by tables of their products, the others by one MatMul."""
+    """Embedded columns times `folded`: features in `tabulated` by tables of products, others by one MatMul."""
     starts = np.cumsum([0] + [table.shape[1] for table in tables])
     parts = [folded[starts[i] : starts[i + 1]] for i in range(len(tables))]
     others = [i for i in range(len(tables)) if i not in tabulated]

@@ -23,7 +23,8 @@ def heading(results: Results) -> list[str]:
     isas = [versions[key]["isa"] for key in ("vqrank", "vqrank int8") if key in versions]
     where = "virtual machine" if machine["virtual"] else "no virtual machine"
     return [
-        f"{machine['cpu']} ({where}, {machine['cores']} cores, of which one is used; {', '.join(machine['instructions'])}), "
+        f"{machine['cpu']} ({where}, {machine['cores']} cores, of which one is used; "
+        f"{', '.join(machine['instructions'])}), "
         f"Linux {machine['kernel']}, Python {machine['python']}, load {machine['load']} at the start; "
         f"vqrank {versions['vqrank']['version']} on {isas[0]}; {', '.join(said)}.",
         f"{plan['rounds']} rounds, {plan['slice']:g} s a turn, {results['seconds'] / 60:.0f} minutes in all.",

@@ -33,7 +33,7 @@ class Torch(Peer):
 
     packages = ("torch",)
     # variant -> split, add, events a piece (0: all at once)
-    ENCODE: dict[str, tuple[bool, str, int]] = {
+    ENCODE: ClassVar[dict[str, tuple[bool, str, int]]] = {
         "one product, index_add": (False, "index_add", 0),
         "one product a codebook, index_add": (True, "index_add", 0),
         "one product, scatter_add": (False, "scatter_add", 0),
@@ -42,7 +42,7 @@ class Torch(Peer):
         "pieces of 2,048": (False, "index_add", 2048),
     }
     # variant -> attention, candidates a piece
-    SCORE: dict[str, tuple[str, int]] = {
+    SCORE: ClassVar[dict[str, tuple[str, int]]] = {
         "products": ("products", 0),
         "scaled_dot_product_attention": ("sdpa", 0),
         "pieces of 125": ("products", 125),
@@ -163,7 +163,7 @@ class TorchCompile(Torch):
     """torch.compile, or AOTInductor's packages, by default or with every product's kernel chosen by timing. The first
     words of a variant say which."""
 
-    ENCODE = {
+    ENCODE: ClassVar[dict[str, tuple[bool, str, int]]] = {
         "torch.compile": (False, "index_add", 0),
         "torch.compile, one-hot product": (False, "onehot", 0),
         "ahead of time": (False, "index_add", 0),
@@ -172,7 +172,7 @@ class TorchCompile(Torch):
         "autotuned ahead of time, pieces of 512": (False, "index_add", 512),
         "autotuned ahead of time, pieces of 2,048": (False, "index_add", 2048),
     }
-    SCORE = {
+    SCORE: ClassVar[dict[str, tuple[str, int]]] = {
         "torch.compile": ("products", 0),
         "ahead of time": ("products", 0),
         "ahead of time, pieces of 125": ("products", 125),

@@ -157,7 +157,8 @@ class Worker:
             encode()
             score()
         return {
-            "open_ms": open_ms, "first_encode_ms": encode_ms if self.peer.encoders(events) else None, "first_score_ms": score_ms,
+            "open_ms": open_ms, "first_score_ms": score_ms,
+            "first_encode_ms": encode_ms if self.peer.encoders(events) else None,
             "resident_import": imported - before_import, "resident_open": after_open - imported,
             "resident_calls": resident() - imported, "libraries": mapped_libraries(self.peer.packages),
             "files": sum(path.stat().st_size for path in self.peer.files()),

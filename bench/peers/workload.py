@@ -32,7 +32,8 @@ class Workload:
     def load(cls, checkpoint: Path) -> "Workload":
         with safe_open(checkpoint, framework="numpy") as file:
             config = json.loads(file.metadata()["vqrank"])
-            return cls(checkpoint.stem, config, {name: file.get_tensor(name) for name in file.keys()})
+            names = list(file.keys())
+            return cls(checkpoint.stem, config, {name: file.get_tensor(name) for name in names})
 
     @property
     def sequence(self) -> dict[str, Any]:
