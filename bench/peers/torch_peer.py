@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch._inductor.package  # else the first aoti_load_package imports it
 from peer import Call, Peer, State, pieces
 from torch import Tensor, nn
 from torch_modules import Accumulate, Assign, Encode, Finish, Plain, Score
@@ -165,7 +166,6 @@ class TorchCompile(Torch):
 
     ENCODE: ClassVar[dict[str, tuple[bool, str, int]]] = {
         "torch.compile": (False, "index_add", 0),
-        "torch.compile, one-hot product": (False, "onehot", 0),
         "ahead of time": (False, "index_add", 0),
         "ahead of time, pieces of 2,048": (False, "index_add", 2048),
         "autotuned ahead of time": (False, "index_add", 0),
