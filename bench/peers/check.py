@@ -113,6 +113,7 @@ def _check_peer(worker: "Worker", rows: list[Row], events: int, folder: Path, fo
         for variant in peer.encoders(events):
             state = peer.state(peer.encode_call(variant, user.events)())
             _compare_state(found, f"{variant}, {events:,} events", state, encoded, peer.exact)
+            peer.forget()
     for row in rows:
         if row.kind in ("score", "cold") and row.events == events:
             for variant in peer.scorers(row.candidates):

@@ -128,6 +128,9 @@ class ExecuTorch(Peer):
     def scores(self, result: Any) -> F32:
         return np.concatenate([part.numpy() for part in result])
 
+    def forget(self) -> None:
+        type(self).method.cache_clear()
+
     def files(self) -> list[Path]:
         events, candidates = (1000, 100) if self.workload.name == "paper" else (500, 50)
         return [self.path("encode", events, False, "scatter_add"), self.path("score", candidates)]

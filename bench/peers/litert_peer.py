@@ -124,6 +124,9 @@ class LiteRt(Peer):
         events, candidates = (1000, 100) if self.workload.name == "paper" else (500, 50)
         return self.path(f"encode-{events}-segment", f"score-{candidates}-any")
 
+    def forget(self) -> None:
+        type(self).graph.cache_clear()
+
     def files(self) -> list[Path]:
         return self._served()
 

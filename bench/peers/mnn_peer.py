@@ -140,6 +140,9 @@ class Mnn(Peer):
     def scores(self, result: Any) -> F32:
         return np.concatenate([np.array(part) for part in result])
 
+    def forget(self) -> None:
+        type(self).module.cache_clear()
+
     def files(self) -> list[Path]:
         return [self.converted("encode", EncodeChoice(argmax="onehot")), self.converted("score", ScoreChoice())]
 

@@ -201,6 +201,9 @@ class OnnxRuntime(Peer):
         own, feed = session(graphs.identity().SerializeToString()), {"x": np.zeros(1, np.float32)}
         return lambda: own.run(None, feed)
 
+    def forget(self) -> None:
+        type(self).session.cache_clear()
+
     # ---- opening ----
 
     def files(self) -> list[Path]:

@@ -41,6 +41,21 @@ def named(prefix: str, columns: list[I64]) -> dict[str, Any]:
     return {f"{prefix}{i}": column for i, column in enumerate(columns)}
 
 
+class Bound:
+    """A request whose inputs are these arrays themselves, which it only points to."""
+
+    def __init__(self, compiled: ov.CompiledModel, feed: dict[str, Any]) -> None:
+        self.request = compiled.create_infer_request()
+        self.infer, self.get_tensor = self.request.infer, self.request.get_tensor
+        self.tensors: dict[str, ov.Tensor] = {}
+        for name, value in feed.items():
+            self.set(name, ov.Tensor(np.ascontiguousarray(value), shared_memory=True))
+
+    def set(self, name: str, tensor: ov.Tensor) -> None:
+        self.tensors[name] = tensor
+        self.request.set_tensor(name, tensor)
+
+
 class OpenVino(Peer):
     """fp32, the favourable pair."""
 
@@ -49,11 +64,6 @@ class OpenVino(Peer):
     @functools.cached_property
     def folded(self) -> Folded:
         return Folded.of(self.workload)
-
-    @functools.cached_property
-    def kept(self) -> list[ov.Tensor]:
-        """Requests only point to their inputs."""
-        return []
 
     @functools.cached_property
     def core(self) -> ov.Core:
@@ -78,22 +88,13 @@ class OpenVino(Peer):
         path.write_bytes(model.SerializeToString())
         return self.core.compile_model(self.core.read_model(path), "CPU", CONFIG)
 
-    def bind(self, compiled: ov.CompiledModel, feed: dict[str, Any]) -> ov.InferRequest:
-        """A request whose inputs are these arrays themselves."""
-        request = compiled.create_infer_request()
-        for name, value in feed.items():
-            tensor = ov.Tensor(np.ascontiguousarray(value), shared_memory=True)
-            self.kept.append(tensor)
-            request.set_tensor(name, tensor)
-        return request
-
     def encode_call(self, variant: str, events: list[I64]) -> Call:
         choice, piece = ENCODE[variant]
         if piece:
             return self._piecewise(choice, piece, events)
-        request = self.bind(self.compiled("encode", choice), named("event", events))
+        request = Bound(self.compiled("encode", choice), named("event", events))
 
-        def call() -> ov.InferRequest:
+        def call() -> Bound:
             request.infer()
             return request
 
@@ -110,12 +111,11 @@ class OpenVino(Peer):
         for i, cut in enumerate(cuts):
             before = start if i == 0 else sums[(i - 1) % 2]
             feed = named("event", [column[cut] for column in events]) | {"before": before}
-            requests.append(self.bind(compiled, feed))
-            self.kept.append(ov.Tensor(sums[i % 2], shared_memory=True))
-            requests[-1].set_tensor("sums", self.kept[-1])
-        last = self.bind(self.compiled("finish", None), {"sums": sums[(len(cuts) - 1) % 2]})
+            requests.append(Bound(compiled, feed))
+            requests[-1].set("sums", ov.Tensor(sums[i % 2], shared_memory=True))
+        last = Bound(self.compiled("finish", None), {"sums": sums[(len(cuts) - 1) % 2]})
 
-        def call() -> ov.InferRequest:
+        def call() -> Bound:
             for request in requests:
                 request.infer()
             last.infer()
@@ -123,7 +123,7 @@ class OpenVino(Peer):
 
         return call
 
-    def state(self, result: ov.InferRequest) -> State:
+    def state(self, result: Bound) -> State:
         keys, values = (np.array(result.get_tensor(name).data) for name in ("K", "V"))
         return State(np.ascontiguousarray(keys[:, :, :-1]), values, np.ascontiguousarray(keys[:, :1, -1:]))
 
@@ -131,10 +131,10 @@ class OpenVino(Peer):
         choice, piece = SCORE[variant]
         compiled = self.compiled("score", choice)
         requests = [
-            self.bind(compiled, self._feed(choice, state, user, cut)) for cut in pieces(candidates, piece or candidates)
+            Bound(compiled, self._feed(choice, state, user, cut)) for cut in pieces(candidates, piece or candidates)
         ]
 
-        def call() -> list[ov.InferRequest]:
+        def call() -> list[Bound]:
             for request in requests:
                 request.infer()
             return requests
@@ -150,11 +150,11 @@ class OpenVino(Peer):
         wide = np.concatenate([state.keys, np.broadcast_to(state.mask, (n, a, 1, k))], axis=2)
         return feed | {"K": wide, "V": state.values}
 
-    def scores(self, result: list[ov.InferRequest]) -> F32:
+    def scores(self, result: list[Bound]) -> F32:
         return np.concatenate([np.array(request.get_tensor("score").data) for request in result])
 
     def assign(self, events: list[I64]) -> npt.NDArray[np.int64]:
-        request = self.bind(self.compiled("assign", EncodeChoice("split", argmax="topk")), named("event", events))
+        request = Bound(self.compiled("assign", EncodeChoice("split", argmax="topk")), named("event", events))
         request.infer()
         return np.array(request.get_tensor("z").data)
 
@@ -162,7 +162,10 @@ class OpenVino(Peer):
         path = self.folder / "identity.onnx"
         path.write_bytes(graphs.identity().SerializeToString())
         compiled = self.core.compile_model(self.core.read_model(path), "CPU", CONFIG)
-        return self.bind(compiled, {"x": np.zeros(1, np.float32)}).infer
+        return Bound(compiled, {"x": np.zeros(1, np.float32)}).infer
+
+    def forget(self) -> None:
+        type(self).compiled.cache_clear()
 
     # ---- opening ----
 
@@ -194,13 +197,13 @@ class OpenVino(Peer):
         }
 
     def serve(self, opened: Any, user: User, candidates: int) -> tuple[Call, Call]:
-        encode = self.bind(opened[0], named("event", user.events))
+        encode = Bound(opened[0], named("event", user.events))
         columns = named("user", user.user) | named("candidate", [column[:candidates] for column in user.candidates])
-        score = self.bind(opened[1], columns)
+        score = Bound(opened[1], columns)
 
         def run_score() -> None:
             for name in ("K", "V"):
-                score.set_tensor(name, encode.get_tensor(name))
+                score.set(name, encode.get_tensor(name))
             score.infer()
 
         return encode.infer, run_score

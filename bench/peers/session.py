@@ -94,9 +94,9 @@ def run(options: argparse.Namespace, root: Path, build: Path) -> int:
             if failures:
                 failed += [f"{workload}: {failure}" for failure in failures]
                 continue
-            race.tune()
-            race.run()
-            race.probe()
+            for phase in (race.tune, race.run, race.probe):
+                phase()
+                print(f"{workload}: {phase.__name__} done after {time.monotonic() - began:.0f} s", file=sys.stderr)
             results["workloads"][workload] = race.results()
         finally:
             race.stop()

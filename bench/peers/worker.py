@@ -22,6 +22,8 @@ from workload import User, Workload, draw
 
 BLOCK_SECONDS = 2e-4  # a sample is the mean over as many calls, so that reading the clock does not count
 COLD_BLOCK = 10
+LONG = 50_000  # histories whose intermediate results are not kept
+MEMORY_MOST = 5 << 30  # bytes; who needs more drops out, and takes no other process along
 
 
 def processor_time() -> float:
@@ -118,21 +120,35 @@ class Worker:
         return {"version": self.peer.version(), "isa": variants[0] if "isa" in vars(self.peer) else None}
 
     def check(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return check(self, [Row(**row) for row in rows], self.expected)
+        found = check(self, [Row(**row) for row in rows], self.expected)
+        self.peer.forget()
+        return found
 
     def tune(self, row: dict[str, Any], seconds: float) -> dict[str, float]:
         """The median of every variant, in two turns."""
         own = Row(**row)
         found: dict[str, list[float]] = {variant: [] for variant in self.variants(own)}
-        if own.kind == "cold" and len(found) > 1:
-            raise ValueError("a cold row takes the variant of its warm one")
         for _ in range(2):
             for variant, samples in found.items():
                 samples += sample(self.call(own, variant), seconds / 2, least=1)
+                self.release(own)
+        self.calls.clear()
+        self.peer.forget()
         return {variant: statistics.median(samples) for variant, samples in found.items()}
 
     def time(self, row: dict[str, Any], variant: str, seconds: float, least: int) -> list[float]:
-        return sample(self.call(Row(**row), variant), seconds, least)
+        own = Row(**row)
+        found = sample(self.call(own, variant), seconds, least)
+        self.release(own)
+        return found
+
+    def release(self, row: Row) -> None:
+        """Frees what a row's calls hold where that is much: all contestants live beside each other."""
+        if row.kind == "cold":
+            self.calls = {key: call for key, call in self.calls.items() if key[0] != row}
+        if row.events >= LONG:
+            self.calls.clear()
+            self.peer.forget()
 
     def idle(self) -> float | None:
         """Milliseconds of a call that computes nothing."""
@@ -201,6 +217,7 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what runtimes print is no answer
     os.sched_setaffinity(0, {options.core})
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MOST, MEMORY_MOST))
     workload, before_import = Workload.load(options.checkpoint), resident()
     peer = BY_NAME[options.contestant].make(workload, options.build, options.folder)
     worker = Worker(peer, workload, options.expected)
