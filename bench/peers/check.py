@@ -26,7 +26,7 @@ class Findings:
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.largest: dict[str, float] = {}
-        self.flips = self.unclear = self.events = 0
+        self.flips = self.unclear = self.codewords = 0
 
     def compare(self, what: str, name: str, found: Any, expected: Any, exact: bool = True) -> None:
         off = difference(found, expected)
@@ -35,7 +35,7 @@ class Findings:
             self.failures.append(f"{name}: {what} differ by {off:.3g}, at most {TOLERANCE:g} expected")
 
     def answer(self) -> dict[str, Any]:
-        return {"failures": self.failures, "largest": self.largest, "events": self.events, "flips": self.flips,
+        return {"failures": self.failures, "largest": self.largest, "codewords": self.codewords, "flips": self.flips,
                 "unclear": self.unclear}  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _check_vqrank(worker: "Worker", rows: list[Row], folder: Path, found: Findin
 
 def _count_flips(found: Findings, name: str, codewords: Any, expected: Any, clear: Any, exact: bool) -> None:
     differ = codewords != expected
-    found.events += len(codewords)
+    found.codewords += codewords.size
     found.flips += int(differ.sum())
     found.unclear += int((~clear).sum())
     if exact and (wrong := int((differ & clear).sum())):

@@ -107,9 +107,9 @@ class Plan:
     processes of each contestant."""
 
     rounds: int = 7
-    slice: float = 0.08
-    tune: float = 0.1
-    probes: int = 3
+    slice: float = 0.06
+    tune: float = 0.08
+    probes: int = 2
 
 
 def argument(row: Row) -> dict[str, Any]:
@@ -161,13 +161,18 @@ class Race:
         return failures
 
     def _attempt(self, name: str, what: str, **arguments: Any) -> Any:
-        """An answer, or None from who dropped out."""
+        """An answer, or None: who could not give one is out of the row, whose process ended is out of all."""
         if name not in self.workers:
             return None
         try:
             return self.workers[name].ask(what, **arguments)
         except WorkerError as error:
-            self.drop(name, f"{what} {arguments.get('row', {}).get('kind', '')}: {error}")
+            row = Row(**arguments["row"])
+            if self.workers[name].process.poll() is None:
+                self.out[f"{name}, {row.name}"] = f"{what}: {error}"
+                self.best.pop((row.name, name), None)
+            else:
+                self.drop(name, f"{row.name}: {what}: {error}")
             return None
 
     def tune(self) -> None:
@@ -179,10 +184,16 @@ class Race:
                     if warm is not None:
                         self.best[row.name, name] = warm
                     continue
-                found = self._attempt(name, "tune", row=argument(row), seconds=self.plan.tune)
+                hopeless = self._hopeless(row, name)
+                found = self._attempt(name, "tune", row=argument(row), seconds=self.plan.tune, without=hopeless)
                 if found:
                     self.tuned.setdefault(row.name, {})[name] = found
                     self.best[row.name, name] = min(found, key=lambda variant: found[variant])
+
+    def _hopeless(self, row: Row, name: str) -> list[str]:
+        """Variants that took twice as long as the best on a history a tenth as long: on this one they take seconds."""
+        before = self.tuned.get(Row("encode", row.events // 10).name, {}).get(name, {})
+        return [variant for variant, ms in before.items() if row.kind == "encode" and ms > 2 * min(before.values())]
 
     def run(self) -> None:
         """Everybody in turn, row by row, round by round; who begins changes."""
@@ -206,7 +217,7 @@ class Race:
         for _ in tqdm(range(self.plan.probes), desc=f"{self.places.checkpoint.stem}: fresh", disable=None):
             for name in list(self.workers):
                 opener = self.best.get(("open", name))
-                if opener is None:
+                if opener is None or self.contestants[name].avx2:
                     continue
                 fresh = WorkerProcess(self.contestants[name], self.places, self.core)
                 try:
@@ -238,7 +249,10 @@ class Race:
 
     def _row(self, row: Row) -> dict[str, Any]:
         own = self.times[row.name]
-        return {name: self._cell(row, name, own) for name in own}
+        cells = {name: self._cell(row, name, own) for name in own}
+        if row.kind == "request" and (times := self._round_times(row, BASE)):
+            return {BASE: {"variant": "encode, then score", "ms": quartiles(times), "samples": len(times)}} | cells
+        return cells
 
     def _cell(self, row: Row, name: str, own: dict[str, list[list[float]]]) -> dict[str, Any]:
         """Median and quartiles over all samples; ratios to vqrank are those of a round's medians."""

@@ -61,14 +61,12 @@ SCORE = {
 }
 
 
-def session(model: str | bytes, way: Way | None = None, **config: str) -> ort.InferenceSession:
+def session(model: str | bytes, way: Way | None = None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     if way is not None:
         options.graph_optimization_level, options.enable_cpu_mem_arena = way.level, way.arena
-    for key, value in config.items():
-        options.add_session_config_entry(key.replace("__", "."), value)
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
@@ -238,14 +236,7 @@ class OnnxRuntime(Peer):
         ):
             paths = [str(self._write(kind, what)) for what in ("encode", "score")]
             found[name] = lambda paths=paths, way=way: [session(path, way) for path in paths]
-        paths = [self._write("ort", what) for what in ("encode", "score")]
-        direct = {"session__use_ort_model_bytes_directly": "1", "session__use_ort_model_bytes_for_initializers": "1"}
-
-        def in_place() -> list[ort.InferenceSession]:
-            self.bytes = [path.read_bytes() for path in paths]  # which must outlive the sessions
-            return [session(content, off, **direct) for content in self.bytes]
-
-        return found | {"ORT format, bytes used in place": in_place}
+        return found
 
     def serve(self, opened: Any, user: User, candidates: int) -> tuple[Call, Call]:
         (encode, score), state = opened, {}

@@ -1,6 +1,7 @@
 """OpenVINO, from the graphs that favour ONNX Runtime: reads the same ONNX files and has variants of its own."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class OpenVino(Peer):
         return ov.Core()
 
     def version(self) -> str:
-        return str(ov.get_version())
+        return str(ov.get_version()).split("-")[0]
 
     def encoders(self, events: int) -> list[str]:
         return [name for name, (_, piece) in ENCODE.items() if piece < events]
@@ -187,7 +188,7 @@ class OpenVino(Peer):
     def openers(self) -> dict[str, Call]:
         paths, blobs = self._paths(), []
         for path in paths:
-            blob = path.with_suffix(".blob")
+            blob = path.with_suffix(f".{os.environ.get('ONEDNN_MAX_CPU_ISA', 'best')}.blob")
             if not blob.exists():
                 blob.write_bytes(self.core.compile_model(path, "CPU", CONFIG).export_model().getvalue())
             blobs.append(blob)

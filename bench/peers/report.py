@@ -71,7 +71,7 @@ def calls(idle: dict[str, float | None]) -> str:
 def missing(results: Results) -> list[str]:
     text = [f"- {package}: {why}" for package, why in results["not_installed"].items()]
     for workload, own in results["workloads"].items():
-        text += [f"- {name}, `{workload}`: {why}" for name, why in own["out"].items()]
+        text += [f"- {name}, `{workload}`: {' '.join(why.split())[:400]}" for name, why in own["out"].items()]
     return text
 
 

@@ -12,7 +12,7 @@ def number(value: float) -> str:
     """Three digits, no exponent."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:#.3g}"
 
 
 def table(header: list[str], lines: list[list[str]]) -> list[str]:
@@ -31,7 +31,7 @@ def times_table(workload: str, rows: Results, base: str, names: list[str]) -> li
     there = [name for name in names if any(name in row for row in rows.values())]
     lines = []
     for row, own in rows.items():
-        if base not in own and not any(name in own for name in there):
+        if base not in own or not any(name in own for name in there):
             continue
         own_ms = own.get(base)
         spread = f"{number(own_ms['ms'][1])} ({number(own_ms['ms'][0])}-{number(own_ms['ms'][2])})" if own_ms else "-"
@@ -102,7 +102,7 @@ def check_table(workload: str, own: Results) -> list[str]:
     lines = []
     for name, found in own["checks"].items():
         largest = ", ".join(f"{what} {value:.1g}" for what, value in found["largest"].items()) or "the same bits"
-        flips = f"{found['flips']} of {found['events']:,} events" if found["events"] else "-"
+        flips = f"{found['flips']:,} of {found['codewords']:,}" if found["codewords"] else "-"
         lines.append([name, largest, flips])
     return table([f"`{workload}`", "largest difference", "codewords that differ"], lines)
 

@@ -141,6 +141,8 @@ class Score:
 class Vqrank(Peer):
     """The library on one instruction set; `isa` None: the best here."""
 
+    packages = ("libvqrank",)
+
     def __init__(self, workload: Workload, folder: Path, model: Path, library: Path, isa: str | None = None) -> None:
         super().__init__(workload, folder)
         self.path, self.library_path, self.isa = model, library, isa

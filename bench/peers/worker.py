@@ -124,10 +124,10 @@ class Worker:
         self.peer.forget()
         return found
 
-    def tune(self, row: dict[str, Any], seconds: float) -> dict[str, float]:
-        """The median of every variant, in two turns."""
+    def tune(self, row: dict[str, Any], seconds: float, without: list[str]) -> dict[str, float]:
+        """The median of every variant but those, in two turns."""
         own = Row(**row)
-        found: dict[str, list[float]] = {variant: [] for variant in self.variants(own)}
+        found: dict[str, list[float]] = {variant: [] for variant in self.variants(own) if variant not in without}
         for _ in range(2):
             for variant, samples in found.items():
                 samples += sample(self.call(own, variant), seconds / 2, least=1)
