@@ -287,8 +287,13 @@ def plan_combinations(config: Config, options: AssignmentOptions) -> Combination
         {name: len(own) for name, own in codewords.items()},
         {name: TensorType.U8 if max(own) <= 1 << 8 else TensorType.U16 for name, own in codewords.items()},
     )
-    if result.bytes > options.budget or result.count > COMBINATIONS_MAX:
-        digits = " x ".join(f"{digit.feature.name} ({digit.rows:,})" for digit in result.digits)
+    digits = " x ".join(f"{digit.feature.name} ({digit.rows:,})" for digit in result.digits)
+    if result.count > COMBINATIONS_MAX:
+        raise ConversionError(
+            f"{OPTION}: expected at most {COMBINATIONS_MAX:,} combinations, found {result.count:,} of {digits}; "
+            f"list items that determine more features ({OPTION} ITEMS.jsonl)"
+        )
+    if result.bytes > options.budget:
         raise ConversionError(
             f"{OPTION}: expected at most {options.budget:,} bytes, found {result.bytes:,} for "
             f"{result.count:,} combinations of {digits}; list items that determine more features "

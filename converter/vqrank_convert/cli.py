@@ -65,6 +65,9 @@ exit status: 0 when the file was written; 2 when it was not: one line on standar
 """
 
 
+# What --assignments stands for without a file: this object, whatever path it would be.
+NO_CATALOGUE = Path()
+
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="vqrank-convert",
@@ -114,7 +117,7 @@ def add_assignments(result: argparse.ArgumentParser) -> None:
         OPTION,
         metavar="ITEMS.jsonl",
         nargs="?",
-        const=Path(),
+        const=NO_CATALOGUE,
         type=Path,
         help=(
             "store the codewords of events, for every combination of rows of the tables that they read. In ITEMS.jsonl "
@@ -134,7 +137,7 @@ def add_assignments(result: argparse.ArgumentParser) -> None:
 
 def assignment_options(options: argparse.Namespace) -> AssignmentOptions | None:
     given = options.assignments is not None
-    items = options.assignments if given and options.assignments != Path() else None
+    items = options.assignments if given and options.assignments is not NO_CATALOGUE else None
     if options.assignments_key is not None and items is None:
         raise ConversionError(f"{OPTION}-key: expected {OPTION} ITEMS.jsonl beside it, found none")
     if not (0 < options.assignments_budget < math.inf):
