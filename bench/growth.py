@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from make_workloads import WORKLOADS
 from tqdm import tqdm
 from vqrank_bench import Json, local_slopes, make_model, told, write_figures
 
+try:
+    import matplotlib as mpl
+except ImportError:
+    sys.exit("growth.py: needs matplotlib: build/venv/bin/pip install matplotlib")
 mpl.use("svg")
 import matplotlib.pyplot as plt
 

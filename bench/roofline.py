@@ -13,9 +13,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 
+try:
+    import matplotlib as mpl
+except ImportError:
+    sys.exit("roofline.py: needs matplotlib: build/venv/bin/pip install matplotlib")
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
