@@ -17,8 +17,9 @@
 enum { CHAIN = 100, CHAIN_ROUNDS = 4000, WORK = 6000000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
 /* Numbers from one row to the next: no power of two, which would put all rows into the same sets of the cache. */
 enum { STRIDE = LENGTH_MAX + 48 };
-/* Columns that are added up for each codebook; codebooks are what the inner loop of accumulate_f32 runs over. */
-enum { SUM_WIDTH = 256, CODEBOOKS_MAX = 6 };
+/* Columns that are added up for each codebook; codebooks are what the inner loop of accumulate_f32 runs over. A power
+ * of two would place every other codebook's sums where, by the lower bits of its address, a store just before went. */
+enum { SUM_WIDTH = 320, CODEBOOKS_MAX = 6 };
 
 static _Alignas(64) float a[ROWS * STRIDE], b[LENGTH_MAX * 16 * 2], c[ROWS * PANELS_MAX * 16], scale[LENGTH_MAX];
 static _Alignas(64) int8_t a8[ROWS * STRIDE], b8[LENGTH_MAX * 16 * 2];
