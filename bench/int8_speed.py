@@ -4,8 +4,8 @@
     build/venv/bin/python bench/int8_speed.py build/bench
 
 A round measures every file once, one after another, on every instruction set; ratios are those of a round, so that what
-else the machine does falls on all of them alike. A time is the least of the repeats that `vqrank bench` makes in one
-measurement, in processor time: what neighbours on the same machine add to the others is not the library's.
+else the machine does falls on all of them alike. A time is the lower quartile of the repeats that `vqrank bench` makes
+in one measurement, in processor time: what neighbours on the same machine add to the others is not the library's.
 """
 
 import argparse
@@ -39,9 +39,9 @@ def rows_of(results: list[dict[str, float | str]]) -> Iterator[tuple[str, float]
     score: dict[str, float] = {}
     for result in results:
         if result["stage"] == "score":
-            score[f"score {result['candidates']:,}"] = float(result["least_ms"])
+            score[f"score {result['candidates']:,}"] = float(result["lower_quartile_ms"])
         else:
-            encode[result["events"]] += float(result["least_ms"])
+            encode[result["events"]] += float(result["lower_quartile_ms"])
     yield from ((f"encode {events:,}", time) for events, time in encode.items())
     yield from score.items()
 

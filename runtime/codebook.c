@@ -26,6 +26,9 @@ enum vqr_status vqr_bind_codebook(struct vqr_binder *binder, struct vqr_codebook
     codebook->widths = model->event_columns.widths;
     codebook->features = model->inputs[VQR_EVENT].count;
     codebook->events = &model->inputs[VQR_EVENT];
+    struct vqr_header_info info;
+    vqr_header_info(&model->header, &info);
+    codebook->known_bytes = VQR_KNOWN_BYTES / info.sequences;
     if (scores < VQR_SCORES_F32 || scores > VQR_SCORES_INT8_EXACT)
         return vqr_refuse_unknown(binder, scores, "sequence \"%s\": scores", sequence);
     codebook->scores = (enum vqr_scores)scores;
@@ -49,8 +52,9 @@ void vqr_codebook_unbind(struct vqr_codebook *codebook)
 void vqr_codebook_need(struct vqr_codebook_needs *needs, const struct vqr_codebook *codebook)
 {
     needs->most = codebook->codewords > needs->most ? codebook->codewords : needs->most;
-    needs->slots += codebook->count;
-    needs->columns = vqr_plus(needs->columns, vqr_times(codebook->count, vqr_padded(codebook->codewords)));
+    needs->known.slots += codebook->count;
+    needs->known.columns = vqr_plus(needs->known.columns, vqr_times(codebook->count, vqr_padded(codebook->codewords)));
+    needs->known.bytes = codebook->known_bytes;
     needs->screened |= codebook->scores == VQR_SCORES_INT8_EXACT;
     needs->floats |= codebook->scores != VQR_SCORES_INT8;
 }
@@ -67,7 +71,7 @@ void vqr_codebook_take_scratch(const struct vqr_codebook *codebook, const struct
     scratch->start =
         vqr_take(arena, rows.kept ? vqr_times(VQR_INT8_ROWS, vqr_padded(most)) : 0, sizeof *scratch->start);
     if (needs->floats)
-        vqr_known_take(codebook->events, needs->slots, needs->columns, &scratch->known, arena);
+        vqr_known_take(codebook->events, &needs->known, &scratch->known, arena);
     scratch->screens = needs->screened && is_worth_screening(codebook->width - scratch->known.width, most);
     if (!scratch->screens)
         return;

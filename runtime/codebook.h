@@ -17,6 +17,7 @@ struct vqr_codebook {
     const uint32_t *widths;         /* [features] of the events' features */
     size_t features;
     const struct vqr_inputs *events;
+    size_t known_bytes;        /* what known scores of its sequence may take of a session */
     size_t slot, column;       /* of the first codebook among all of its sequence: see known_scores.h */
     struct vqr_screen *screen; /* exact: [N] */
     void *screens;             /* exact: the memory that screens point into */
@@ -32,8 +33,8 @@ struct vqr_codebook_scratch {
 
 /* What the codebooks of one sequence, which read the same events, need of a session. */
 struct vqr_codebook_needs {
-    size_t most;           /* the largest W */
-    size_t slots, columns; /* codebooks, and their padded codewords */
+    size_t most; /* the largest W */
+    struct vqr_known_room known;
     bool screened, floats; /* whether one of them has exact scores, or scores by float chains at all */
 };
 

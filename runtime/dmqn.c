@@ -76,8 +76,7 @@ static size_t codewords(const struct vqr_sequence *sequence, size_t j)
     return ((const struct vqr_dmqn *)sequence->self)->codewords;
 }
 
-/* The clusters that are tokens, ascending: occupied ones, or all of them once there is any event. */
-static size_t list_tokens(const struct vqr_dmqn *dmqn, const uint32_t *counts, uint32_t *tokens)
+size_t vqr_dmqn_list_tokens(const struct vqr_dmqn *dmqn, const uint32_t *counts, uint32_t *tokens)
 {
     size_t occupied = 0, listed = 0;
     for (size_t c = 0; c < dmqn->codewords; c++)
@@ -97,7 +96,7 @@ static enum vqr_status refresh(const struct vqr_sequence *sequence, const struct
     const size_t w = dmqn->codewords;
     for (size_t j = 0; j < dmqn->codebooks; j++) {
         const uint32_t *counts = st->counts + j * w;
-        const size_t tokens = list_tokens(dmqn, counts, s->tokens);
+        const size_t tokens = vqr_dmqn_list_tokens(dmqn, counts, s->tokens);
         st->interests[j].tokens = 0;
         if (tokens == 0)
             continue;
@@ -139,7 +138,7 @@ static void weigh(const struct vqr_sequence *sequence, const struct vqr_kernels 
     const size_t w = dmqn->codewords;
     memset(weights, 0, dmqn->codebooks * w * sizeof *weights);
     for (size_t j = 0; j < dmqn->codebooks; j++) {
-        list_tokens(dmqn, st->counts + j * w, s->tokens);
+        vqr_dmqn_list_tokens(dmqn, st->counts + j * w, s->tokens);
         vqr_interests_ask(&dmqn->attention, k, &s->attention, j, c->t, 0, 1);
         vqr_interests_weigh(&dmqn->attention, k, &s->attention, j, &st->interests[j], s->weights);
         for (size_t i = 0; i < st->interests[j].tokens; i++)

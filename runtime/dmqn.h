@@ -42,4 +42,7 @@ enum vqr_status vqr_dmqn_bind(struct vqr_binder *binder, const struct vqr_header
                               struct vqr_sequence *sequence);
 void vqr_dmqn_unbind(struct vqr_sequence *sequence);
 
+/* The clusters that are tokens, ascending: occupied ones, or all of them once there is any event. Returns how many. */
+size_t vqr_dmqn_list_tokens(const struct vqr_dmqn *dmqn, const uint32_t *counts, uint32_t *tokens);
+
 #endif

@@ -9,49 +9,49 @@ static size_t rows_of(const struct vqr_inputs *events, size_t feature)
     return input->kind == VQR_FEATURE_ID ? input->table->rows : 0;
 }
 
-static size_t bytes_of(size_t rows, size_t slots, size_t columns)
+static size_t bytes_of(size_t rows, const struct vqr_known_room *room)
 {
-    return vqr_times(rows, vqr_plus(vqr_times(columns, sizeof(float)), slots));
+    return vqr_times(rows, vqr_plus(vqr_times(room->columns, sizeof(float)), room->slots));
 }
 
-bool vqr_known_is_kept(const struct vqr_inputs *events, size_t feature, size_t slots, size_t columns)
+bool vqr_known_is_kept(const struct vqr_inputs *events, size_t feature, const struct vqr_known_room *room)
 {
     const size_t rows = rows_of(events, feature);
-    size_t bytes = bytes_of(rows, slots, columns);
+    size_t bytes = bytes_of(rows, room);
     for (size_t f = 0; f < events->count; f++) {
         const size_t others = rows_of(events, f);
         if (others < rows || (others == rows && f < feature))
-            bytes = vqr_plus(bytes, bytes_of(others, slots, columns));
+            bytes = vqr_plus(bytes, bytes_of(others, room));
     }
-    return rows != 0 && bytes <= VQR_KNOWN_BYTES;
+    return rows != 0 && bytes <= room->bytes;
 }
 
-size_t vqr_known_width(const struct vqr_inputs *events, size_t slots, size_t columns)
+size_t vqr_known_width(const struct vqr_inputs *events, const struct vqr_known_room *room)
 {
     size_t width = 0;
     for (size_t f = 0; f < events->count; f++)
-        width += vqr_known_is_kept(events, f, slots, columns) ? events->input[f].width : 0;
+        width += vqr_known_is_kept(events, f, room) ? events->input[f].width : 0;
     return width;
 }
 
-void vqr_known_take(const struct vqr_inputs *events, size_t slots, size_t columns, struct vqr_known *known,
+void vqr_known_take(const struct vqr_inputs *events, const struct vqr_known_room *room, struct vqr_known *known,
                     struct vqr_arena *arena)
 {
-    *known = (struct vqr_known){vqr_known_width(events, slots, columns), NULL, NULL};
+    *known = (struct vqr_known){vqr_known_width(events, room), NULL, NULL};
     if (known->width == 0)
         return;
     known->table = vqr_take(arena, events->count, sizeof *known->table);
     known->given = vqr_take(arena, events->count, sizeof *known->given);
     for (size_t f = 0; f < events->count; f++) {
         struct vqr_known_table table = {NULL, NULL, rows_of(events, f)};
-        if (vqr_known_is_kept(events, f, slots, columns)) {
-            table.scores = vqr_take(arena, vqr_times(table.rows, columns), sizeof *table.scores);
-            table.filled = vqr_take(arena, vqr_times(slots, table.rows), sizeof *table.filled);
+        if (vqr_known_is_kept(events, f, room)) {
+            table.scores = vqr_take(arena, vqr_times(table.rows, room->columns), sizeof *table.scores);
+            table.filled = vqr_take(arena, vqr_times(room->slots, table.rows), sizeof *table.filled);
         }
         if (known->table)
             known->table[f] = table;
         if (table.filled)
-            memset(table.filled, 0, slots * table.rows);
+            memset(table.filled, 0, room->slots * table.rows);
     }
 }
 

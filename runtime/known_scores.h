@@ -8,9 +8,15 @@
 
 #include "runtime/model.h"
 
-/* What the tables of one sequence may take of a session. Enough for a thousand rows and a thousand codewords; a table
- * that does not stay in the last-level cache would cost more to read than its chains cost to compute. */
+/* What they may take of a session, which the model's sequences share evenly. Enough for a thousand rows and a thousand
+ * codewords; a table that does not stay in the last-level cache would cost more to read than its chains to compute. */
 enum { VQR_KNOWN_BYTES = 4 << 20 };
+
+/* The codebooks of a sequence together. */
+struct vqr_known_room {
+    size_t slots, columns; /* how many, and their padded codewords */
+    size_t bytes;          /* the sequence's share */
+};
 
 /* The codebooks of a sequence side by side: codebook `slot` has the `columns` columns from `column` on. */
 struct vqr_known_place {
@@ -32,14 +38,13 @@ struct vqr_known {
 };
 
 /* Whether a feature's chains are kept: its table fits with all that are smaller, of equal ones those before it. */
-bool vqr_known_is_kept(const struct vqr_inputs *events, size_t feature, size_t slots, size_t columns);
+bool vqr_known_is_kept(const struct vqr_inputs *events, size_t feature, const struct vqr_known_room *room);
 
 /* How many columns of e the features have that are kept. */
-size_t vqr_known_width(const struct vqr_inputs *events, size_t slots, size_t columns);
+size_t vqr_known_width(const struct vqr_inputs *events, const struct vqr_known_room *room);
 
-/* Room for the features of `events` whose tables are small enough, the smallest first, in `slots` codebooks of
- * `columns` columns in all. */
-void vqr_known_take(const struct vqr_inputs *events, size_t slots, size_t columns, struct vqr_known *known,
+/* Room for the features of `events` whose tables are small enough, the smallest first. */
+void vqr_known_take(const struct vqr_inputs *events, const struct vqr_known_room *room, struct vqr_known *known,
                     struct vqr_arena *arena);
 
 /* What is known of a block's events in one codebook, whose panels of [width, columns] are `fold`; the rows that were

@@ -192,7 +192,8 @@ static void attend(const struct vqr_sequence *sequence, const struct vqr_kernels
         for (end = r + 1; end < c->rows && c->match[end] == c->match[r];)
             end++;
         find(sim, k, s, state, c->match[r]);
-        vqr_interests_ask(&sim->attention, k, &s->attention, 0, c->t + r * c->stride, c->stride, end - r);
+        if (s->found.tokens != 0)
+            vqr_interests_ask(&sim->attention, k, &s->attention, 0, c->t + r * c->stride, c->stride, end - r);
         vqr_interests_attend(&sim->attention, k, &s->attention, 0, &s->found, end - r, out + r * out_stride,
                              out_stride);
     }

@@ -153,6 +153,24 @@ static bool screens(vqr_quantize_exact_f32_fn *fn)
     return true;
 }
 
+/* Every other feature's chains, a table row for each event. */
+static const struct vqr_known_scores *known_of(const struct widths *layout, const float *e, size_t stride, size_t rows,
+                                               const float *b, size_t codewords)
+{
+    const size_t width = width_of(layout), panels = vqr_panels(codewords), columns = panels * VQR_LANES;
+    struct vqr_known_scores *known = check_input(layout->features, sizeof *known);
+    float *scores = check_input(layout->features * rows * columns, sizeof *scores);
+    uint32_t *row = check_input(rows, sizeof *row);
+    for (uint32_t r = 0; r < rows; r++)
+        row[r] = r;
+    for (size_t f = 0, at = 0; f < layout->features; at += layout->width[f++]) {
+        known[f] = (struct vqr_known_scores){f % 2 ? NULL : scores + f * rows * columns, columns, row};
+        vqr_isas[0]->k.gemm_f32(scores + f * rows * columns, columns, e + at, stride, rows, b + at * VQR_LANES,
+                                width * VQR_LANES, layout->width[f], panels, NULL);
+    }
+    return known;
+}
+
 static bool exact_one(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact_f32_fn *fn, const struct widths *layout,
                       size_t rows, size_t codewords, enum book book, enum check_fill fill)
 {
@@ -174,10 +192,11 @@ static bool exact_one(vqr_quantize_exact_f32_fn *ref, vqr_quantize_exact_f32_fn 
         .e = check_input(VQR_SCREEN_ROWS * width, sizeof(float)),
     };
     const struct check_output z = check_output(rows, sizeof(uint32_t)), plain = check_output(rows, sizeof(uint32_t));
+    const struct vqr_known_scores *known = check_below(2) ? known_of(layout, e, stride, rows, b, codewords) : NULL;
     const size_t want =
         ref(z.want, e, stride, rows, b, offset, layout->width, NULL, layout->features, codewords, &s.screen, &scratch);
     const size_t got =
-        fn(z.got, e, stride, rows, b, offset, layout->width, NULL, layout->features, codewords, &s.screen, &scratch);
+        fn(z.got, e, stride, rows, b, offset, layout->width, known, layout->features, codewords, &s.screen, &scratch);
     const size_t scored = screens(fn) ? want : rows * panels;
     if (!check_same_i32(&z) || !check_that(got == scored, "want %zu panels scored, got %zu", scored, got))
         return false;

@@ -70,19 +70,30 @@ void bench_hstu_causal_attention_f32(struct bench_kernels *bench)
     }
 }
 
-BENCH_RUN(softmax_attention_f32, a->out, a->k, a->a, a->k, a->rows, 1, a->b, 0, a->d, 0, TOKENS, a->k, a->k, NULL,
-          alpha_of(a), a->scratch)
+enum { HEADS = 4 };
+
+BENCH_RUN(softmax_attention_f32, a->out, a->n, a->a, a->n, a->rows, HEADS, a->b, TOKENS * a->k, a->d, TOKENS * a->k,
+          TOKENS, a->k, a->k, NULL, alpha_of(a), a->scratch)
 
 void bench_softmax_attention_f32(struct bench_kernels *bench)
 {
     static const size_t row_counts[] = {1, ROWS};
     for (size_t i = 0; i < DIMS; i++)
         for (size_t j = 0; j < 2; j++) {
-            const size_t rows = row_counts[j];
-            const struct bench_args args = head_args(bench, rows, dims[i], 0);
-            const struct bench_work work = attention_work(rows, rows * TOKENS, dims[i], sizeof(float), 0, true);
-            bench_case(bench, run_softmax_attention_f32, &args, &work, "rows %zu, tokens %d, head of %zu", rows, TOKENS,
-                       dims[i]);
+            const size_t rows = row_counts[j], width = HEADS * dims[i];
+            const struct bench_args args = {.rows = rows,
+                                            .k = dims[i],
+                                            .n = width,
+                                            .a = bench_floats(bench, rows * width, -1, 1),
+                                            .b = bench_floats(bench, TOKENS * width, -1, 1),
+                                            .d = bench_floats(bench, TOKENS * width, -1, 1),
+                                            .scratch = bench_room(bench, VQR_ATTENTION_ROWS * TOKENS * sizeof(float)),
+                                            .out = bench_room(bench, rows * width * sizeof(float)),
+                                            .out_bytes = rows * width * sizeof(float)};
+            struct bench_work work = attention_work(rows, rows * TOKENS, dims[i], sizeof(float), 0, true);
+            work.flops *= HEADS, work.exps *= HEADS, work.bytes *= HEADS, work.set *= HEADS;
+            bench_case(bench, run_softmax_attention_f32, &args, &work, "rows %zu, tokens %d, %d heads of %zu", rows,
+                       TOKENS, HEADS, dims[i]);
         }
 }
 

@@ -75,25 +75,13 @@ static enum vqr_status append(vqr_session *s, vqr_state *state, const struct vqr
 
 /* ---- refresh ---- */
 
-/* As refresh in dmqn.c lists them. */
-static size_t list_tokens(const struct vqr_dmqn *dmqn, const uint32_t *counts, uint32_t *tokens)
-{
-    size_t occupied = 0, listed = 0;
-    for (size_t c = 0; c < dmqn->codewords; c++)
-        occupied += counts[c] != 0;
-    for (size_t c = 0; occupied && c < dmqn->codewords; c++)
-        if (counts[c] != 0 || !dmqn->masked)
-            tokens[listed++] = (uint32_t)c;
-    return listed;
-}
-
 /* False if a value is not finite. */
 static bool refresh_codebook(const struct vqr_dmqn *dmqn, const struct vqr_kernels *k, struct vqr_dmqn_scratch *s,
                              struct vqr_dmqn_state *st, size_t j, struct bench_watch *watch)
 {
     const size_t w = dmqn->codewords;
     const uint32_t *counts = st->counts + j * w;
-    const size_t tokens = list_tokens(dmqn, counts, s->tokens);
+    const size_t tokens = vqr_dmqn_list_tokens(dmqn, counts, s->tokens);
     st->interests[j].tokens = 0;
     if (tokens == 0)
         return true;

@@ -31,6 +31,9 @@ struct bench_stages_plan {
     void *context;
 };
 
+/* Events that are appended to a state beside those of the plan. */
+enum { BENCH_STAGES_MORE = 2 };
+
 /* False after a complaint: a model that has sequences of another kind than dmqn, among others. */
 bool bench_stages_run(const vqr_model *model, const struct vqr_header *header, vqr_session *session,
                       const struct bench_stages_plan *plan);

@@ -58,10 +58,26 @@ static void add_gather(struct bench_work *work, const struct vqr_inputs *inputs,
     }
 }
 
+/* Codewords that the file stores, and the rows that events' keys determine. */
+static void look_up(struct bench_work *work, const vqr_model *model, double rows)
+{
+    const struct vqr_assignments *a = model->assignments;
+    const double combinations = (double)a->combinations, touched = rows < combinations ? rows : combinations;
+    for (size_t i = 0; i < model->sequence_count; i++)
+        if (a->sequence[i].codewords != NULL) {
+            const double each = (double)model->sequence[i].codebooks * (a->sequence[i].z8 != NULL ? 1 : 2);
+            add_bytes(work, rows * each);
+            work->set += touched * each;
+        }
+    add_bytes(work, rows * I32 * (double)a->determined_count);
+}
+
 static void gather_events(struct bench_work *work, const vqr_model *model, double rows)
 {
     const double width = (double)model->inputs[VQR_EVENT].width;
     add_gather(work, &model->inputs[VQR_EVENT], rows);
+    if (model->assignments != NULL)
+        look_up(work, model, rows);
     work->set += VQR_EVENT_BLOCK * F32 * width;
 }
 
@@ -81,13 +97,14 @@ static void assign(struct bench_work *work, const struct vqr_dmqn *dmqn, double 
 {
     const struct vqr_codebook *codebook = &dmqn->codebook;
     const bool is_int8 = codebook->scores == VQR_SCORES_INT8;
-    const size_t columns = codebook->count * vqr_padded(codebook->codewords);
-    const size_t known = is_int8 ? 0 : vqr_known_width(codebook->events, codebook->count, columns);
+    struct vqr_codebook_needs needs = {0};
+    vqr_codebook_need(&needs, codebook);
+    const size_t known = is_int8 ? 0 : vqr_known_width(codebook->events, &needs.known);
     const double in = (double)(codebook->width - known), out = (double)codebook->codewords;
     for (size_t f = 0; known && f < codebook->events->count; f++) {
         const struct vqr_input *input = &codebook->events->input[f];
-        const bool kept = vqr_known_is_kept(codebook->events, f, codebook->count, columns);
-        const double table = kept ? (double)input->table->rows : 0, each = F32 * (double)columns;
+        const bool kept = vqr_known_is_kept(codebook->events, f, &needs.known);
+        const double table = kept ? (double)input->table->rows : 0, each = F32 * (double)needs.known.columns;
         add_bytes(work, kept ? rows * each : 0);
         work->set += (table < rows ? table : rows) * each;
     }
@@ -185,7 +202,8 @@ static void attend_block(struct bench_work *work, const struct vqr_dmqn *dmqn, s
     const struct vqr_target_attention *a = &dmqn->attention;
     const double width = (double)a->dot.width, heads = (double)a->config.heads;
     const double kept = 2 * element(a) * tokens * width;
-    add_linear(work, &a->dot.q, rows, first && is_own(&a->dot.q, j));
+    if (j == 0 || !a->asks_once)
+        add_linear(work, &a->dot.q, rows, first && is_own(&a->dot.q, j));
     work->flops += 4 * rows * tokens * width;
     work->exps += heads * rows * tokens;
     add_bytes(work, kept + 2 * F32 * rows * width);
@@ -221,17 +239,11 @@ static void score(struct bench_work *work, const vqr_model *model, const vqr_sta
 
 /* ---- all ---- */
 
-/* Codewords of `rows` events as the file stores them, in two bytes at most. */
-static void look_up(struct bench_work *work, const struct vqr_dmqn *dmqn, double rows)
-{
-    add_set(work, 2 * rows * (double)dmqn->codebooks);
-}
-
 static void sequence_work(struct bench_work *work, const struct vqr_dmqn *dmqn, const struct vqr_dmqn_state *state,
                           bool stored, enum bench_part_number part, double rows)
 {
-    if (part == PART_ASSIGN && stored)
-        look_up(work, dmqn, rows);
+    if (part == PART_ASSIGN && stored) /* they came with the events, and are copied */
+        add_bytes(work, 2 * I32 * rows * (double)dmqn->codebooks);
     else if (part == PART_ASSIGN)
         assign(work, dmqn, rows);
     else if (part == PART_ACCUMULATE)

@@ -5,6 +5,7 @@
 
 #include "bench.h"
 #include "bench_report.h"
+#include "bench_stages.h"
 #include "bench_threads.h"
 #include "options.h"
 #include "scorer.h"
@@ -73,7 +74,8 @@ static int bench(const struct options *options, const struct bench_options *own)
         return EXIT_UNUSABLE;
     if (own->kernels != NULL) /* there are a hundred cases: a tenth of the time each */
         return bench_report_kernels(own->kernels, options->isa, own->seconds / 10, own->json != 0);
-    if (!read_sizes(&plan.events, "--events", own->events != NULL ? own->events : "1000,10000", 0, EVENTS_MAX) ||
+    if (!read_sizes(&plan.events, "--events", own->events != NULL ? own->events : "1000,10000", 0,
+                    own->stages ? EVENTS_MAX - BENCH_STAGES_MORE : EVENTS_MAX) ||
         !read_sizes(&plan.candidates, "--candidates", own->candidates != NULL ? own->candidates : "1,100,1000", 1,
                     CANDIDATES_MAX))
         return EXIT_UNUSABLE;

@@ -46,9 +46,12 @@ class Contestant:
 
 
 FP32, SERVER = {"suffix": ""}, {"suffix": "-server"}
+STORED, STORED_SERVER = {"suffix": "-stored"}, {"suffix": "-stored-server"}  # codewords stored per item
 CONTESTANTS = [
     Contestant("vqrank", "vqrank_peer.Vqrank", FP32),
     Contestant("vqrank int8", "vqrank_peer.Vqrank", SERVER),
+    Contestant("vqrank stored", "vqrank_peer.VqrankStored", STORED),
+    Contestant("vqrank stored int8", "vqrank_peer.VqrankStored", STORED_SERVER),
     Contestant("vqrank, AVX2", "vqrank_peer.Vqrank", FP32 | {"isa": "avx2"}, avx2=True),
     Contestant("vqrank int8, AVX2", "vqrank_peer.Vqrank", SERVER | {"isa": "avx2"}, avx2=True),
     Contestant("ONNX Runtime", "onnxruntime_peer.OnnxRuntime"),

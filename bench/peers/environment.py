@@ -82,7 +82,7 @@ def make_vqrank(root: Path, build: Path) -> None:
 
 
 def make_models(root: Path, build: Path) -> None:
-    """bench/workloads with random weights, converted in fp32 and by --preset server."""
+    """bench/workloads with random weights, converted in fp32 and by --preset server, each with stored codewords too."""
     python = root / "build" / "venv" / "bin" / "python"
     if not python.exists():
         sys.exit(f"{python}: not found; ./demo.sh makes the environment that holds vqrank-convert")
@@ -92,10 +92,11 @@ def make_models(root: Path, build: Path) -> None:
     if not run([python, root / "bench" / "make_workloads.py", bench], log, env=variables, cwd=root):
         sys.exit(f"bench/make_workloads.py fails: see {log}")
     for name in ("paper", "mobile"):
-        target = ["-o", bench / f"{name}-server.vqr", "--preset", "server", "--quiet"]
-        convert = [python, "-m", "vqrank_convert", bench / f"{name}.safetensors", *target]
-        if not run(convert, log, env=variables, cwd=root):
-            sys.exit(f"vqrank-convert --preset server fails: see {log}")
+        for suffix, more in (("", []), ("-stored", ["--assignments", bench / f"{name}-items.jsonl"])):
+            target = ["-o", bench / f"{name}{suffix}-server.vqr", "--preset", "server", "--quiet", *more]
+            convert = [python, "-m", "vqrank_convert", bench / f"{name}.safetensors", *target]
+            if not run(convert, log, env=variables, cwd=root):
+                sys.exit(f"vqrank-convert --preset server fails: see {log}")
 
 
 def prepare(root: Path, build: Path) -> None:

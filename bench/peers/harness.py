@@ -258,7 +258,7 @@ class Race:
         """Median and quartiles over all samples; ratios to vqrank are those of a round's medians."""
         pooled = np.concatenate([np.array(samples) for samples in own[name]])
         cell: dict[str, Any] = {"variant": self.best[row.name, name], "ms": quartiles(pooled), "samples": len(pooled)}
-        for base in (BASE, f"{BASE} int8", f"{BASE}, AVX2", f"{BASE} int8, AVX2"):
+        for base in (name for name in self.times[row.name] if name.startswith(BASE)):
             if times := self._round_times(row, base):
                 pairs = zip(own[name], times, strict=False)
                 ratios = [statistics.median(samples) / other for samples, other in pairs]

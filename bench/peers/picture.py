@@ -14,6 +14,7 @@ mpl.rcParams["svg.hashsalt"] = "vqrank"  # the same picture from the same result
 import matplotlib.pyplot as plt  # noqa: E402 - after the back end is chosen
 
 MARKERS = "osD^v<>P*X"
+TICKS = [1, 2, 5, 10, 20, 50, 100, 200]
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -36,6 +37,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
             axes.scatter(x, y, 26, marker=MARKERS[i], label=name, facecolors=face, edgecolors=f"C{i}", color=f"C{i}")
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
+    axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+    axes.minorticks_off()
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)])
     axes.set_xlabel("times as long as vqrank (fp32, one thread); 1 is vqrank itself")
     axes.grid(axis="both", alpha=0.3)

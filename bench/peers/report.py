@@ -42,7 +42,7 @@ def measured(results: Results) -> list[str]:
     text += ["Rows in which a peer is faster:" if slower else "In no row is a peer faster.", ""]
     text += [f"- {line}" for line in slower] + ([""] if slower else [])
     for title, base, names in (
-        ("fp32", "vqrank", ["vqrank int8", *tables.FAVOURABLE]),
+        ("fp32", "vqrank", ["vqrank int8", "vqrank stored", "vqrank stored int8", *tables.FAVOURABLE]),
         ("int8", "vqrank int8", ["ONNX Runtime int8", BASELINE]),
         ("The plain export", "vqrank", ["ONNX Runtime plain", "PyTorch plain", "torch.compile plain"]),
         ("Held to AVX2", "vqrank, AVX2", AVX2),

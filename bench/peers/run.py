@@ -32,6 +32,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--core", type=int, help="where to stay (the last that this process may use)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="where to write the results (build/peers/peers.json)")
     parser.add_argument("--docs", action="store_true", help="write docs/peers.md, docs/peers.json and docs/peers.svg")
+    parser.add_argument("--again", metavar="FILE", type=Path, help="measure nothing: report what --json wrote before")
     parser.add_argument("--list", action="store_true", help="name the contestants and rows, and end")
     return parser.parse_args()
 

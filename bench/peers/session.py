@@ -66,6 +66,8 @@ def run(options: argparse.Namespace, root: Path, build: Path) -> int:
         for workload, rows in ROWS.items():
             print(f"rows of {workload}:", *(f"  {row.name}" for row in rows), sep="\n")
         return 0
+    if options.again:
+        return tell(json.loads(options.again.read_text()), options, root)
     began = time.monotonic()
     core = options.core if options.core is not None else max(os.sched_getaffinity(0))
     plan = Plan(rounds=3, slice=0.04, tune=0.04, probes=1) if options.quick else Plan()
@@ -106,6 +108,10 @@ def run(options: argparse.Namespace, root: Path, build: Path) -> int:
     results["seconds"] = round(time.monotonic() - began)
     target = options.json or build / "peers.json"
     target.write_text(json.dumps(results, indent=1) + "\n")
+    return tell(results, options, root)
+
+
+def tell(results: dict[str, Any], options: argparse.Namespace, root: Path) -> int:
     print(report.markdown(results))
     if options.docs:
         report.write_docs(results, root / "docs")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from targets import BASELINE, EVERY, PLAIN, PLAIN_FACTOR, TARGETS
+from targets import BASELINE, EVERY, PLAIN, PLAIN_FACTOR, STORED, TARGETS
 
 FAVOURABLE = [BASELINE, "LiteRT", "torch.compile", "OpenVINO", "PyTorch", "MNN", "ExecuTorch", "ncnn"]
 Results = dict[str, Any]
@@ -57,6 +57,11 @@ def target_table(rows: Results) -> list[str]:
                 [name, *verdict(own, "vqrank", fp32, BASELINE), *verdict(own, "vqrank int8", int8, BASELINE)]
                 + (verdict(own, "vqrank", fp32 * PLAIN_FACTOR, PLAIN) if name.startswith("encode") else ["", "", ""])
             )
+    for name, (fp32, int8) in STORED.items():
+        if "vqrank stored" in rows.get(name, {}):
+            own = rows[name]
+            cells = verdict(own, "vqrank stored", fp32, BASELINE) + verdict(own, "vqrank stored int8", int8, BASELINE)
+            lines.append([f"{name}, codewords stored", *cells, "", "", ""])
     header = ["`paper`", "fp32: target", "measured", "reached", "int8: target", "measured", "reached"]
     return table([*header, "plain export: target", "measured", "reached"], lines)
 

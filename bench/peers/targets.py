@@ -12,6 +12,8 @@ TARGETS = {
     "score 1,000": (1.2, 1.8),
     "open": (50.0, 50.0),
 }
+# The same of encoding where the file stores the codewords of items.
+STORED = {"encode 10,000": (8.0, 10.0)}
 # Against the plain export encoding is to be so many times better still.
 PLAIN_FACTOR = 3.0
 EVERY = 1.0  # never slower than any peer in any row

@@ -27,13 +27,17 @@ class Workload:
     name: str
     config: dict[str, Any]
     tensors: dict[str, F32]
+    catalogue: dict[str, I64]  # what an item's id determines: feature -> [items]
 
     @classmethod
     def load(cls, checkpoint: Path) -> "Workload":
         with safe_open(checkpoint, framework="numpy") as file:
             config = json.loads(file.metadata()["vqrank"])
             names = list(file.keys())
-            return cls(checkpoint.stem, config, {name: file.get_tensor(name) for name in names})
+            tensors = {name: file.get_tensor(name) for name in names}
+        items = [json.loads(line) for line in checkpoint.with_name(f"{checkpoint.stem}-items.jsonl").open()]
+        catalogue = {name: np.array([item[name] for item in items], np.int64) for name in items[0]}
+        return cls(checkpoint.stem, config, tensors, catalogue)
 
     @property
     def sequence(self) -> dict[str, Any]:
@@ -140,10 +144,16 @@ class User:
 
 
 def draw(workload: Workload, events: int, candidates: int, seed: int) -> User:
-    """A user whose history and candidates are drawn evenly from the tables, as `vqrank bench` does."""
+    """A user whose history and candidates are drawn evenly from the tables, as `vqrank bench` does; events have the
+    category that the catalogue says of their item."""
     random = np.random.default_rng(seed)
 
     def columns(group: str, rows: int) -> list[I64]:
         return [random.integers(0, len(table), rows, np.int64) for table in workload.tables(group)]
 
-    return User(columns("user", 1), columns("event", events), columns("candidate", candidates))
+    user = User(columns("user", 1), columns("event", events), columns("candidate", candidates))
+    names = [feature["name"] for feature in workload.config["event"]]
+    for i, name in enumerate(names):
+        if name in workload.catalogue:
+            user.events[i] = workload.catalogue[name][user.events[names.index("item")]]
+    return user

@@ -26,7 +26,7 @@ F32 = npt.NDArray[np.float32]
 TABLE_DIM_MIN = 4
 # A smaller layer does not win back the time that its inputs take to become int8.
 INPUTS_MIN, OUTPUTS_MIN = 32, 32
-# What a session keeps of such scores for a sequence at most: VQR_KNOWN_BYTES of runtime/known_scores.h.
+# What a session keeps of such scores at most, shared by its sequences: VQR_KNOWN_BYTES of runtime/known_scores.h.
 LOOKED_UP_BYTES = 4 << 20
 # Attention takes a little longer over int8: presets leave narrower heads, which keep little, in fp32.
 HEAD_MIN = 32
@@ -164,7 +164,7 @@ def looked_up_columns(config: Config, sequence: DmqnConfig | VqlConfig) -> int:
     row = len(books) + 4 * sum(-(-codewords // 16) * 16 for codewords in books)
     events = config.groups["event"]
     tables = [(config.tables[f.table].rows, f.width) for f in events if f.kind == "id" and f.table is not None]
-    columns, left = 0, LOOKED_UP_BYTES
+    columns, left = 0, LOOKED_UP_BYTES // len(config.sequences)
     for rows, width in sorted(tables, key=lambda table: table[0]):
         left -= rows * row
         columns += width if left >= 0 else 0

@@ -88,6 +88,8 @@ static size_t softmax_blocks(float *o, size_t o_stride, const float *q, size_t q
 
 /* The weighted values of HEADS_AT_ONCE heads, one panel of each: four chains instead of one that waits for itself. */
 enum { HEADS_AT_ONCE = SOFTMAX_ROWS };
+_Static_assert((int)HEADS_AT_ONCE <= (int)VQR_ATTENTION_ROWS, "the scratch holds a row of scores for each");
+
 static void heads_product(v16 *acc, const float *weights, size_t stride, const float *v, size_t v_step, size_t tokens)
 {
     VQR_UNROLL

@@ -11,8 +11,7 @@ enum { SOFTMAX_ROWS = 4 };
 
 /* exp(s - max s) in place over R rows of `stride` floats one after another, the first `tokens` of each being scores,
  * each then times its scale (NULL: 1); sum[R] are the rows' sums without scales.
- *
- * The exponentials have a loop to themselves, which keeps nothing in registers over their calls. */
+ */
 VQR_INLINE void softmax_tile(const size_t R, float *s, size_t stride, size_t tokens, const float *bias, float alpha,
                              const float *scale, float *sum)
 {
@@ -39,17 +38,9 @@ VQR_INLINE void softmax_tile(const size_t R, float *s, size_t stride, size_t tok
     }
     for (size_t j = 0; j < stride; j += VQR_LANES) {
         VQR_UNROLL
-        for (size_t r = 0; r < R; r++)
-            v16_store(s + r * stride + j, v16_sub(v16_load(s + r * stride + j), top[r]));
-    }
-    for (size_t j = 0; j < R * stride; j += VQR_LANES)
-        v16_store(s + j, v16_exp(v16_load(s + j))); /* exp(-infinity) = 0 past the tokens */
-    for (size_t j = 0; j < stride; j += VQR_LANES) {
-        VQR_UNROLL
         for (size_t r = 0; r < R; r++) {
-            const v16 e = v16_load(s + r * stride + j);
-            if (scale)
-                v16_store(s + r * stride + j, v16_mul(e, v16_load(scale + j)));
+            const v16 e = v16_exp(v16_sub(v16_load(s + r * stride + j), top[r])); /* 0 past the tokens */
+            v16_store(s + r * stride + j, scale ? v16_mul(e, v16_load(scale + j)) : e);
             total[r] = v16_add(total[r], e);
         }
     }

@@ -1,12 +1,25 @@
 #include <math.h>
 #include <sleef.h>
 
+#include "simd/exp.h"
 #include "simd/gelu.h"
 #include "simd/ref/ref.h"
 
 float vqr_ref_exp(float x)
 {
-    return Sleef_finz_expf1_u10purecfma(x);
+    if (isnan(x))
+        return x;
+    if (x < VQR_EXP_LOW)
+        return 0.0f;
+    if (x > VQR_EXP_HIGH)
+        return INFINITY;
+    const float n = rintf(x * VQR_EXP_RECIPROCAL);
+    const float s = fmaf(n, -VQR_EXP_LN2_LOW, fmaf(n, -VQR_EXP_LN2_HIGH, x));
+    float p = vqr_exp_p[0];
+    for (size_t i = 1; i <= VQR_EXP_DEGREE; i++)
+        p = fmaf(p, s, vqr_exp_p[i]);
+    const int q = (int)n, half = q / 2; /* 2^q is no float at the ends, its halves are */
+    return (fmaf(p, s * s, s) + 1.0f) * ldexpf(1.0f, half) * ldexpf(1.0f, q - half);
 }
 
 float vqr_ref_log(float x)

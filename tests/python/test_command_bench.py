@@ -159,7 +159,7 @@ def test_stages_count_the_workloads_operations(tmp_path):
     tokens = work["refresh", "keys, values"]["flops"] / (2 * 2 * 64 * 64)
     assert tokens == int(tokens) and 4 <= tokens <= 4 * 128
     assert work["score", "attention"]["exps"] == 100 * 4 * tokens
-    assert work["score", "attention"]["flops"] == 4 * 100 * 2 * 48 * 64 + 100 * tokens * 2 * 2 * 64
+    assert work["score", "attention"]["flops"] == 100 * 2 * 48 * 64 + 100 * tokens * 2 * 2 * 64
     assert work["refresh", "means"]["flops"] == 2 * tokens * 64
 
 

@@ -197,8 +197,8 @@ struct vqr_session_options {
 };
 
 /* Bytes that a session of this model takes: fixed, for any history length and any number of candidates. Up to 4 MiB of
- * them for each sequence with codebooks keep what small vocabularies' rows come to in the codewords' scores; pages that
- * no event needs are never touched. */
+ * them keep what small vocabularies' rows come to in the codewords' scores, pages of which no event needs are never
+ * written. */
 VQR_API size_t vqr_session_size(const vqr_model *model);
 
 /* Makes a session; options NULL means all defaults. The model must outlive it.
