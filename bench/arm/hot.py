@@ -51,8 +51,7 @@ def _exponential(found: Found) -> bool:
 
 
 def _exponentials(loops: list[Found]) -> Found | None:
-    kept = [found for found in loops if _exponential(found)]
-    return min(kept, key=lambda found: found[1].instructions, default=None)
+    return _most(loops, _fma, _exponential)
 
 
 def _within(name: str, choice: Choice) -> Choice:
@@ -81,10 +80,6 @@ def _maxima(loops: list[Found]) -> Found | None:
 
 def _values(loops: list[Found]) -> Found | None:
     return _most(loops, _fma, lambda f: not _exponential(f))
-
-
-def _sums(loops: list[Found]) -> Found | None:
-    return _most(loops, _flops, lambda f: not f[1].fma_flops + f[1].stored_bytes)
 
 
 def _magnitude(loops: list[Found]) -> Found | None:
@@ -123,9 +118,7 @@ HOT = (
     Hot("to_int8_f32", "int8", "magnitude", _magnitude, -4),
     Hot("to_int8_f32", "int8", "steps", _steps, 1),
     Hot("softmax_attention_f32", "attention", "maxima", _within("softmax_rows", _maxima), 4),
-    Hot("softmax_attention_f32", "attention", "subtract", _within("softmax_rows", _steps), 4),
-    Hot("softmax_attention_f32", "attention", "exp", _within("softmax_rows", _exponentials), 4),
-    Hot("softmax_attention_f32", "attention", "sums", _within("softmax_rows", _sums), -4),
+    Hot("softmax_attention_f32", "attention", "exp and sums", _within("softmax_rows", _exponentials), 4),
     Hot("softmax_attention_f32", "attention", "values", _within("softmax_heads", _values)),
     Hot("silu_f32", "activation", "silu", _exponentials, 4),
     Hot("exp_f32", "activation", "exp", _exponentials, 4),
