@@ -14,7 +14,9 @@
 #include "simd/cpu.h"
 #include "simd/simd.h"
 
-enum { CHAIN = 100, CHAIN_ROUNDS = 4000, WORK = 6000000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
+enum { CHAIN = 100, CHAIN_ROUNDS = 4000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
+/* Multiply-adds and elements of one repeat: a fraction of a millisecond, in which no other process gets a turn. */
+enum { MULTIPLY_ADDS = 6000000, ELEMENTS = 600000 };
 /* Numbers from one row to the next: no power of two, which would put all rows into the same sets of the cache. */
 enum { STRIDE = LENGTH_MAX + 48 };
 /* Columns that are added up for each codebook; codebooks are what the inner loop of accumulate_f32 runs over. A power
@@ -135,7 +137,8 @@ static void measure(const struct subject *s)
 {
     const double lanes = s->panels ? 16.0 * (double)s->panels : 1.0;
     const double units = (double)(s->large - s->small) * (double)s->rows * lanes;
-    const size_t runs = (size_t)(WORK / ((double)s->large * (double)s->rows * lanes)) + 1;
+    const double work = s->panels ? MULTIPLY_ADDS : ELEMENTS;
+    const size_t runs = (size_t)(work / ((double)s->large * (double)s->rows * lanes)) + 1;
     const double tick = cycle();
     const double small = time_runs(s, s->small, runs), large = time_runs(s, s->large, runs);
     printf("%s,%s,%.9g\n", s->kernel, s->loop, (large - small) / units / tick);

@@ -91,7 +91,7 @@ def main() -> None:
     parser = parser_of(__doc__, EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file whose part `error` is replaced")
     parser.add_argument("--release", type=Path, default=Path("build/release"), help="the x86 build (build/release)")
-    parser.add_argument("--repeats", type=int, default=101, help="repeats of each measurement (101)")
+    parser.add_argument("--repeats", type=int, default=301, help="repeats of each measurement (301)")
     options = parser.parse_args()
     refuse_other_processors()
     program = build(options.release.resolve())
