@@ -22,6 +22,7 @@ EXAMPLE = """example, after cmake --preset release is built:
 """
 FLAGS = Path("/proc/cpuinfo")
 ZEN4 = "vendor_id\t: AuthenticAMD"
+PROCESSES = 9  # each has its addresses elsewhere, which loops that store feel
 TOGETHER = "magnitude + steps"  # two loops of to_int8_f32, which run one after the other
 
 
@@ -51,12 +52,13 @@ def build(release: Path) -> Path:
 
 
 def measured(program: Path, tier: str, repeats: int) -> dict[tuple[str, str], list[float]]:
-    """Cycles per unit of each loop, one a repeat."""
-    done = subprocess.run([program, tier, str(repeats)], capture_output=True, text=True, check=True)
+    """Cycles per unit of each loop, `repeats` of each of PROCESSES."""
     samples: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for line in done.stdout.splitlines():
-        kernel, loop, cycles = line.split(",")
-        samples[kernel, loop].append(float(cycles))
+    for _ in range(PROCESSES):
+        done = subprocess.run([program, tier, str(repeats)], capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            kernel, loop, cycles = line.split(",")
+            samples[kernel, loop].append(float(cycles))
     if unknown := samples.keys() - {key_of(hot) for hot in HOT}:
         raise ValueError(f"measure.c: expected loops of hot.py, found {sorted(unknown)}; name them alike")
     return samples
@@ -91,7 +93,7 @@ def main() -> None:
     parser = parser_of(__doc__, EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file whose part `error` is replaced")
     parser.add_argument("--release", type=Path, default=Path("build/release"), help="the x86 build (build/release)")
-    parser.add_argument("--repeats", type=int, default=301, help="repeats of each measurement (301)")
+    parser.add_argument("--repeats", type=int, default=31, help=f"repeats in each of {PROCESSES} processes (31)")
     options = parser.parse_args()
     refuse_other_processors()
     program = build(options.release.resolve())
@@ -105,7 +107,11 @@ def main() -> None:
             for key in sorted(told, key=lambda key: order[key])
             if key in samples
         ]
-    write(options.output, "error", {"llvm": version(find_tool("llvm-mca")), "repeats": options.repeats, "rows": rows})
+    write(
+        options.output,
+        "error",
+        {"llvm": version(find_tool("llvm-mca")), "repeats": PROCESSES * options.repeats, "rows": rows},
+    )
     for r in rows:
         print(
             f"{r['tier']:<11}{r['kernel']:<16}{r['loop']:<18} predicted {r['predicted']:.4f}"
