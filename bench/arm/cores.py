@@ -40,29 +40,27 @@ class Ports:
 
 
 ARM = "aarch64-linux-gnu"
+
+
+def _neoverse(key: str, title: str, pipes: tuple[str, ...], vectors: int, width: int) -> Core:
+    """A Neoverse that has i8mm and a model of its own: `vectors` vector pipes that all multiply, long multiplies on
+    two."""
+    return Core(
+        key,
+        title,
+        ARM,
+        title.lower().replace(" ", "-"),
+        "its own",
+        ("neon", "neondot", "i8mm"),
+        {MULTIPLY_ADD: vectors, PRODUCT_SUM: vectors, MATRIX: vectors, LONG_MULTIPLY: 2},
+        pipes,
+        width,
+    )
+
+
 CORES = (
-    Core(
-        "v1",
-        "Neoverse V1",
-        ARM,
-        "neoverse-v1",
-        "its own",
-        ("neon", "neondot", "i8mm"),
-        {MULTIPLY_ADD: 4, PRODUCT_SUM: 4, MATRIX: 4, LONG_MULTIPLY: 2},
-        ("V1UnitV",),
-        8,
-    ),
-    Core(
-        "n2",
-        "Neoverse N2",
-        ARM,
-        "neoverse-n2",
-        "its own",
-        ("neon", "neondot", "i8mm"),
-        {MULTIPLY_ADD: 2, PRODUCT_SUM: 2, MATRIX: 2, LONG_MULTIPLY: 2},
-        ("N2UnitV",),
-        5,
-    ),
+    _neoverse("v1", "Neoverse V1", ("V1UnitV",), 4, 8),
+    _neoverse("n2", "Neoverse N2", ("N2UnitV",), 2, 5),
     Core(
         "a76",
         "Cortex-A76",

@@ -6,16 +6,15 @@ single-stepped, which is exact and slow, so with few events and candidates. Coun
 different amounts of the same work: start-up, opening the model and everything done once falls away.
 """
 
-import argparse
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from record import Part, read, write
+from program import parser_of, run
+from results import Part, read, write
 from tqdm import tqdm
 
 EXAMPLE = """example, after both builds and the models are made:
@@ -120,9 +119,7 @@ def count(model: Path, tier: str, vqrank: Path, step: bool) -> list[Part]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, EXAMPLE)
     parser.add_argument("models", type=Path, nargs="+", help="models whose features are all ids (.vqr)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="JSON file; its part `counts` is updated")
     parser.add_argument("--tiers", default=",".join([*EMULATED, *STEPPED]), help="tiers, by commas (all)")
@@ -144,7 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"count.py: {error}")
+    run(main)

@@ -3,13 +3,19 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from loops import Loop, disassemble, innermost_loops, reachable, splice
+from loops import Loop, disassemble, innermost_loops, reachable
 from work import Work, work_of
 
 Found = tuple[Loop, Work]
 Choice = Callable[[list[Found]], Found | None]
+
+KERNELS = Path(__file__).resolve().parents[2] / "simd/kernels.def"
+# Multiply-adds that an exponential takes at least for each number that it stores: a polynomial and a reduction. Other
+# loops that store have one or two.
+EXPONENTIAL = 7
 
 
 def _most(loops: list[Found], key: Callable[[Work], int], keep: Callable[[Found], bool]) -> Found | None:
@@ -32,13 +38,20 @@ def _one_row(products: Callable[[Work], int]) -> Choice:
     return choose
 
 
+def _stored_bytes(found: Found) -> int:
+    """Bytes that a pass stores, room on the stack left out."""
+    loop, work = found
+    on_stack = (work_of(Loop("", 0, (i,))) for i in loop.instructions if re.search(r"\[sp|\(%r[sb]p\b", i.text))
+    return work.stored_bytes - sum(w.stored_bytes for w in on_stack)
+
+
 def _exponential(found: Found) -> bool:
-    return any("exp" in name for name in found[0].calls)
+    numbers, multiply_adds = _stored_bytes(found) // 4, found[1].fma_flops // 2
+    return numbers > 0 and multiply_adds >= EXPONENTIAL * numbers
 
 
 def _exponentials(loops: list[Found]) -> Found | None:
-    kept = [found for found in loops if _exponential(found)]
-    return min(kept, key=lambda found: found[1].instructions, default=None)
+    return _most(loops, _fma, _exponential)
 
 
 def _within(name: str, choice: Choice) -> Choice:
@@ -61,20 +74,12 @@ def _flops(work: Work) -> int:
     return work.flops
 
 
-def _plain(found: Found) -> bool:
-    return not found[0].calls
-
-
 def _maxima(loops: list[Found]) -> Found | None:
-    return _most(loops, _flops, lambda f: _plain(f) and f[1].fma_flops > 0 < f[1].stored_bytes)
+    return _most(loops, _flops, lambda f: f[1].fma_flops > 0 < f[1].stored_bytes and not _exponential(f))
 
 
-def _less(loops: list[Found]) -> Found | None:
-    return _most(loops, _flops, lambda f: _plain(f) and not f[1].fma_flops and f[1].stored_bytes > 0)
-
-
-def _sums(loops: list[Found]) -> Found | None:
-    return _most(loops, _flops, lambda f: _plain(f) and not f[1].fma_flops + f[1].stored_bytes)
+def _values(loops: list[Found]) -> Found | None:
+    return _most(loops, _fma, lambda f: not _exponential(f))
 
 
 def _magnitude(loops: list[Found]) -> Found | None:
@@ -86,7 +91,7 @@ def _steps(loops: list[Found]) -> Found | None:
 
 
 def _stores(loops: list[Found]) -> Found | None:
-    return _most(loops, _stored, _plain)
+    return _most(loops, _stored, lambda found: True)
 
 
 @dataclass(frozen=True)
@@ -113,14 +118,11 @@ HOT = (
     Hot("to_int8_f32", "int8", "magnitude", _magnitude, -4),
     Hot("to_int8_f32", "int8", "steps", _steps, 1),
     Hot("softmax_attention_f32", "attention", "maxima", _within("softmax_rows", _maxima), 4),
-    Hot("softmax_attention_f32", "attention", "subtract", _within("softmax_rows", _less), 4),
-    Hot("softmax_attention_f32", "attention", "exp", _within("softmax_rows", _exponentials), 4),
-    Hot("softmax_attention_f32", "attention", "sums", _within("softmax_rows", _sums), -4),
-    Hot("softmax_attention_f32", "attention", "values", _within("softmax_heads", _full_tile(_fma))),
+    Hot("softmax_attention_f32", "attention", "exp and sums", _within("softmax_rows", _exponentials), 4),
+    Hot("softmax_attention_f32", "attention", "values", _within("softmax_heads", _values)),
     Hot("silu_f32", "activation", "silu", _exponentials, 4),
     Hot("exp_f32", "activation", "exp", _exponentials, 4),
-    Hot("fix_f32", "quantize", "round", _stores, 4),
-    Hot("accumulate_i32", "quantize", "add", _stores, 8),
+    Hot("accumulate_f32", "quantize", "add", _stores, 8),
     Hot("embed_f32", "embed", "copy", _stores, 4),
 )
 
@@ -129,25 +131,29 @@ def elements(hot: Hot, loop: Loop, work: Work) -> int:
     """Elements of one pass: numbers that it makes, or reads where it makes none. Room on the stack does not count."""
     if not hot.unit:
         return 0
-    stack = 0
-    for i in loop.instructions:
-        if re.search(r"\[sp|\(%rsp\)|\(%rbp\)", i.text):
-            stack += work_of(Loop("", 0, (i,))).stored_bytes
-    return (work.stored_bytes - stack) // hot.unit if hot.unit > 0 else work.loaded_bytes // -hot.unit
+    return _stored_bytes((loop, work)) // hot.unit if hot.unit > 0 else work.loaded_bytes // -hot.unit
 
 
-def find_hot(objdump: str, build: Path, library: Path, tier: str) -> Iterator[tuple[Hot, Loop, Work]]:
-    """The loops of a tier's own kernels, calls of SLEEF spliced in."""
+@cache
+def kernel_names() -> frozenset[str]:
+    """The kernels that the library has."""
+    return frozenset(re.findall(r"^VQR_KERNEL\((\w+)", KERNELS.read_text(), re.MULTILINE))
+
+
+def find_hot(objdump: str, build: Path, tier: str) -> Iterator[tuple[Hot, Loop, Work]]:
+    """The loops of a tier's own kernels; what the tier inherits from a weaker one is left out. Loops that call
+    something are no candidates: llvm-mca would take the call for one instruction."""
+    objects = build / f"simd/CMakeFiles/vqrank_simd_{tier}.dir/{tier}"
+    if not (objects / "table.c.o").exists():
+        raise ValueError(f"{objects}: expected objects, found none; cmake --preset {build.name}, then build it")
     for hot in HOT:
-        binary = build / f"simd/CMakeFiles/vqrank_simd_{tier}.dir/{tier}/{hot.family}.c.o"
-        symbol = f"vqr_{hot.kernel}_{tier}"
+        if hot.kernel not in kernel_names():
+            raise ValueError(f"hot.py: expected a kernel of {KERNELS.name}, found {hot.kernel}; name the one it became")
+        binary, symbol = objects / f"{hot.family}.c.o", f"vqr_{hot.kernel}_{tier}"
         if not binary.exists() or symbol not in (functions := disassemble(objdump, binary)):
             continue
-        found = [
-            (spliced, work_of(spliced))
-            for function in reachable(functions, symbol)
-            for spliced in (splice(loop, objdump, library) for loop in innermost_loops(function))
-        ]
-        if (chosen := hot.choose(found)) is None:
+        loops = [loop for function in reachable(functions, symbol) for loop in innermost_loops(function)]
+        chosen = hot.choose([(loop, work_of(loop)) for loop in loops if not loop.calls])
+        if chosen is None:
             raise ValueError(f"{symbol}: expected a loop '{hot.name}', found none in {binary}")
         yield hot, *chosen

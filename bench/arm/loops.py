@@ -1,8 +1,7 @@
 """Finds the hot loops of compiled kernels: disassembly -> basic blocks -> innermost loops -> one pass through each.
 
 A pass is the shortest way from a loop's head back to it, in instructions: what a loop does on most of its turns, where
-the other ways are for ends of rows. Calls of functions outside the object (the exponentials) are replaced by their own
-shortest way from entry to return, taken from the library that the program would load.
+the other ways are for ends of rows.
 """
 
 import re
@@ -59,7 +58,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Loop:
-    """One pass through an innermost loop of `function`, calls spliced in; [instructions]."""
+    """One pass through an innermost loop of `function`, and what it calls on the way; [instructions]."""
 
     function: str
     address: int
@@ -105,11 +104,9 @@ def _instruction(address: int, raw: str) -> Instruction:
 
 
 @cache
-def disassemble(objdump: str, binary: Path, symbol: str | None = None) -> dict[str, Function]:
-    """The functions of an object file or, by name, one of a library."""
+def disassemble(objdump: str, binary: Path) -> dict[str, Function]:
+    """The functions of an object file."""
     command = [objdump, "-d", "-r", "--no-show-raw-insn", str(binary)]
-    if symbol:
-        command.append(f"--disassemble-symbols={symbol}")
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return _parse(done.stdout.splitlines())
 
@@ -199,17 +196,6 @@ def _shortest(
     raise ValueError(f"no way from {start:#x} to {sorted(ends)}")
 
 
-def straight_line(objdump: str, library: Path, symbol: str) -> list[Instruction]:
-    """The shortest way through a library's function, without its return."""
-    function = disassemble(objdump, library, symbol).get(symbol)
-    if function is None:
-        raise ValueError(f"{library}: expected a function {symbol}, found none")
-    blocks, nexts = _blocks(function)
-    ends = {start for start, block in blocks.items() if block[-1].mnemonic in _RETURNS}
-    way = _shortest(function.instructions[0].address, ends, set(blocks), blocks, nexts)
-    return [i for start in way for i in blocks[start]][:-1]
-
-
 def innermost_loops(function: Function) -> list[Loop]:
     """One pass through each innermost loop of a function, in order of address."""
     if not function.instructions:
@@ -243,24 +229,12 @@ def reachable(functions: dict[str, Function], symbol: str) -> list[Function]:
     return list(found.values())
 
 
-def splice(loop: Loop, objdump: str, library: Path) -> Loop:
-    """The loop with calls of the library's functions replaced by what these do."""
-    passed: list[Instruction] = []
-    for instruction in loop.instructions:
-        callee = (instruction.callee or "").removesuffix("@plt")
-        if instruction.is_call and callee.startswith("Sleef_"):
-            passed += straight_line(objdump, library, callee)
-        else:
-            passed.append(instruction)
-    return Loop(loop.function, loop.address, tuple(passed), loop.calls)
-
-
 def assembly(instructions: Sequence[Instruction]) -> str:
     """Text that llvm-mca takes: jumps and page addresses go to a label, as it follows no jumps anyway."""
     lines = [".Lhead:"]
     for i in instructions:
         words = i.text.split(None, 1)
-        if i.is_jump or i.is_call:
+        if i.is_jump:
             operands = words[1].rsplit(",", 1)[0] + ", " if "," in words[-1] else ""
             lines.append(f"{words[0]} {operands}.Lhead")
         elif words[0] in ("adrp", "adr"):

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from cores import INDEPENDENT, KINDS, Core
@@ -28,11 +27,16 @@ class Prediction:
     vector_busy: float  # share of the vector pipes' time
 
 
+def newest_tool(name: str) -> str | None:
+    """An LLVM tool of the newest version installed, None where there is none that is new enough."""
+    names = (f"{name}-{version}" for version in range(30, LEAST_LLVM - 1, -1))
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 def find_tool(name: str) -> str:
-    """An LLVM tool of the newest version installed; ends the program with what to install where there is none."""
-    for version in range(30, LEAST_LLVM - 1, -1):
-        if found := shutil.which(f"{name}-{version}"):
-            return found
+    """The same; ends the program with what to install where there is none."""
+    if found := newest_tool(name):
+        return found
     sys.exit(f"{name}: expected version {LEAST_LLVM} or newer, found none; on Debian 12: apt-get install llvm-19")
 
 
@@ -88,13 +92,3 @@ def model_peak(tool: str, core: Core, kind: str) -> float:
     text = "\n".join(texts[i % len(texts)].format(i) for i in range(INDEPENDENT))
     summary = run_mca(tool, core, text + "\n")["SummaryView"]
     return float(INDEPENDENT * ITERATIONS / summary["TotalCycles"])
-
-
-def sleef_library(build: Path) -> Path:
-    """The SLEEF that a build links, from CMake's cache."""
-    if not (build / "CMakeCache.txt").exists():
-        raise ValueError(f"{build}: expected a build, found none; cmake --preset {build.name}, then build it")
-    for line in (build / "CMakeCache.txt").read_text().splitlines():
-        if line.startswith("pkgcfg_lib_SLEEF_sleef:"):
-            return Path(line.split("=", 1)[1])
-    raise ValueError(f"{build}/CMakeCache.txt: expected SLEEF's path, found none; configure the build again")

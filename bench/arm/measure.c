@@ -6,23 +6,27 @@
  * the longer run takes more is the loop's own: entry, exit and stores of a tile fall away. A cycle is the time of one
  * addition in a chain of dependent ones, measured in the same repeat, so that a changing clock rate does not matter.
  * Everything fits the first-level cache. */
+#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "simd/cpu.h"
 #include "simd/simd.h"
 
-enum { CHAIN = 100, CHAIN_ROUNDS = 4000, WORK = 6000000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
+enum { CHAIN = 100, CHAIN_ROUNDS = 4000, ROWS = 24, LENGTH_MAX = 1024, PANELS_MAX = 16 };
+/* Multiply-adds and elements of one repeat: a fraction of a millisecond, in which no other process gets a turn. */
+enum { MULTIPLY_ADDS = 6000000, ELEMENTS = 600000 };
 /* Numbers from one row to the next: no power of two, which would put all rows into the same sets of the cache. */
 enum { STRIDE = LENGTH_MAX + 48 };
+/* Columns that are added up for each codebook; codebooks are what the inner loop of accumulate_f32 runs over. A power
+ * of two would place every other codebook's sums where, by the lower bits of its address, a store just before went. */
+enum { SUM_WIDTH = 320, CODEBOOKS_MAX = 6 };
 
 static _Alignas(64) float a[ROWS * STRIDE], b[LENGTH_MAX * 16 * 2], c[ROWS * PANELS_MAX * 16], scale[LENGTH_MAX];
 static _Alignas(64) int8_t a8[ROWS * STRIDE], b8[LENGTH_MAX * 16 * 2];
-static _Alignas(64) int64_t sums[LENGTH_MAX];
-static _Alignas(64) int32_t fixed[LENGTH_MAX];
-static uint32_t z[ROWS], counts[1];
+static _Alignas(64) int64_t sums[CODEBOOKS_MAX * SUM_WIDTH];
+static uint32_t z[ROWS], counts[CODEBOOKS_MAX];
 static float row_scale[ROWS];
 static struct vqr_kernels k;
 
@@ -72,17 +76,11 @@ static void run_exp(size_t n, size_t rows, size_t panels)
     k.exp_f32(c, a, n);
 }
 
-static void run_fix(size_t n, size_t rows, size_t panels)
-{
-    (void)panels;
-    k.fix_f32(fixed, n, a, n, rows, n, scale);
-}
-
 static void run_accumulate(size_t n, size_t rows, size_t panels)
 {
-    static const uint32_t cluster[1] = {0};
+    static const uint32_t clusters[CODEBOOKS_MAX];
     (void)panels;
-    k.accumulate_i32(sums, counts, fixed, n, rows, n, cluster, 1);
+    k.accumulate_f32(sums, counts, n / SUM_WIDTH, 1, a, SUM_WIDTH, rows, SUM_WIDTH, scale, clusters, 1, 1);
 }
 
 static void run_embed(size_t n, size_t rows, size_t panels)
@@ -104,8 +102,7 @@ static const struct subject subjects[] = {
     {"to_int8_f32", "magnitude + steps", run_to_int8, 1, 0, 256, 768},
     {"silu_f32", "silu", run_silu, 1, 0, 256, 768},
     {"exp_f32", "exp", run_exp, 1, 0, 256, 768},
-    {"fix_f32", "round", run_fix, 1, 0, 256, 768},
-    {"accumulate_i32", "add", run_accumulate, 1, 0, 256, 768},
+    {"accumulate_f32", "add", run_accumulate, 1, 0, 2 * SUM_WIDTH, CODEBOOKS_MAX *SUM_WIDTH},
     {"embed_f32", "copy", run_embed, 1, 0, 256, 768},
 };
 
@@ -140,7 +137,8 @@ static void measure(const struct subject *s)
 {
     const double lanes = s->panels ? 16.0 * (double)s->panels : 1.0;
     const double units = (double)(s->large - s->small) * (double)s->rows * lanes;
-    const size_t runs = (size_t)(WORK / ((double)s->large * (double)s->rows * lanes)) + 1;
+    const double work = s->panels ? MULTIPLY_ADDS : ELEMENTS;
+    const size_t runs = (size_t)(work / ((double)s->large * (double)s->rows * lanes)) + 1;
     const double tick = cycle();
     const double small = time_runs(s, s->small, runs), large = time_runs(s, s->large, runs);
     printf("%s,%s,%.9g\n", s->kernel, s->loop, (large - small) / units / tick);

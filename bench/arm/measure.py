@@ -4,7 +4,6 @@
 Predictions are for AMD Zen 4 (-mcpu=znver4); on another processor the comparison would mean nothing, so it is refused.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -13,16 +12,23 @@ from collections import defaultdict
 from pathlib import Path
 
 from cores import CORES
-from hot import HOT, elements, find_hot
-from mca import find_tool, predict, sleef_library, version
-from record import Part, write
+from hot import HOT, Hot, elements, find_hot
+from mca import find_tool, predict, version
+from program import parser_of, run
+from results import Part, write
 
 EXAMPLE = """example, after cmake --preset release is built:
   build/venv/bin/python bench/arm/measure.py -o docs/arm.json
 """
 FLAGS = Path("/proc/cpuinfo")
 ZEN4 = "vendor_id\t: AuthenticAMD"
+PROCESSES = 9  # each has its addresses elsewhere, which loops that store feel
 TOGETHER = "magnitude + steps"  # two loops of to_int8_f32, which run one after the other
+
+
+def key_of(hot: Hot) -> tuple[str, str]:
+    """Kernel and loop as measure.c names them."""
+    return hot.kernel, TOGETHER if hot.kernel == "to_int8_f32" else hot.name
 
 
 def refuse_other_processors() -> None:
@@ -46,12 +52,15 @@ def build(release: Path) -> Path:
 
 
 def measured(program: Path, tier: str, repeats: int) -> dict[tuple[str, str], list[float]]:
-    """Cycles per unit of each loop, one a repeat."""
-    done = subprocess.run([program, tier, str(repeats)], capture_output=True, text=True, check=True)
+    """Cycles per unit of each loop, `repeats` of each of PROCESSES."""
     samples: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for line in done.stdout.splitlines():
-        kernel, loop, cycles = line.split(",")
-        samples[kernel, loop].append(float(cycles))
+    for _ in range(PROCESSES):
+        done = subprocess.run([program, tier, str(repeats)], capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            kernel, loop, cycles = line.split(",")
+            samples[kernel, loop].append(float(cycles))
+    if unknown := samples.keys() - {key_of(hot) for hot in HOT}:
+        raise ValueError(f"measure.c: expected loops of hot.py, found {sorted(unknown)}; name them alike")
     return samples
 
 
@@ -60,11 +69,10 @@ def predicted(release: Path, tier: str) -> dict[tuple[str, str], float]:
     objdump, mca = find_tool("llvm-objdump"), find_tool("llvm-mca")
     core = next(core for core in CORES if core.key == "zen4")
     cycles: dict[tuple[str, str], float] = {}
-    for hot, loop, work in find_hot(objdump, release, sleef_library(release), tier):
+    for hot, loop, work in find_hot(objdump, release, tier):
         units = elements(hot, loop, work) if hot.unit else work.products // 2
         one = predict(mca, core, loop.instructions).cycles / units
-        name = TOGETHER if hot.kernel == "to_int8_f32" else hot.name
-        cycles[hot.kernel, name] = cycles.get((hot.kernel, name), 0.0) + one
+        cycles[key_of(hot)] = cycles.get(key_of(hot), 0.0) + one
     return cycles
 
 
@@ -82,16 +90,14 @@ def row(tier: str, key: tuple[str, str], told: float, samples: list[float]) -> P
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file whose part `error` is replaced")
     parser.add_argument("--release", type=Path, default=Path("build/release"), help="the x86 build (build/release)")
-    parser.add_argument("--repeats", type=int, default=101, help="repeats of each measurement (101)")
+    parser.add_argument("--repeats", type=int, default=31, help=f"repeats in each of {PROCESSES} processes (31)")
     options = parser.parse_args()
     refuse_other_processors()
     program = build(options.release.resolve())
-    order = {(hot.kernel, TOGETHER if hot.kernel == "to_int8_f32" else hot.name): i for i, hot in enumerate(HOT)}
+    order = {key_of(hot): i for i, hot in enumerate(HOT)}
     rows = []
     for tier in ("avx2", "avx512", "avx512vnni"):
         samples = measured(program, tier, options.repeats)
@@ -101,7 +107,11 @@ def main() -> None:
             for key in sorted(told, key=lambda key: order[key])
             if key in samples
         ]
-    write(options.output, "error", {"llvm": version(find_tool("llvm-mca")), "repeats": options.repeats, "rows": rows})
+    write(
+        options.output,
+        "error",
+        {"llvm": version(find_tool("llvm-mca")), "repeats": PROCESSES * options.repeats, "rows": rows},
+    )
     for r in rows:
         print(
             f"{r['tier']:<11}{r['kernel']:<16}{r['loop']:<18} predicted {r['predicted']:.4f}"
@@ -111,7 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"measure.py: {error}")
+    run(main)

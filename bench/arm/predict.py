@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 """Predicts cycles of the hot loops on processors that are not at hand, with llvm-mca, from the builds' own objects."""
 
-import argparse
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 
 from cores import ARM, CORES, INT8_KIND, MULTIPLY_ADD, Core, peak_per_cycle
 from hot import Hot, elements, find_hot
 from loops import Loop
-from mca import Prediction, find_tool, model_peak, predict, sleef_library, version
-from record import Part, write
+from mca import Prediction, find_tool, model_peak, predict, version
+from program import parser_of, run
+from results import Part, write
 from work import Work, work_of
 
 EXAMPLE = """example, after cmake --preset aarch64 and cmake --preset release are built:
@@ -21,7 +20,7 @@ EXAMPLE = """example, after cmake --preset aarch64 and cmake --preset release ar
 
 def chain(loop: Loop) -> int:
     """The most additions of one pass to the same accumulator, each of which waits for the one before: registers that
-    nothing but multiply-adds write. Of loops without calls."""
+    nothing but multiply-adds write."""
     adds, others = Counter[str](), set()
     for i in loop.instructions:
         if m := re.match(r"(\S+)\s+[vqds](\d+)\b", i.text):
@@ -29,7 +28,7 @@ def chain(loop: Loop) -> int:
                 adds[m[2]] += 1
             else:
                 others.add(m[2])
-    return max((n for register, n in adds.items() if register not in others), default=0) if not loop.calls else 0
+    return max((n for register, n in adds.items() if register not in others), default=0)
 
 
 def port_bound(core: Core, loop: Loop, work: Work) -> float | None:
@@ -80,16 +79,13 @@ def row(core: Core, tier: str, hot: Hot, loop: Loop, work: Work, told: Predictio
         "vector_busy": round(told.vector_busy, 3),
         "bottleneck": told.bottleneck,
         "spills": work.spills,
-        "calls": work.calls,
         "port_bound": round(bound, 2) if bound is not None else None,
         "port_bound_share": round(products / bound / peak, 3) if bound is not None and products else None,
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, EXAMPLE)
     parser.add_argument("-o", "--output", type=Path, required=True, help="the JSON file whose part `loops` is replaced")
     parser.add_argument("--part", default="loops", help="another name for that part (loops)")
     parser.add_argument("--builds", type=Path, default=Path("build"), help="folder of aarch64/ and release/ (build)")
@@ -108,14 +104,11 @@ def main() -> None:
             "model_peak_instructions": {kind: round(model_peak(mca, core, kind), 2) for kind in core.peak},
         }
         for tier in core.tiers:
-            for hot, loop, work in find_hot(objdump, build, sleef_library(build), tier):
+            for hot, loop, work in find_hot(objdump, build, tier):
                 rows.append(row(core, tier, hot, loop, work, predict(mca, core, loop.instructions)))
     write(options.output, options.part, {"llvm": version(mca), "cores": cores, "rows": rows})
     print(f"{options.output}: {len(rows)} predictions with {version(mca)}")
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ValueError as error:
-        sys.exit(f"predict.py: {error}")
+    run(main)

@@ -5,7 +5,6 @@ A cell of a product: cycles of a pass, share of peak, what bounds it; of another
 the vector pipes are, what bounds it. Where LLVM has no model of a core: cycles by counting, and in brackets what its
 model for it says."""
 
-import argparse
 import re
 import statistics
 from collections.abc import Iterator
@@ -15,7 +14,8 @@ import matplotlib
 
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
-from record import Part, read
+from program import parser_of, run
+from results import Part, read
 
 EXAMPLE = """example:
   build/venv/bin/python bench/arm/report.py docs/arm.json --picture docs/arm.svg
@@ -172,9 +172,7 @@ def picture(loops: Part, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, EXAMPLE)
     parser.add_argument("record", type=Path, help="docs/arm.json")
     parser.add_argument("--picture", type=Path, help="where to draw the shares (.svg)")
     options = parser.parse_args()
@@ -193,4 +191,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -25,7 +25,6 @@ class Work:
     loaded_bytes: int
     broadcasts: int  # scalars of a that meet vectors of b: the rows of a tile
     spills: int  # vector registers that go to the stack or come from it
-    calls: int  # calls that are not spliced in
 
     @property
     def products(self) -> int:
@@ -127,7 +126,7 @@ def _spill(name: str, operands: str) -> int:
 def work_of(loop: Loop) -> Work:
     """Counts what one pass does."""
     arm = not any("%" in i.text for i in loop.instructions)
-    flops = fma = int8 = loaded = stored = spills = calls = 0
+    flops = fma = int8 = loaded = stored = spills = 0
     for i in loop.instructions:
         words = i.text.split(None, 1)
         name, operands = words[0], words[1] if len(words) > 1 else ""
@@ -136,5 +135,4 @@ def work_of(loop: Loop) -> Work:
         flops, fma, loaded, stored = flops + all_flops, fma + of_fma, loaded + read, stored + written
         int8 += (_arm_int8 if arm else _x86_int8)(name, operands)
         spills += _spill(name, operands)
-        calls += i.is_call
-    return Work(len(loop.instructions), flops, fma, int8, stored, loaded, _broadcasts(loop.instructions), spills, calls)
+    return Work(len(loop.instructions), flops, fma, int8, stored, loaded, _broadcasts(loop.instructions), spills)

@@ -1,5 +1,8 @@
-"""What bench/arm reads out of disassemblies: loops, the way round them, and what a pass does. No LLVM needed."""
+"""What bench/arm reads out of disassemblies: loops, the way round them, and what a pass does; and that it still fits
+the kernels. Only the last test needs LLVM."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,8 +10,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench/arm"))
 
+import hot
 import loops
+import measure
+from mca import newest_tool
 from work import Work, work_of
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("VQRANK_BUILD", ROOT / "build/release"))
 
 # An outer loop from 4; in it one from 8 that leaves out a rare part (14, 18) and calls a function of a library.
 ARM = """
@@ -65,15 +74,13 @@ def test_the_innermost_loop_and_the_shortest_way_round_it() -> None:
 
 
 def test_what_a_pass_does_on_arm() -> None:
-    expected = Work(
-        8, flops=16, fma_flops=16, int8_ops=0, stored_bytes=32, loaded_bytes=36, broadcasts=1, spills=2, calls=1
-    )
+    expected = Work(8, flops=16, fma_flops=16, int8_ops=0, stored_bytes=32, loaded_bytes=36, broadcasts=1, spills=2)
     assert work_of(only_loop(ARM)) == expected
     assert work_of(only_loop(ARM, "helper")).int8_ops == 32 + 64 + 16
 
 
 def test_what_a_pass_does_on_x86() -> None:
-    expected = Work(8, 64, 64, 128, stored_bytes=16 + 32, loaded_bytes=4 + 64 + 4, broadcasts=2, spills=1, calls=0)
+    expected = Work(8, 64, 64, 128, stored_bytes=16 + 32, loaded_bytes=4 + 64 + 4, broadcasts=2, spills=1)
     assert work_of(only_loop(X86)) == expected
 
 
@@ -82,9 +89,76 @@ def test_functions_of_the_same_object_that_are_jumped_to() -> None:
     assert [f.name for f in loops.reachable(functions, "kernel")] == ["kernel", "helper"]
 
 
-def test_calls_become_what_they_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loops, "disassemble", lambda *_: {"Sleef_exp": loops._parse(ARM.splitlines())["helper"]})
-    spliced = loops.splice(only_loop(ARM.replace("exponential", "Sleef_exp")), "objdump", Path("libsleef.so"))
-    assert [i.mnemonic for i in spliced.instructions][6:10] == ["sdot", "smmla", "smlal2", "cbnz"]
-    text = loops.assembly(spliced.instructions)
-    assert "cbnz x0, .Lhead" in text and "b.ne .Lhead" in text and "<" not in text
+def test_jumps_of_the_text_for_llvm_go_to_a_label() -> None:
+    text = loops.assembly(only_loop(ARM, "helper").instructions)
+    assert "cbnz x0, .Lhead" in text and "smmla v0.4s, v1.16b, v2.16b" in text and "<" not in text
+
+
+# Eight multiply-adds for the four numbers that it stores, beside the stack; and a loop with one for four.
+EXPONENTIAL = "\n".join(
+    [
+        "0000000000000000 <kernel>:",
+        *(f"      {4 * i:2x}:       fmla v{i}.4s, v30.4s, v31.4s" for i in range(8)),
+        "      20:       str q0, [x0], #0x10",
+        "      24:       str q1, [sp, #0x10]",
+        "      28:       b.ne 0x0 <kernel>",
+        "      2c:       fmla v9.4s, v30.4s, v31.4s",
+        "      30:       str q9, [x1], #0x10",
+        "      34:       b.ne 0x2c <kernel+0x2c>",
+        "      38:       ret",
+    ]
+)
+
+
+def test_an_exponential_is_told_by_its_multiply_adds_for_each_number() -> None:
+    found = loops.innermost_loops(loops._parse(EXPONENTIAL.splitlines())["kernel"])
+    exponential, plain = ((loop, work_of(loop)) for loop in found)
+    assert hot._exponentials([plain, exponential]) == exponential
+    assert hot._exponentials([plain]) is None
+    assert hot._maxima([plain, exponential]) == plain
+
+
+@pytest.mark.parametrize("name", ["measure.c", "count.c", "plugin.c"])
+def test_the_c_programs_fit_the_library(name: str) -> None:
+    includes = [f"-I{folder}" for folder in (ROOT, BUILD / "simd", ROOT / "runtime/include")]
+    strict = ["-fsyntax-only", "-std=c11", "-Wall", "-Wextra", "-Werror"]
+    command = [os.environ.get("CC", "cc"), *strict, *includes, str(ROOT / "bench/arm" / name)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_hot_kernel_is_one_of_the_library() -> None:
+    assert {h.kernel for h in hot.HOT} <= hot.kernel_names()
+    assert "softmax_attention_f32" in hot.kernel_names() and "fix_f32" not in hot.kernel_names()
+
+
+def empty_build(folder: Path) -> Path:
+    objects = folder / "simd/CMakeFiles/vqrank_simd_neon.dir/neon"
+    objects.mkdir(parents=True)
+    (objects / "table.c.o").touch()
+    return folder
+
+
+def test_a_hot_kernel_that_is_gone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot, "HOT", (hot.Hot("fix_f32", "quantize", "round", hot._stores, 4),))
+    with pytest.raises(ValueError, match=r"expected a kernel of kernels\.def, found fix_f32"):
+        list(hot.find_hot("objdump", empty_build(tmp_path), "neon"))
+
+
+def test_a_build_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected objects, found none; cmake --preset aarch64"):
+        list(hot.find_hot("objdump", tmp_path / "aarch64", "neon"))
+
+
+def test_measured_loops_are_hot_loops(tmp_path: Path) -> None:
+    program = tmp_path / "measure"
+    program.write_text("#!/bin/sh\necho exp_f32,exp,1.5\necho exp_f32,gone,1.5\n")
+    program.chmod(0o700)
+    with pytest.raises(ValueError, match=r"found \[\('exp_f32', 'gone'\)\]"):
+        measure.measured(program, "avx2", 1)
+
+
+@pytest.mark.skipif(newest_tool("llvm-objdump") is None, reason="needs llvm-objdump, 17 or newer")
+def test_every_hot_loop_is_found_in_the_build() -> None:
+    found = {(h.kernel, h.name) for h, _, _ in hot.find_hot(newest_tool("llvm-objdump") or "", BUILD, "avx2")}
+    assert found == {(h.kernel, h.name) for h in hot.HOT}
