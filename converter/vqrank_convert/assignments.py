@@ -96,6 +96,8 @@ def read_catalogue(path: Path, config: Config, key: str | None) -> Catalogue:
     """Reads a file of items, one JSON object a line with values as in a request's event."""
     lines = list(_lines(path, config))
     named = {name for _, item in lines for name in item}
+    if not named:
+        refuse(str(path), "items, one JSON object a line", "none")
     key = key or next((feature.name for feature in config.groups["event"] if feature.name in named), "")
     if key not in named:
         refuse(f"{path}: {OPTION}-key", "a feature that the items name", quote(key))
@@ -123,6 +125,8 @@ def read_catalogue(path: Path, config: Config, key: str | None) -> Catalogue:
             catalogue.unknown += 1
         elif catalogue.items.setdefault(row, item) is not item:
             catalogue.shadowed += 1
+    if not catalogue.items:
+        refuse(f"{path}: {key}", "an id that the table has", f"none in {len(lines):,} lines")
     return catalogue
 
 
@@ -142,7 +146,9 @@ def _lines(path: Path, config: Config) -> Iterator[tuple[int, dict[str, Any]]]:
                             refuse(where, "event features of kind id", found)
                         _check_id(value, _table(config, name), f"{where}: {name}")
                     yield number, item
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConversionError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise ConversionError(f"{path}: expected items, found {one_line(error)}") from None
 
 

@@ -226,7 +226,7 @@ def refusal(tmp_path, capsys, config: dict, items: str | None, *arguments: str) 
 @pytest.mark.parametrize(
     ("items", "expected"),
     [
-        ("", "-key: expected a feature that the items name"),
+        ("", "expected items, one JSON object a line, found none"),
         ("[1]", "line 1: expected an object of event features, found [1]"),
         ("{}", "line 1: expected an object of event features, found {}"),
         ('{"item": 1}\n{"item": 2', "line 2: expected JSON"),
@@ -273,7 +273,12 @@ def test_models_and_options_that_are_refused(tmp_path, capsys):
     assert '-key: expected a feature that the items name, found "action"' in said
     missing = tmp_path / "none.jsonl"
     said = refused(simple(), None, str(missing))
-    assert f"{missing}: expected items, found" in said
+    assert f"{missing}: No such file or directory" in said
+    assert "expected items, one JSON object a line, found none" in refused(simple(), "\n")
+    assert "item: expected an id that the table has, found none in 1 lines" in refused(
+        simple(), '{"item": 99, "word": "a"}'
+    )
+    assert "directory" in refused(simple(), None, ".")  # a path like any other
 
 
 def test_the_command_says_what_it_stored(tmp_path, capsys):
