@@ -329,15 +329,13 @@ def test_a_command_that_fails_is_named(tmp_path):
 
 
 def test_bench_draws_events_of_items(tmp_path):
-    """On a file with items, and on one whose items none are listed."""
+    """On a file with one item of few."""
     save_checkpoint(tmp_path / "c.safetensors", random_module(simple(), 1))
-    for items in ([{"word": "a", "item": 3, "action": 1}], [{"word": "nobody", "item": 3}]):
-        write_items(tmp_path / "items.jsonl", items)
-        options = AssignmentOptions(tmp_path / "items.jsonl", "word")
-        convert(tmp_path / "c.safetensors", tmp_path / "m.vqr", vqrank=VQRANK, assignments=options)
-        sizes = ["--events", "10", "--candidates", "1", "--seconds", "0", "--json"]
-        command = [VQRANK, "bench", tmp_path / "m.vqr", *sizes]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        assert json.loads(done.stdout)["results"][0]["stage"] == "append"
+    write_items(tmp_path / "items.jsonl", [{"word": "a", "item": 3, "action": 1}])
+    options = AssignmentOptions(tmp_path / "items.jsonl", "word")
+    convert(tmp_path / "c.safetensors", tmp_path / "m.vqr", vqrank=VQRANK, assignments=options)
+    sizes = ["--events", "10", "--candidates", "1", "--seconds", "0", "--json"]
+    done = subprocess.run([VQRANK, "bench", tmp_path / "m.vqr", *sizes], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["results"][0]["stage"] == "append"
 
 
