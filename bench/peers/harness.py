@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from contestants import ONE_THREAD, Contestant
+from contestants import BY_NAME, ONE_THREAD, Contestant
 from rows import Row
 from tqdm import tqdm
 
@@ -258,7 +258,7 @@ class Race:
         """Median and quartiles over all samples; ratios to vqrank are those of a round's medians."""
         pooled = np.concatenate([np.array(samples) for samples in own[name]])
         cell: dict[str, Any] = {"variant": self.best[row.name, name], "ms": quartiles(pooled), "samples": len(pooled)}
-        for base in (name for name in self.times[row.name] if name.startswith(BASE)):
+        for base in (name for name in BY_NAME if name.startswith(BASE)):
             if times := self._round_times(row, base):
                 pairs = zip(own[name], times, strict=False)
                 ratios = [statistics.median(samples) / other for samples, other in pairs]

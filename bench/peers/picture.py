@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from tables import FAVOURABLE
+from tables import FAVOURABLE, times_of
 from targets import PLAIN
 
 mpl.use("svg")
@@ -27,9 +27,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 0.9 + 0.32 * len(rows)))
     for i, name in enumerate([*FAVOURABLE, PLAIN]):
         points = [
-            (cells[name]["times"]["vqrank"][1], len(rows) - 1 - y)
+            (times, len(rows) - 1 - y)
             for y, (_, cells) in enumerate(rows)
-            if name in cells and "vqrank" in cells[name].get("times", {})
+            if (times := times_of(cells, name, "vqrank"))
         ]
         if points:
             face = "none" if name == PLAIN else None

@@ -23,8 +23,16 @@ def cell(row: Results, name: str, base: str) -> str:
     """Milliseconds, and how many times as long as `base`'s that is."""
     if name not in row:
         return "-"
+    times = times_of(row, name, base)
+    return number(row[name]["ms"][1]) + (f" ({number(times)}x)" if times and name != base else "")
+
+
+def times_of(row: Results, name: str, base: str) -> float | None:
+    """How many times as long as `base` a contestant takes, by rounds; by medians where they had none together."""
+    if name not in row or base not in row:
+        return None
     times = row[name].get("times", {}).get(base)
-    return number(row[name]["ms"][1]) + (f" ({number(times[1])}x)" if times and name != base else "")
+    return float(times[1] if times else row[name]["ms"][1] / row[base]["ms"][1])
 
 
 def times_table(workload: str, rows: Results, base: str, names: list[str]) -> list[str]:
