@@ -212,8 +212,8 @@ class Race:
 
     def probe(self) -> None:
         """Fresh processes: opening and first calls."""
-        encode = next(row for row in self.rows if row.kind == "encode")
-        candidates = next(row.candidates for row in self.rows if row.kind == "score" and row.candidates > 1)
+        events = min(1_000, max((row.events for row in self.rows if row.kind == "encode"), default=1_000))
+        candidates = max([1, *(min(row.candidates, 100) for row in self.rows)])
         for _ in tqdm(range(self.plan.probes), desc=f"{self.places.checkpoint.stem}: fresh", disable=None):
             for name in list(self.workers):
                 opener = self.best.get(("open", name))
@@ -221,7 +221,7 @@ class Race:
                     continue
                 fresh = WorkerProcess(self.contestants[name], self.places, self.core)
                 try:
-                    found = fresh.ask("probe", opener=opener, events=encode.events, candidates=candidates)
+                    found = fresh.ask("probe", opener=opener, events=events, candidates=candidates)
                     self.probes.setdefault(name, []).append(found)
                 except WorkerError as error:
                     self.out[f"{name}, in a fresh process"] = str(error)

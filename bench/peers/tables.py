@@ -44,7 +44,7 @@ def times_table(workload: str, rows: Results, base: str, names: list[str]) -> li
         own_ms = own.get(base)
         spread = f"{number(own_ms['ms'][1])} ({number(own_ms['ms'][0])}-{number(own_ms['ms'][2])})" if own_ms else "-"
         lines.append([row, spread, *(cell(own, name, base) for name in there)])
-    return table([f"`{workload}`, ms", base, *there], lines)
+    return table([f"`{workload}`, ms", base, *there], lines) if lines else []
 
 
 def verdict(row: Results, base: str, target: float, name: str) -> list[str]:
