@@ -65,11 +65,9 @@ static enum vqr_status accumulate(vqr_session *s, vqr_state *state, const struct
         if (status)
             return status;
         block.sign = sign;
-        block.match = s->match;
         for (size_t i = 0; i < model->sequence_count; i++) {
             const struct vqr_sequence *sequence = &model->sequence[i];
-            if (sequence->matches)
-                vqr_gather_index(model, VQR_EVENT, sequence->match_event, events, first, block.rows, s->match);
+            block.match = sequence->matches ? block.row + sequence->match_event * VQR_EVENT_BLOCK : NULL;
             block.stored = vqr_assignments_of(model, i, &s->stored);
             sequence->kind->append(sequence, &s->k, s->sequence[i], state->sequence[i], &block);
         }

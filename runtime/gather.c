@@ -394,11 +394,3 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
     }
     return VQR_OK;
 }
-
-void vqr_gather_index(const struct vqr_model *model, enum vqr_group group, size_t feature, const struct vqr_rows *rows,
-                      size_t first, size_t count, uint32_t *index)
-{
-    const struct vqr_column *column = feature < rows->column_count ? &rows->columns[feature] : NULL;
-    const struct source s = {NULL, group, &model->inputs[group].input[feature], column, first, count, NULL};
-    look_up(&s, index, NULL);
-}

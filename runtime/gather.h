@@ -25,10 +25,6 @@ enum vqr_status vqr_gather(const struct vqr_model *model, const struct vqr_kerne
                            const struct vqr_rows *rows, size_t first, size_t count, float *dst, size_t stride,
                            const struct vqr_gather_scratch *scratch, struct vqr_stats *stats, struct vqr_error *error);
 
-/* The table's rows of feature `feature`, of kind id, for rows that vqr_gather has accepted: index[count]. */
-void vqr_gather_index(const struct vqr_model *model, enum vqr_group group, size_t feature, const struct vqr_rows *rows,
-                      size_t first, size_t count, uint32_t *index);
-
 /* Adds what a call counted to the caller's struct, which may be NULL. */
 static inline void vqr_stats_add(struct vqr_stats *stats, const struct vqr_stats *counted)
 {

@@ -1,8 +1,8 @@
 /* Codeword scores of small vocabularies.
  *
- * A feature's part in an event's scores is a chain of its own (docs/numerics.md, "Codewords"), so every event with the
- * same row of the feature's table has the same one. It is computed when a session first meets the row and looked up
- * from then on: the same bits, without the multiplications. */
+ * A feature's part in an event's scores is a chain of its own (docs/numerics.md, "Codeword scores"), so every event
+ * with the same row of the feature's table has the same one. It is computed when a session first meets the row and
+ * looked up from then on: the same bits, without the multiplications. */
 #ifndef VQR_KNOWN_SCORES_H
 #define VQR_KNOWN_SCORES_H
 

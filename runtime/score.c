@@ -77,13 +77,11 @@ static enum vqr_status start_job(vqr_session *s, struct vqr_job *job, struct vqr
     return status;
 }
 
-/* Gathered candidates as a sequence takes them. */
-static struct vqr_candidates candidates_of(vqr_session *s, const struct vqr_sequence *sequence,
-                                           const struct vqr_rows *rows, size_t first, size_t count)
+/* The candidates gathered last, as a sequence takes them. */
+static struct vqr_candidates candidates_of(const vqr_session *s, const struct vqr_sequence *sequence, size_t rows)
 {
-    if (sequence->matches)
-        vqr_gather_index(s->model, VQR_CANDIDATE, sequence->match_candidate, rows, first, count, s->match);
-    return (struct vqr_candidates){.t = s->x, .stride = s->x_stride, .rows = count, .match = s->match};
+    const uint32_t *match = sequence->matches ? s->scratch.index + sequence->match_candidate * VQR_EVENT_BLOCK : NULL;
+    return (struct vqr_candidates){.t = s->x, .stride = s->x_stride, .rows = rows, .match = match};
 }
 
 /* Candidates first ... first + rows of a job into the block, up to the head's first layer. */
@@ -98,7 +96,7 @@ static enum vqr_status add_part(vqr_session *s, struct block *block, struct vqr_
     float *interest = s->x + model->inputs[VQR_CANDIDATE].width;
     for (size_t i = 0; i < model->sequence_count; i++) {
         const struct vqr_sequence *sequence = &model->sequence[i];
-        const struct vqr_candidates candidates = candidates_of(s, sequence, &job->request.candidates, first, rows);
+        const struct vqr_candidates candidates = candidates_of(s, sequence, rows);
         sequence->kind->attend(sequence, &s->k, s->sequence[i], job->state->sequence[i], &candidates, interest,
                                s->x_stride);
         interest += sequence->interest_width;
@@ -269,7 +267,7 @@ static enum vqr_status explain(vqr_session *s, const vqr_state *state, size_t i,
             vqr_gather(s->model, &s->k, VQR_CANDIDATE, candidates, c, 1, s->x, s->x_stride, &s->scratch, NULL, error);
         if (status)
             break;
-        const struct vqr_candidates one = candidates_of(s, sequence, candidates, c, 1);
+        const struct vqr_candidates one = candidates_of(s, sequence, 1);
         sequence->kind->weigh(sequence, &s->k, s->sequence[i], state->sequence[i], &one, weights + c * step);
         if (!s->k.finite_f32(weights + c * step, step))
             status = vqr_fail(error, VQR_ERROR_OVERFLOW,

@@ -28,7 +28,6 @@ static struct vqr_session *take_session(const vqr_model *model, struct vqr_arena
     s->scratch.residual = vqr_take(arena, vqr_times(rows, vqr_quantizers_dim(model)), sizeof *s->scratch.residual);
     s->e = vqr_take(arena, vqr_times(VQR_EVENT_BLOCK, s->e_stride), sizeof *s->e);
     vqr_assignments_take(model, s->e_stride, &s->stored, arena);
-    s->match = vqr_take(arena, rows, sizeof *s->match);
     s->x = vqr_take(arena, vqr_times(VQR_CANDIDATE_BLOCK, s->x_stride), sizeof *s->x);
     vqr_head_take_scratch(model, &s->head, arena);
     s->sequence = vqr_take(arena, model->sequence_count, sizeof *s->sequence);

@@ -16,7 +16,6 @@ struct vqr_session {
     float *e; /* [VQR_EVENT_BLOCK, e_stride] events' embeddings */
     size_t e_stride;
     struct vqr_stored_codewords stored; /* of the block of events, if the file stores any */
-    uint32_t *match;                    /* [a block] table rows of a sequence's match feature */
     float *x; /* [VQR_CANDIDATE_BLOCK, x_stride] candidates' embeddings and interests, what the head reads */
     size_t x_stride;
     struct vqr_head_scratch head;

@@ -222,6 +222,20 @@ void bench_columns_to_int8_f32(struct bench_kernels *bench)
     bench_case(bench, run_columns_to_int8_f32, &args, &work, "tokens %zu, k %zu", n, k);
 }
 
+/* Rows by a matrix [k, n], both of int8, each with its steps. */
+static struct bench_args int8_args(struct bench_kernels *bench, size_t rows, size_t k, size_t n, size_t out_bytes)
+{
+    return (struct bench_args){.rows = rows,
+                               .k = k,
+                               .n = n,
+                               .a = bench_int8(bench, rows * k),
+                               .b = bench_int8(bench, k * n),
+                               .c = bench_floats(bench, rows, 0.01f, 1),
+                               .d = bench_floats(bench, n, 0.01f, 1),
+                               .out = bench_room(bench, out_bytes),
+                               .out_bytes = out_bytes};
+}
+
 BENCH_RUN(gemm_i8, a->out, a->n, a->a, a->k, a->c, a->rows, a->b, a->d, a->k / 4, vqr_panels(a->n), NULL, 0)
 
 void bench_gemm_i8(struct bench_kernels *bench)
@@ -230,15 +244,7 @@ void bench_gemm_i8(struct bench_kernels *bench)
     for (size_t i = 0; i < COUNT(row_counts); i++)
         for (size_t j = 0; j < COUNT(depths); j++) {
             const size_t rows = row_counts[i], k = depths[j], n = OUTPUTS;
-            const struct bench_args args = {.rows = rows,
-                                            .k = k,
-                                            .n = n,
-                                            .a = bench_int8(bench, rows * k),
-                                            .b = bench_int8(bench, k * n),
-                                            .c = bench_floats(bench, rows, 0.01f, 1),
-                                            .d = bench_floats(bench, n, 0.01f, 1),
-                                            .out = bench_room(bench, rows * n * sizeof(float)),
-                                            .out_bytes = rows * n * sizeof(float)};
+            const struct bench_args args = int8_args(bench, rows, k, n, rows * n * sizeof(float));
             const struct bench_work work = product_work(rows, k, n, 1, true);
             bench_case(bench, run_gemm_i8, &args, &work, "rows %zu, k %zu, n %zu", rows, k, n);
         }
@@ -257,15 +263,7 @@ void bench_quantize_i8(struct bench_kernels *bench)
 {
     for (size_t i = 0; i < COUNT(shapes); i++) {
         const size_t rows = BLOCK, k = shapes[i].width, n = shapes[i].codewords;
-        const struct bench_args args = {.rows = rows,
-                                        .k = k,
-                                        .n = n,
-                                        .a = bench_int8(bench, rows * k),
-                                        .b = bench_int8(bench, k * n),
-                                        .c = bench_floats(bench, rows, 0.01f, 1),
-                                        .d = bench_floats(bench, n, 0.01f, 1),
-                                        .out = bench_room(bench, rows * sizeof(uint32_t)),
-                                        .out_bytes = rows * sizeof(uint32_t)};
+        const struct bench_args args = int8_args(bench, rows, k, n, rows * sizeof(uint32_t));
         struct bench_work work = product_work(rows, k, n, 1, true);
         work.bytes = work.set = (double)(rows * k + k * n + rows * sizeof(uint32_t));
         bench_case(bench, run_quantize_i8, &args, &work, "rows %zu, k %zu, codewords %zu", rows, k, n);

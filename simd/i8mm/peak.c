@@ -9,12 +9,6 @@ static inline int32x4_t dot_of(int32x4_t acc, int32x4_t x)
     return vmmlaq_s32(acc, bytes, bytes);
 }
 
-static inline v16i add_products(v16i acc, v16i x)
-{
-    const v16i sum = {dot_of(acc.a, x.a), dot_of(acc.b, x.b), dot_of(acc.c, x.c), dot_of(acc.d, x.d)};
-    return sum;
-}
-
-#include "simd/generic/peak.h"
+#include "simd/neon/peak_dot.h"
 
 const struct vqr_peak vqr_peak_i8mm = {"i8mm", peak_fma, PEAK_DOT, peak_read};
